@@ -1,0 +1,1 @@
+"""Applications: one folder each, with its command line and its page."""

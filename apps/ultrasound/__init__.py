@@ -1,0 +1,1 @@
+"""The ultrasound application: command line and page."""

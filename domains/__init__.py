@@ -1,0 +1,1 @@
+"""The science of each domain: data formats, simulators, models and metrics."""

@@ -1,0 +1,1 @@
+"""Writing results that people look at: overlays and measurements."""

@@ -1,0 +1,1 @@
+"""Reading medical images from disk: formats, checks, pixel spacing."""

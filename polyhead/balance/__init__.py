@@ -1,0 +1,1 @@
+"""Loss and gradient balancing: one Balancer protocol, one file a family."""

@@ -1,0 +1,1 @@
+"""Files in, results out: discovery, isolation of cases, receipts and reports."""
