@@ -1,0 +1,331 @@
+"""Frames of single- and multi-frame DICOM as 8-bit RGB with their pixel spacing; a patient's data are never read."""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydicom import Dataset, config, dcmread
+from pydicom.encaps import parse_basic_offsets, parse_fragments
+from pydicom.pixels.decoders.base import get_decoder
+from pydicom.pixels.processing import apply_color_lut, apply_modality_lut, apply_windowing
+from pydicom.pixels.utils import pixel_array
+from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    RLELossless,
+)
+
+from domains.medical.intake.images import Image, check_size, is_constant, to_8bit
+from polyhead.batch.case import InvalidInput
+
+# Validation warnings quote the values that they complain about; those may name a patient.
+config.settings.reading_validation_mode = config.IGNORE
+
+_TAGS = [
+    "Modality",
+    "SOPClassUID",
+    "Rows",
+    "Columns",
+    "NumberOfFrames",
+    "SamplesPerPixel",
+    "PhotometricInterpretation",
+    "PlanarConfiguration",
+    "PixelRepresentation",
+    "BitsAllocated",
+    "BitsStored",
+    "RescaleSlope",
+    "RescaleIntercept",
+    "RescaleType",
+    "WindowCenter",
+    "WindowWidth",
+    "VOILUTFunction",
+    "RedPaletteColorLookupTableDescriptor",
+    "GreenPaletteColorLookupTableDescriptor",
+    "BluePaletteColorLookupTableDescriptor",
+    "RedPaletteColorLookupTableData",
+    "GreenPaletteColorLookupTableData",
+    "BluePaletteColorLookupTableData",
+    "SequenceOfUltrasoundRegions",
+    "PixelSpacing",
+    "ImagerPixelSpacing",
+    "NominalScannedPixelSpacing",
+    "BurnedInAnnotation",
+    "PixelData",
+]
+_COLOURS = {"RGB", "YBR_FULL", "YBR_FULL_422", "YBR_RCT", "YBR_ICT"}
+_NO_PICTURES = {"SEG", "RTDOSE", "RTPLAN", "RTSTRUCT", "SR", "PR", "ECG"}
+_EXPORT = "export it again as an image, or convert it with a DICOM tool to Explicit VR Little Endian"
+_CENTIMETRES = 3
+
+
+def frames(path: Path) -> int:
+    """Number of frames: the greater of what the header says and what the pixel data hold.
+
+    The two differ in damaged files; each frame is then still a case of its own and `read_frame` says which are missing.
+
+    Raises:
+        InvalidInput: ``not-an-image``, ``unreadable-image``, ``too-large``, ``too-small``.
+    """
+    header, held, _ = _header(path)
+    return max(_said(header), held)
+
+
+def image_size(path: Path) -> tuple[int, int]:
+    """(height, width) in pixels; raises as `frames` does."""
+    header, _, _ = _header(path)
+    return int(header.Rows), int(header.Columns)
+
+
+def read_frame(path: Path, index: int = 0) -> Image:
+    """Reads one frame as RGB uint8.
+
+    Grey values of 8 bits are kept; deeper ones go through the file's modality rescaling and window where it has them,
+    else are scaled as in `images.to_8bit` (signed ones from minimum to maximum). MONOCHROME1 is inverted, YBR_* and
+    PALETTE COLOR become RGB.
+
+    The spacing is that of the calibrated 2-D ultrasound regions (Physical Delta X and Y in cm, DICOM PS3.3 C.8.5.5),
+    else Pixel Spacing, Imager Pixel Spacing or Nominal Scanned Pixel Spacing. It is None, with a warning, where regions
+    disagree (``several-spacings``) or lie outside the image (``region-outside-image``: it was resized after export).
+
+    Args:
+        path: a DICOM file.
+        index: frame from 0.
+
+    Returns:
+        `Image`; ``info`` holds format, modality, photometric, transfer_syntax, frame, frames, regions (location
+        [x0, y0, x1, y1] in pixels, spacing in mm or None, 2-D or not), spacing_from and warnings
+        (``burned-in-annotation``, ``frame-count-mismatch``, ``not-ultrasound``, ``constant-image``, ...).
+
+    Raises:
+        InvalidInput: ``not-an-image``, ``unreadable-image``, ``truncated-image``, ``too-large``, ``too-small``,
+            ``unsupported-format`` (no installed decoder, or an unknown colour model), ``no-such-frame``.
+    """
+    path = Path(path)
+    header, held, has_pixels = _header(path)
+    said = _said(header)
+    count = max(said, held)
+    if not has_pixels:
+        raise InvalidInput("not-an-image", f"{path.name} has no pixel data", _EXPORT)
+    if not 0 <= index < count:
+        reason = f"{path.name} has no frame {index}; frames go from 0 to {count - 1}"
+        raise InvalidInput("no-such-frame", reason, "ask for one of its frames")
+    if index >= held:
+        reason = f"{path.name} announces {said} frames and holds {held}; frame {index} is missing"
+        raise InvalidInput("truncated-image", reason, "copy or export it again")
+    warnings = []
+    if said != held:
+        warnings.append("frame-count-mismatch")
+    if header.get("BurnedInAnnotation") == "YES":
+        warnings.append("burned-in-annotation")
+    if header.get("Modality") not in {"US", "IVUS"}:
+        warnings.append("not-ultrasound")
+    stored = _decode(path, header, index, count)
+    info: dict[str, Any] = {
+        "format": "DICOM",
+        "mode": str(header.get("PhotometricInterpretation", "")),
+        "modality": str(header.get("Modality") or ""),
+        "transfer_syntax": _syntax(header).name,
+        "frame": index,
+        "frames": count,
+    }
+    pixels = _rgb(path, stored, header, info)
+    spacing, regions, source = _spacing(header, warnings)
+    if is_constant(pixels):
+        warnings.append("constant-image")
+    return Image(pixels, spacing, info | {"regions": regions, "spacing_from": source, "warnings": warnings})
+
+
+def _header(path: Path) -> tuple[Dataset, int, bool]:
+    """The elements of `_TAGS`, the number of frames that the pixel data hold, and whether there are pixel data."""
+    path = Path(path)
+    try:
+        stamp = path.stat()
+    except OSError:
+        raise InvalidInput("missing-file", f"{path} does not exist", "check the path") from None
+    return _read_header(path, stamp.st_mtime_ns, stamp.st_size)
+
+
+@lru_cache(maxsize=8)
+def _read_header(path: Path, _modified: int, _bytes: int) -> tuple[Dataset, int, bool]:
+    try:
+        # Named elements only, so no patient's data come into memory; pixel data stay on disk.
+        header = dcmread(path, force=True, specific_tags=[*_TAGS], defer_size=4096)
+    except Exception:  # broken files raise nearly anything
+        raise InvalidInput("unreadable-image", f"{path.name} is a broken DICOM file", _EXPORT) from None
+    try:
+        rows, columns = int(header.get("Rows") or 0), int(header.get("Columns") or 0)
+    except (TypeError, ValueError):
+        rows, columns = 0, 0
+    modality = str(header.get("Modality") or "")
+    if rows < 1 or columns < 1 or modality in _NO_PICTURES:
+        what = f"DICOM of modality {modality}" if modality in _NO_PICTURES else "DICOM without an image"
+        raise InvalidInput("not-an-image", f"{path.name} is {what}", "give an ultrasound image or clip")
+    check_size(path, rows, columns)
+    try:
+        held, has_pixels = _held(path, header)
+    except Exception:
+        raise InvalidInput("unreadable-image", f"{path.name} has broken pixel data", _EXPORT) from None
+    return header, held, has_pixels
+
+
+def _said(header: Dataset) -> int:
+    try:
+        return max(1, int(header.get("NumberOfFrames") or 1))
+    except (TypeError, ValueError):
+        return 1
+
+
+def _syntax(header: Dataset) -> Any:
+    """The transfer syntax; where the file does not name one, the one that its header was found to be written in."""
+    named = header.file_meta.get("TransferSyntaxUID") if hasattr(header, "file_meta") else None
+    if named:
+        return named
+    implicit, little = header.original_encoding
+    if implicit:
+        return ImplicitVRLittleEndian
+    return ExplicitVRLittleEndian if little else ExplicitVRBigEndian
+
+
+def _held(path: Path, header: Dataset) -> tuple[int, bool]:
+    """Frames in the pixel data, from lengths and offsets alone."""
+    if "PixelData" not in header:
+        return 0, False
+    element: Any = header.get_item("PixelData", keep_deferred=True)
+    syntax = _syntax(header)
+    if not syntax.is_encapsulated:
+        bits = int(header.BitsAllocated) * int(header.get("SamplesPerPixel") or 1)
+        if header.get("PhotometricInterpretation") == "YBR_FULL_422":
+            bits = bits * 2 // 3
+        length = element.length
+        if element.value is None and syntax != DeflatedExplicitVRLittleEndian:
+            # Deferred reading does not notice that a file ends before its pixel data do.
+            length = min(length, path.stat().st_size - element.value_tell)
+        return length * 8 // (bits * int(header.Rows) * int(header.Columns)), True
+    said = _said(header)
+    with path.open("rb") as file:
+        file.seek(element.value_tell)
+        offsets = parse_basic_offsets(file)
+        fragments, _ = parse_fragments(file)
+    if offsets:
+        return min(len(offsets), fragments), True
+    if syntax == RLELossless or fragments < said:
+        return fragments, True
+    return said, True
+
+
+def _decode(path: Path, header: Dataset, index: int, count: int) -> np.ndarray:
+    syntax = _syntax(header)
+    try:
+        usable = get_decoder(syntax).is_available
+    except NotImplementedError:
+        usable = False
+    if not usable:
+        reason = f"{path.name} is compressed as {syntax.name}, which no installed decoder reads"
+        raise InvalidInput("unsupported-format", reason, "install pylibjpeg[all], or convert it with dcmdjpeg")
+    try:
+        if header.file_meta.get("TransferSyntaxUID") and syntax != DeflatedExplicitVRLittleEndian:
+            return pixel_array(path, index=index, number_of_frames=count)
+        full = dcmread(path, force=True, specific_tags=[*_TAGS])
+        full.file_meta.TransferSyntaxUID = syntax
+        return pixel_array(full, index=index, number_of_frames=count)
+    except Exception as error:  # its words may quote the data set, so they go no further
+        if "less than expected" in str(error) or isinstance(error, EOFError):
+            raise InvalidInput("truncated-image", f"{path.name} ends too early (DICOM)", "export it again") from None
+        reason = f"frame {index} of {path.name} cannot be decoded ({syntax.name})"
+        raise InvalidInput("unreadable-image", reason, _EXPORT) from None
+
+
+def _rgb(path: Path, stored: np.ndarray, header: Dataset, info: dict[str, Any]) -> np.ndarray:
+    """uint8 (H, W, 3) of one decoded frame; notes in `info` how deeper values were scaled."""
+    model = str(header.get("PhotometricInterpretation", ""))
+    bits = int(header.get("BitsStored") or header.BitsAllocated)
+    if model == "PALETTE COLOR":
+        try:
+            coloured = apply_color_lut(stored, header)
+        except Exception:
+            reason = f"{path.name} has a broken colour table"
+            raise InvalidInput("unreadable-image", reason, _EXPORT) from None
+        return coloured.astype(np.uint8) if coloured.dtype == np.uint8 else (coloured >> 8).astype(np.uint8)
+    if model in _COLOURS and stored.ndim == 3:
+        return np.array(stored, np.uint8) if bits <= 8 else (stored >> (bits - 8)).astype(np.uint8)
+    if model not in {"MONOCHROME1", "MONOCHROME2"} or stored.ndim != 2:
+        reason = f"{path.name} has the colour model {model or 'none'}, which is not read"
+        raise InvalidInput("unsupported-format", reason, _EXPORT)
+    grey = _grey(stored, header, info)
+    if model == "MONOCHROME1":
+        grey = 255 - grey
+    return np.repeat(grey[..., None], 3, axis=2)
+
+
+def _grey(stored: np.ndarray, header: Dataset, info: dict[str, Any]) -> np.ndarray:
+    if stored.dtype == np.uint8 and not header.get("WindowWidth"):
+        bits = int(header.get("BitsStored") or 8)
+        return (stored.astype(np.uint16) * 255 // ((1 << bits) - 1)).astype(np.uint8) if bits < 8 else stored
+    values = apply_modality_lut(stored, header)
+    if header.get("WindowWidth") and header.get("WindowCenter") is not None:
+        shown = apply_windowing(values, header)
+        low, high = _window_range(header)
+        info["scaling"] = "window"
+        return np.clip(np.rint((shown - low) * (255 / (high - low))), 0, 255).astype(np.uint8)
+    if np.issubdtype(stored.dtype, np.unsignedinteger) and values.dtype == stored.dtype:
+        grey, info["depth"] = to_8bit(stored)
+        return grey
+    low, high = float(values.min()), float(values.max())
+    info["scaling"] = "minimum to maximum"
+    return np.rint((values - low) * (255 / max(high - low, 1e-9))).astype(np.uint8)
+
+
+def _window_range(header: Dataset) -> tuple[float, float]:
+    """The range that `apply_windowing` maps the window to: that of the stored values after rescaling."""
+    bits, signed = int(header.get("BitsStored") or header.BitsAllocated), bool(header.get("PixelRepresentation"))
+    low, high = (-(1 << bits - 1), (1 << bits - 1) - 1) if signed else (0, (1 << bits) - 1)
+    slope, intercept = float(header.get("RescaleSlope") or 1), float(header.get("RescaleIntercept") or 0)
+    return low * slope + intercept, high * slope + intercept
+
+
+def _spacing(
+    header: Dataset, warnings: list[str]
+) -> tuple[tuple[float, float] | None, list[dict[str, Any]], str | None]:
+    """Spacing in mm (row, column), the ultrasound regions, and the element that the spacing comes from."""
+    height, width = int(header.Rows), int(header.Columns)
+    regions = [_region(region) for region in header.get("SequenceOfUltrasoundRegions") or []]
+    calibrated = [region for region in regions if region["spacing"] and region["two_dimensional"]]
+    if calibrated:
+        if any(x1 > width or y1 > height for _, _, x1, y1 in (region["location"] for region in calibrated)):
+            warnings.append("region-outside-image")
+            return None, regions, None
+        first = calibrated[0]["spacing"]
+        if any(not np.allclose(region["spacing"], first, rtol=1e-3) for region in calibrated):
+            warnings.append("several-spacings")
+            return None, regions, None
+        return (first[0], first[1]), regions, "SequenceOfUltrasoundRegions"
+    for name in ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing"):
+        try:
+            row, column = (float(value) for value in header.get(name) or ())
+        except (TypeError, ValueError):
+            continue
+        if row > 0 and column > 0 and math.isfinite(row * column):
+            return (row, column), regions, name
+    return None, regions, None
+
+
+def _region(region: Dataset) -> dict[str, Any]:
+    """One ultrasound region: location in pixels, mm per pixel (row, column) where both units are cm."""
+    corners = ("RegionLocationMinX0", "RegionLocationMinY0", "RegionLocationMaxX1", "RegionLocationMaxY1")
+    spacing = None
+    if all(region.get(f"PhysicalUnits{axis}Direction") == _CENTIMETRES for axis in "XY"):
+        # The deltas are signed: a region may be mirrored, its pixels are as large.
+        row, column = (abs(float(region.get(f"PhysicalDelta{axis}") or 0)) * 10 for axis in "YX")
+        if row > 0 and column > 0 and math.isfinite(row * column):
+            spacing = [row, column]
+    return {
+        "location": [int(region.get(corner) or 0) for corner in corners],
+        "spacing": spacing,
+        "two_dimensional": region.get("RegionSpatialFormat") == 1,
+    }

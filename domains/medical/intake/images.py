@@ -1,0 +1,274 @@
+"""One picture from one file, as 8-bit RGB: content is sniffed, and what cannot be read is named, never guessed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import numpy as np
+
+from polyhead.batch.case import InvalidInput
+
+if TYPE_CHECKING:
+    from PIL.ImageFile import ImageFile
+
+IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"})
+DICOM_SUFFIXES = frozenset({".dcm", ".dicom", ".ima"})
+MAX_PIXELS = 64_000_000
+MIN_SIDE = 8
+
+_MAGIC = {b"\x89PNG\r\n\x1a\n": "PNG", b"\xff\xd8\xff": "JPEG", b"BM": "BMP", b"II*\0": "TIFF", b"MM\0*": "TIFF"}
+_CONVERT = "convert it to png, jpg, bmp, tif or DICOM"
+_EXIF_ORIENTATION = 0x0112
+
+
+@dataclass(frozen=True)
+class Image:
+    """One picture.
+
+    Attributes:
+        pixels: uint8 array (H, W, 3), RGB, as stored: an EXIF orientation is not applied.
+        spacing: mm per pixel (row, column) where the file tells it.
+        info: JSON values on the source: ``format``, ``mode``, ``frame``, ``frames``, ``warnings`` (stable codes)
+            and what the format adds. Never a patient's data.
+    """
+
+    pixels: np.ndarray
+    spacing: tuple[float, float] | None = None
+    info: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) in pixels."""
+        return self.pixels.shape[0], self.pixels.shape[1]
+
+
+def sniff(head: bytes) -> str | None:
+    """``"PNG"``, ``"JPEG"``, ``"BMP"``, ``"TIFF"``, ``"DICOM"`` or None, from the first 132 bytes of a file."""
+    if head[128:132] == b"DICM":
+        return "DICOM"
+    return next((name for magic, name in _MAGIC.items() if head.startswith(magic)), None)
+
+
+def file_format(path: Path) -> str:
+    """The format of a file by its content, whatever its suffix; a DICOM suffix counts where the preamble is missing.
+
+    Raises:
+        InvalidInput: ``missing-file``, ``not-a-file``, ``unreadable-file``, ``empty-file``, ``not-an-image``.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise InvalidInput("not-a-file", f"{path.name} is a folder", "name a file in it")
+    if not path.exists():
+        raise InvalidInput("missing-file", f"{path} does not exist", "check the path, or remove it from the list")
+    if not path.is_file():
+        raise InvalidInput("not-a-file", f"{path.name} is no regular file", "copy it to a regular file")
+    with _opened(path) as file:
+        head = file.read(132)
+    if not head:
+        raise InvalidInput("empty-file", f"{path.name} has no content (0 bytes)", "copy or export it again")
+    kind = sniff(head)
+    if kind is None and path.suffix.lower() in DICOM_SUFFIXES:
+        kind = "DICOM"
+    if kind is None:
+        raise InvalidInput("not-an-image", f"the content of {path.name} is no image of a known format", _CONVERT)
+    return kind
+
+
+def frame_count(path: Path) -> int:
+    """Number of frames: of a DICOM clip, or pages of a TIFF; 1 for every other picture."""
+    path = Path(path)
+    if file_format(path) == "DICOM":
+        from domains.medical.intake import dicom
+
+        return dicom.frames(path)
+    with _picture(path) as picture:
+        return _frames(picture)
+
+
+def image_size(path: Path) -> tuple[int, int]:
+    """(height, width) in pixels from the header, without decoding; raises as `read_image` does on a broken header."""
+    path = Path(path)
+    if file_format(path) == "DICOM":
+        from domains.medical.intake import dicom
+
+        return dicom.image_size(path)
+    with _picture(path) as picture:
+        return picture.size[1], picture.size[0]
+
+
+def read_image(path: Path, frame: int | None = None) -> Image:
+    """Reads one picture as RGB uint8.
+
+    The stored pixel grid is kept: EXIF orientation is reported in ``info`` but not applied, because masks, boxes and
+    points of a data set refer to the stored grid. Palettes are looked up; transparency is laid over black; CMYK and
+    YCbCr become RGB; 16-bit grey is scaled from the smallest depth of 8, 10, 12, 14 or 16 bits that holds its maximum
+    (``info["depth"]``). An all-constant picture is read, with the warning ``constant-image``.
+
+    Args:
+        path: png, jpg, bmp, tif or DICOM, recognised by content.
+        frame: frame of a clip or page of a TIFF, from 0; may be left out for single pictures only.
+
+    Raises:
+        InvalidInput: ``missing-file``, ``not-a-file``, ``unreadable-file``, ``empty-file``, ``not-an-image``,
+            ``unreadable-image``, ``truncated-image``, ``too-large``, ``too-small``, ``unsupported-format``,
+            ``several-frames``, ``no-such-frame``; for DICOM see `domains.medical.intake.dicom.read_frame`.
+    """
+    path = Path(path)
+    if file_format(path) == "DICOM":
+        from domains.medical.intake import dicom
+
+        return dicom.read_frame(path, _one_frame(path, frame, dicom.frames(path)))
+    with _picture(path) as picture:
+        count = _frames(picture)
+        index = _one_frame(path, frame, count)
+        info: dict[str, Any] = {"format": picture.format, "mode": picture.mode, "frame": index, "frames": count}
+        _load(path, picture, index)
+        orientation = picture.getexif().get(_EXIF_ORIENTATION, 1) if picture.format in {"JPEG", "TIFF", "PNG"} else 1
+        pixels = _rgb(path, picture, info)
+    warnings = []
+    if orientation != 1:
+        info["exif_orientation"] = int(orientation)
+        warnings.append("exif-orientation-ignored")
+    if is_constant(pixels):
+        warnings.append("constant-image")
+    return Image(pixels, None, info | {"warnings": warnings})
+
+
+def read_mask(path: Path) -> np.ndarray:
+    """Reads an index mask: array (H, W) of uint8, or uint16 where the file is deeper; values are class ids.
+
+    Palette files give their indices, 1-bit files 0 and 1; a colour file must have three equal channels.
+
+    Raises:
+        InvalidInput: as `read_image`, and ``mask-not-index`` for a colour picture.
+    """
+    path = Path(path)
+    if file_format(path) == "DICOM":
+        raise InvalidInput("mask-not-index", f"{path.name} is DICOM, not an index mask", "export the mask as 8-bit png")
+    with _picture(path) as picture:
+        _one_frame(path, None, _frames(picture))
+        _load(path, picture, 0)
+        values = np.asarray(picture)
+        mode = picture.mode
+    if mode == "1":
+        return values.astype(np.uint8)
+    if mode in {"L", "P"} or mode.startswith("I;16"):
+        return values.astype(np.uint8) if values.dtype == bool else np.array(values)
+    if mode in {"LA", "RGB", "RGBA"}:
+        colours = values[..., : 1 if mode == "LA" else 3]
+        if (colours == colours[..., :1]).all():
+            return np.ascontiguousarray(colours[..., 0])
+    raise InvalidInput("mask-not-index", f"{path.name} holds colours ({mode}), not class ids", "save it as 8-bit grey")
+
+
+def is_constant(pixels: np.ndarray) -> bool:
+    """True if all pixels of (H, W, C) are equal; a coarse grid is looked at first, which settles most pictures."""
+    first = pixels[0, 0]
+    return bool((pixels[::16, ::16] == first).all() and (pixels == first).all())
+
+
+def check_size(path: Path, height: int, width: int) -> None:
+    """Refuses pictures that are too large to decode safely or too small to be one: `InvalidInput`."""
+    if height * width > MAX_PIXELS:
+        limit = MAX_PIXELS // 1_000_000
+        reason = f"{path.name} claims {width} x {height} pixels; the limit is {limit} million"
+        raise InvalidInput("too-large", reason, "check that the file is what it should be, or make it smaller")
+    if min(height, width) < MIN_SIDE:
+        reason = f"{path.name} has {width} x {height} pixels; a side needs at least {MIN_SIDE}"
+        raise InvalidInput("too-small", reason, "export the picture again")
+
+
+def to_8bit(values: np.ndarray) -> tuple[np.ndarray, int]:
+    """Non-negative integers as uint8, and the bit depth: the smallest of 8, 10, 12, 14, 16, 24, 32 that holds them."""
+    highest = int(values.max(initial=0))
+    depth = next((bits for bits in (8, 10, 12, 14, 16, 24, 32) if highest < 1 << bits), 64)
+    return (values >> (depth - 8)).astype(np.uint8), depth
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[BinaryIO]:
+    try:
+        file = path.open("rb")
+    except OSError as error:
+        reason = f"{path.name} cannot be opened: {error.strerror or type(error).__name__}"
+        raise InvalidInput("unreadable-file", reason, "check its permissions and the disk") from error
+    with file:
+        yield file
+
+
+@contextmanager
+def _picture(path: Path) -> Iterator[ImageFile]:
+    """The opened picture, header read and size checked."""
+    from PIL import BmpImagePlugin, JpegImagePlugin, PngImagePlugin, TiffImagePlugin
+
+    # The plugin classes are used directly: Image.open warns on its own size limit, and warnings are not thread-safe.
+    readers = {
+        "PNG": PngImagePlugin.PngImageFile,
+        "JPEG": JpegImagePlugin.JpegImageFile,
+        "BMP": BmpImagePlugin.BmpImageFile,
+        "TIFF": TiffImagePlugin.TiffImageFile,
+    }
+    kind = file_format(path)
+    with _opened(path) as file:
+        try:
+            picture = readers[kind](file)
+        except Exception as error:  # a broken header can raise nearly anything
+            raise _broken(path, kind, error) from error
+        with picture:
+            check_size(path, picture.size[1], picture.size[0])
+            yield picture
+
+
+def _frames(picture: ImageFile) -> int:
+    return int(getattr(picture, "n_frames", 1))
+
+
+def _one_frame(path: Path, frame: int | None, count: int) -> int:
+    if frame is None and count > 1:
+        raise InvalidInput("several-frames", f"{path.name} has {count} frames", "say which frame to read")
+    if frame is not None and not 0 <= frame < count:
+        reason = f"{path.name} has no frame {frame}; frames go from 0 to {count - 1}"
+        raise InvalidInput("no-such-frame", reason, "ask for one of its frames")
+    return frame or 0
+
+
+def _load(path: Path, picture: ImageFile, index: int) -> None:
+    try:
+        if index:
+            picture.seek(index)
+        picture.load()
+    except Exception as error:  # decoders of broken data raise OSError, SyntaxError, struct.error, zlib.error, ...
+        raise _broken(path, str(picture.format), error) from error
+
+
+def _broken(path: Path, kind: str, error: Exception) -> InvalidInput:
+    said = " ".join(str(error).split())
+    if "truncated" in said.lower() or isinstance(error, EOFError):
+        return InvalidInput("truncated-image", f"{path.name} ends too early ({kind})", "copy or export it again")
+    return InvalidInput("unreadable-image", f"{path.name} is a broken {kind} file", "copy or export it again")
+
+
+def _rgb(path: Path, picture: ImageFile, info: dict[str, Any]) -> np.ndarray:
+    """uint8 (H, W, 3) of a loaded picture; notes in `info` what was done to its values."""
+    if picture.mode == "I" or picture.mode.startswith("I;16"):
+        values = np.asarray(picture)
+        if values.min() < 0:
+            raise InvalidInput("unsupported-format", f"{path.name} has negative values", "export it as 8 or 16 bit")
+        grey, info["depth"] = to_8bit(values)
+        return np.repeat(grey[..., None], 3, axis=2)
+    if picture.has_transparency_data:
+        coloured = picture.convert("RGBA")
+        if coloured.getchannel("A").getextrema() != (255, 255):
+            from PIL import Image as Pillow
+
+            info["transparency"] = "laid over black"
+            coloured = Pillow.alpha_composite(Pillow.new("RGBA", coloured.size, (0, 0, 0, 255)), coloured)
+        return np.array(coloured.convert("RGB"))
+    if picture.mode in {"1", "L", "P", "RGB", "LA", "RGBA", "CMYK", "YCbCr"}:
+        return np.array(picture.convert("RGB"))
+    reason = f"{path.name} has pixels of mode {picture.mode}, which have no defined 8-bit colour"
+    raise InvalidInput("unsupported-format", reason, "export it as 8 or 16 bit grey or as RGB")
