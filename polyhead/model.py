@@ -1,0 +1,102 @@
+"""One backbone, many heads: the shared part runs once, each head reads the feature that its task names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+from urllib.parse import quote
+
+import torch
+from torch import Tensor, nn
+
+from polyhead.tasks import TaskSet
+
+Rows = Mapping[str, Tensor]
+"""For each name the 1-D int64 indices, ascending, of the inputs that are concerned."""
+
+
+def _module_key(task: str) -> str:
+    """A module name for any task name: module names may hold no dot and must not shadow an attribute."""
+    return "task_" + quote(task, safe="").replace(".", "%2E")
+
+
+class MultiHeadModel(nn.Module):
+    """A shared backbone and one head a task.
+
+    The backbone is called as ``backbone(inputs, needed)``, where `needed` maps the names of the features that are
+    wanted to the rows they are wanted for (or to None for all rows), and returns those features and no others; row i
+    of a feature belongs to the i-th of its rows. A head is called with the feature that its task reads.
+
+    Args:
+        backbone: the shared part.
+        heads: one module a task; their names must be those of `tasks`.
+        tasks: what the heads answer.
+    """
+
+    def __init__(self, backbone: nn.Module, heads: Mapping[str, nn.Module], tasks: TaskSet):
+        super().__init__()
+        if set(heads) != set(tasks):
+            raise ValueError(f"heads and tasks differ: {sorted(set(heads) ^ set(tasks))}")
+        self.backbone = backbone
+        self.tasks = tasks
+        self.heads = nn.ModuleDict({_module_key(task): heads[task] for task in tasks})
+
+    def head(self, task: str) -> nn.Module:
+        return self.heads[_module_key(self.tasks[task].name)]
+
+    def encode(self, inputs: Any, needed: Mapping[str, Tensor | None]) -> dict[str, Tensor]:
+        """The named features of `inputs`, each for the rows that need it, with one pass of the shared part."""
+        return self.backbone(inputs, needed)
+
+    def answer(self, features: Mapping[str, Tensor], tasks: Sequence[str]) -> dict[str, Any]:
+        """The raw outputs of the heads of `tasks`, on all rows of the features that they read."""
+        return {task: self.head(task)(features[self.tasks[task].reads]) for task in tasks}
+
+    def forward(self, inputs: Any, task: str) -> Any:
+        """One task on all rows of `inputs`: a training step's view of the model."""
+        reads = self.tasks[task].reads
+        return self.head(task)(self.encode(inputs, {reads: None})[reads])
+
+    def answer_rows(self, inputs: Any, rows: Rows) -> dict[str, Any]:
+        """A batch that mixes tasks: each input is encoded once, each head sees the rows that ask for it.
+
+        Args:
+            inputs: a batch as the backbone takes it.
+            rows: for each task asked, the rows that ask for it; a row may stand under several tasks.
+
+        Returns:
+            For each task its raw output, row i belonging to ``rows[task][i]``.
+        """
+        needed = feature_rows(self.tasks, rows)
+        features = self.encode(inputs, needed)
+        outputs = {}
+        for task, wanted in rows.items():
+            reads = self.tasks[task].reads
+            position = torch.searchsorted(needed[reads], wanted)
+            whole = len(position) == len(needed[reads])
+            feature = features[reads] if whole else features[reads].index_select(0, position)
+            outputs[task] = self.head(task)(feature)
+        return outputs
+
+    def shared_parameters(self) -> list[nn.Parameter]:
+        return list(self.backbone.parameters())
+
+    def head_parameters(self, task: str) -> list[nn.Parameter]:
+        return list(self.head(task).parameters())
+
+
+def task_rows(asked: Sequence[Iterable[str]]) -> dict[str, Tensor]:
+    """Turns the tasks asked of each input into the rows of each task, tasks in order of first appearance."""
+    rows: dict[str, list[int]] = {}
+    for index, tasks in enumerate(asked):
+        for task in dict.fromkeys(tasks):
+            rows.setdefault(task, []).append(index)
+    return {task: torch.tensor(indices, dtype=torch.int64) for task, indices in rows.items()}
+
+
+def feature_rows(tasks: TaskSet, rows: Rows) -> dict[str, Tensor]:
+    """The rows for which each feature is needed, ascending and each once."""
+    wanted: dict[str, list[Tensor]] = {}
+    for task, indices in rows.items():
+        wanted.setdefault(tasks[task].reads, []).append(indices)
+    return {feature: torch.unique(torch.cat(parts)) for feature, parts in wanted.items()}
