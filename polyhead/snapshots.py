@@ -1,0 +1,153 @@
+"""Snapshots: nested state of tensors and plain values, exact to the bit, without pickle; damaged ones are found."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save_file
+
+from polyhead.runs import sync_folder
+
+FORMAT = 1
+KEPT = 2
+TENSORS_FILE, TREE_FILE = "state.safetensors", "state.json"
+_NAME = re.compile(r"step-(\d+)")
+
+log = logging.getLogger(__name__)
+
+
+def save_snapshot(folder: Path, step: int, state: Any) -> Path:
+    """Writes ``folder/step-N`` and removes all but the last two snapshots.
+
+    Args:
+        folder: the snapshots of one run.
+        step: number of steps done.
+        state: nested dicts (any keys of the kinds below), lists and tuples of tensors, numpy arrays and scalars,
+            numbers (infinities and NaN too), strings and None.
+
+    Returns:
+        The snapshot's folder. It appears whole or not at all.
+
+    Raises:
+        ValueError: for a value of another kind.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors: dict[str, torch.Tensor] = {}
+    tree = _encode(state, tensors, "state")
+    target = folder / f"step-{step:010d}"
+    temporary = folder / f".{target.name}.{os.getpid()}.tmp"
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir()
+    save_file(tensors, temporary / TENSORS_FILE)
+    content = {"format": FORMAT, "step": step, "sha256": _hash(temporary / TENSORS_FILE), "state": tree}
+    (temporary / TREE_FILE).write_text(json.dumps(content), encoding="utf-8")
+    for name in (TENSORS_FILE, TREE_FILE):
+        with (temporary / name).open("rb+") as file:
+            os.fsync(file.fileno())
+    sync_folder(temporary)
+    if target.exists():
+        shutil.rmtree(target)
+    temporary.rename(target)
+    sync_folder(folder)
+    _prune(folder)
+    return target
+
+
+def latest_snapshot(folder: Path) -> tuple[int, Any] | None:
+    """Step and state of the last whole snapshot, tensors on the CPU; damaged ones are passed over with a warning."""
+    for step, path in reversed(_snapshots(folder)):
+        try:
+            return step, _load(path)
+        except (OSError, KeyError, TypeError, ValueError, AttributeError, RuntimeError, SafetensorError) as error:
+            log.warning("the snapshot %s is damaged and passed over: %s", path, error)
+    return None
+
+
+def _snapshots(folder: Path) -> list[tuple[int, Path]]:
+    if not folder.is_dir():
+        return []
+    return sorted((int(match[1]), path) for path in folder.iterdir() if (match := _NAME.fullmatch(path.name)))
+
+
+def _prune(folder: Path) -> None:
+    for _, path in _snapshots(folder)[:-KEPT]:
+        shutil.rmtree(path)
+    for path in folder.glob(".step-*.tmp"):
+        shutil.rmtree(path)
+
+
+def _load(path: Path) -> Any:
+    content = json.loads((path / TREE_FILE).read_text(encoding="utf-8"))
+    if content["format"] > FORMAT:
+        raise ValueError(f"it is of format {content['format']}, this polyhead reads up to {FORMAT}")
+    raw = (path / TENSORS_FILE).read_bytes()
+    if hashlib.sha256(raw).hexdigest() != content["sha256"]:
+        raise ValueError(f"{TENSORS_FILE} does not match its hash")
+    return _decode(content["state"], load_tensors(raw))
+
+
+def _hash(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _encode(value: Any, tensors: dict[str, torch.Tensor], where: str) -> Any:
+    """JSON for `value`: plain values as they are, all else as a one-key object that names its kind."""
+    if value is None or type(value) in (bool, int, float, str):
+        return value
+    if isinstance(value, list):
+        return [_encode(part, tensors, f"{where}[{i}]") for i, part in enumerate(value)]
+    if isinstance(value, tuple):
+        return {"tuple": [_encode(part, tensors, f"{where}[{i}]") for i, part in enumerate(value)]}
+    if isinstance(value, dict):
+        pairs = [
+            [_encode(key, tensors, f"{where}.{key}"), _encode(part, tensors, f"{where}.{key}")]
+            for key, part in value.items()
+        ]
+        return {"dict": pairs}
+    if isinstance(value, torch.Tensor):
+        return {"complex" if value.is_complex() else "tensor": _put(value, tensors)}
+    if isinstance(value, np.ndarray | np.generic):
+        kind = "array" if isinstance(value, np.ndarray) else "scalar"
+        try:
+            return {kind: _put(torch.from_numpy(np.array(value, order="C")), tensors)}
+        except TypeError as error:
+            raise ValueError(f"{where} cannot be saved: {error}") from error
+    raise ValueError(f"{where} cannot be saved: it is a {type(value).__name__}")
+
+
+def _put(tensor: torch.Tensor, tensors: dict[str, torch.Tensor]) -> str:
+    name = f"t{len(tensors)}"
+    plain = torch.view_as_real(tensor.detach().resolve_conj()) if tensor.is_complex() else tensor.detach()
+    # A copy each: safetensors refuses tensors that share memory.
+    tensors[name] = plain.cpu().contiguous().clone()
+    return name
+
+
+def _decode(tree: Any, tensors: dict[str, torch.Tensor]) -> Any:
+    if isinstance(tree, list):
+        return [_decode(part, tensors) for part in tree]
+    if not isinstance(tree, dict):
+        return tree
+    [(kind, content)] = tree.items()
+    if kind == "tuple":
+        return tuple(_decode(part, tensors) for part in content)
+    if kind == "dict":
+        return {_decode(key, tensors): _decode(part, tensors) for key, part in content}
+    if kind == "tensor":
+        return tensors[content]
+    if kind == "complex":
+        return torch.view_as_complex(tensors[content])
+    array = tensors[content].numpy()
+    return array if kind == "array" else array[()]
