@@ -138,7 +138,7 @@ def read_image(path: Path, frame: int | None = None) -> Image:
     return Image(pixels, None, info | {"warnings": warnings})
 
 
-def read_mask(path: Path) -> np.ndarray:
+def read_index_mask(path: Path) -> np.ndarray:
     """Reads an index mask: array (H, W) of uint8, or uint16 where the file is deeper; values are class ids.
 
     Palette files give their indices, 1-bit files 0 and 1; a colour file must have three equal channels.

@@ -1,0 +1,205 @@
+"""What to predict: the cases of an FM_UIA root, a file, a folder, a glob or a list of paths; nothing is dropped."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from domains.medical.intake.images import DICOM_SUFFIXES, IMAGE_SUFFIXES, frame_count, sniff
+from domains.medical.ultrasound.fm_uia import TABLES, Tables, is_data_root, read_tables
+from polyhead.batch.case import Case, InvalidInput
+
+LIST_SUFFIXES = frozenset({".txt", ".lst"})
+_LOOKED_FOR = "png, jpg, bmp, tif or DICOM files"
+
+
+def cases_from(source: str | Path, *, tasks: Mapping[str, tuple[str, int]] | None = None) -> list[Case]:
+    """The cases of `source`, sorted by id.
+
+    `source` is one of
+
+    - a data root (a folder with ``csv_files/``): a case an image, asked for the tasks of its rows, with
+      ``options["rows"] = {task: {"image_path": ..., "mask_path": ...}}``, the paths as written;
+    - a file; a folder, searched with its subfolders by suffix and content, hidden files and folders left out;
+    - a glob (``**`` goes down); a ``.txt`` list with a path a line and ``#`` comments, such as ``failed.txt``.
+      Relative paths of a list are looked for beside the list, then in the working directory.
+
+    A clip or a TIFF of several pages gives a case a frame: id ``name/frame_000``, ``options["frame"] = 0``. Files that
+    cannot be read and files of a list that do not exist are cases too: reading them says what is wrong. Ids are paths
+    relative to the folder, the fixed part of the glob, or the deepest common folder of a list, without suffix; inputs
+    whose ids would be the same keep their suffix.
+
+    Args:
+        source: what to read.
+        tasks: kind and outputs of the tasks that the model knows (or that are asked). A case is asked for those of its
+            tasks that are here; where rows ask for others, ``options["unknown_tasks"]`` names them, and a case that
+            has no other task keeps them, for reading it to fail. Without tables every case is asked for all of them.
+
+    Raises:
+        ValueError: nothing was found, or a task of the tables is of another kind or size than the model's.
+    """
+    path = Path(source)
+    if is_data_root(path):
+        return _table_cases(read_tables(path, labels=False), tasks)
+    if path.is_dir():
+        inputs = [_Input(file, _relative(file, path)) for file in _images_under(path)]
+        looked = f"{_LOOKED_FOR} in the folder {path} and below (nor is there a folder {TABLES}/)"
+    elif path.suffix.lower() in LIST_SUFFIXES and path.is_file() and not _looks_like_image(path):
+        inputs = _listed(path)
+        looked = f"paths in the list {path}"
+    elif path.exists() or not glob.has_magic(str(source)):
+        if not path.exists():
+            raise ValueError(f"there is no file, folder or glob match {path}")
+        inputs, looked = [_Input(path, path.name)], str(path)
+    else:
+        base = _fixed_part(str(source))
+        matches = sorted(Path(match) for match in glob.glob(str(source), recursive=True))  # noqa: PTH207 - any root
+        inputs = [_Input(file, _relative(file, base)) for match in matches for file in _images_under(match)]
+        looked = f"{_LOOKED_FOR} matching {source}"
+    cases = _named([each for entry in inputs for each in _by_frame(entry, tuple(tasks or ()))])
+    if not cases:
+        raise ValueError(f"nothing to do: found no {looked}")
+    return cases
+
+
+@dataclass(frozen=True)
+class _Input:
+    """A file, the name that its id is made of, and what its case holds."""
+
+    path: Path
+    name: str
+    frame: str = ""
+    tasks: tuple[str, ...] = ()
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+def _images_under(folder: Path) -> Iterator[Path]:
+    """Images of a folder and below, sorted; a file gives itself. Links are followed, each folder entered once."""
+    if not folder.is_dir():
+        yield folder
+        return
+    entered: set[str] = set()
+    for top, folders, files in os.walk(folder, followlinks=True):
+        place = os.path.realpath(top)
+        if place in entered:
+            folders.clear()
+            continue
+        entered.add(place)
+        folders[:] = sorted(name for name in folders if not name.startswith((".", "__MACOSX")))
+        for name in sorted(files):
+            file = Path(top, name)
+            if not name.startswith(".") and (_has_image_suffix(file) or _looks_like_image(file)):
+                yield file
+
+
+def _has_image_suffix(path: Path) -> bool:
+    return path.suffix.lower() in IMAGE_SUFFIXES | DICOM_SUFFIXES
+
+
+def _looks_like_image(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return path.is_file() and sniff(file.read(132)) is not None
+    except OSError:
+        return False
+
+
+def _listed(file: Path) -> list[_Input]:
+    """The files of a list, each once; folders in it are searched."""
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{file} is not a utf-8 list of paths; save it as utf-8") from error
+    paths: dict[Path, None] = {}
+    for line in text.splitlines():
+        # A name may end in U+00A0, so only the line's ordinary spaces go.
+        name = line.strip(" \t\r\n")
+        if not name or name.startswith("#"):
+            continue
+        beside = file.parent / name
+        paths.update(dict.fromkeys(_images_under(beside if beside.exists() else Path(name))))
+    if not paths:
+        return []
+    absolute = {path: Path(os.path.abspath(path)) for path in paths}  # noqa: PTH100 - links stay
+    common = Path(os.path.commonpath([path.parent for path in absolute.values()]))
+    return [_Input(path, _relative(whole, common)) for path, whole in absolute.items()]
+
+
+def _fixed_part(pattern: str) -> Path:
+    """The folder of a glob before its first wildcard."""
+    parts = Path(pattern).parts
+    fixed = next((k for k, part in enumerate(parts) if glob.has_magic(part)), len(parts) - 1)
+    return Path(*parts[:fixed])
+
+
+def _by_frame(entry: _Input, tasks: tuple[str, ...]) -> list[_Input]:
+    """The entry, or one entry a frame if the file has several."""
+    try:
+        count = frame_count(entry.path) if _may_have_frames(entry.path) else 1
+    except InvalidInput:
+        count = 1
+    if count == 1:
+        return [replace(entry, tasks=tasks)]
+    return [replace(entry, tasks=tasks, frame=f"frame_{k:03d}", options={"frame": k}) for k in range(count)]
+
+
+def _may_have_frames(path: Path) -> bool:
+    return path.suffix.lower() not in {".jpg", ".jpeg", ".bmp"}
+
+
+def _table_cases(tables: Tables, tasks: Mapping[str, tuple[str, int]] | None) -> list[Case]:
+    if tables.problems:
+        first = tables.problems[0]
+        raise ValueError(f"{len(tables.problems)} rows of {tables.root} cannot be used, e.g. {first}")
+    for task, (kind, outputs) in tables.tasks().items():
+        if tasks is not None and task in tasks and tuple(tasks[task]) != (kind, outputs):
+            known = tasks[task]
+            reason = f"task {task} is {kind} with {outputs} outputs in the tables, {known[0]} with {known[1]}"
+            raise ValueError(f"{reason} in the model; use the model that was trained for these tables")
+    asked: dict[tuple[Path, int], dict[str, dict[str, str | None]]] = {}
+    for row in tables.rows:
+        answer = {"image_path": row.image_path, "mask_path": row.mask_path}
+        # The same image may be listed under two spellings of its path; each spelling gets its own answer.
+        turn = 0
+        while asked.setdefault((row.image, turn), {}).setdefault(row.task, answer) != answer:
+            turn += 1
+    inputs = []
+    for (image, _), rows in asked.items():
+        unknown = [task for task in rows if tasks is not None and task not in tasks]
+        options: dict[str, Any] = {"rows": rows} | ({"unknown_tasks": unknown} if unknown else {})
+        known = tuple(task for task in rows if task not in unknown) or tuple(rows)
+        inputs.append(_Input(image, _relative(image, tables.root), tasks=known, options=options))
+    return _named(inputs)
+
+
+def _relative(path: Path, base: Path) -> str:
+    return Path(os.path.relpath(path, base)).as_posix()
+
+
+def _named(inputs: Sequence[_Input]) -> list[Case]:
+    """The cases under their ids: no suffix where that is unambiguous, else with it, else numbered."""
+    cases = []
+    taken: Counter[str] = Counter()
+    short = [_id(entry, with_suffix=False) for entry in inputs]
+    twice = Counter(short)
+    for entry, plain in zip(inputs, short, strict=True):
+        name = _id(entry, with_suffix=True) if twice[plain] > 1 else plain
+        taken[name] += 1
+        if taken[name] > 1:
+            name = f"{name}~{taken[name]}"
+        cases.append(Case(name, entry.path, entry.tasks, dict(entry.options)))
+    return sorted(cases, key=lambda case: case.id)
+
+
+def _id(entry: _Input, *, with_suffix: bool) -> str:
+    """A relative POSIX path that cannot leave its folder: ``..``, ``.`` and roots are left out of the name."""
+    parts = [part for part in PurePosixPath(entry.name).parts if part not in ("..", ".", "/")]
+    name = PurePosixPath(*parts) if parts else PurePosixPath("input")
+    if not with_suffix and name.suffix.lower() in IMAGE_SUFFIXES | DICOM_SUFFIXES:
+        name = name.with_suffix("")
+    return (name / entry.frame).as_posix() if entry.frame else name.as_posix()
