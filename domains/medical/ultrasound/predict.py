@@ -1,0 +1,261 @@
+"""A trained run at work: images in, answers out, the encoder once for each image whatever is asked of it."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from domains.medical.intake.images import Image, read_image
+from domains.medical.ultrasound.dataset import IMAGENET_MEAN, IMAGENET_STD
+from domains.medical.ultrasound.decode import TaskAnswer, decode
+from domains.medical.ultrasound.geometry import Frame, resize_image
+from domains.medical.ultrasound.measure import measurements
+from domains.medical.ultrasound.network import PyramidBackbone
+from domains.medical.ultrasound.presets import UltrasoundConfig
+from domains.medical.ultrasound.saved import load_run
+from domains.medical.ultrasound.write import write_answers
+from polyhead.batch.case import Case, InvalidInput, Record, Writer
+from polyhead.inference import Engine, Precision, Quick, quicken
+from polyhead.model import MultiHeadModel, task_rows
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class UltrasoundItem:
+    """A case that has been read: the image, its place in the network's input, and the tasks asked of it."""
+
+    image: Image
+    input: np.ndarray
+    frame: Frame
+    tasks: tuple[str, ...]
+    unanswered: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Answers:
+    """The answers for one image.
+
+    Attributes:
+        image: (H, W, 3) uint8, as read.
+        spacing: mm per pixel (row, column), where the file tells it.
+        tasks: one answer a task.
+        unanswered: tasks that were asked and that the model does not have.
+        warnings: stable codes of what was odd about the image.
+    """
+
+    image: np.ndarray
+    spacing: tuple[float, float] | None
+    tasks: dict[str, TaskAnswer]
+    unanswered: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+class QuickBackbone:
+    """The encoder and the pyramid behind one call, each run by the engine that suits the machine."""
+
+    def __init__(self, backbone: PyramidBackbone, example: Tensor, **options: object):
+        tail = _LastMaps(backbone.encoder).eval()
+        self.encoder: Quick = quicken(tail, [example], **options)  # pyright: ignore[reportArgumentType]
+        with torch.inference_mode():
+            maps = self.encoder(example)
+        # The pyramid sees only some rows of a batch: half the batch wastes the least where lengths are fixed.
+        half = [feature[: max(1, len(feature) // 2)].clone() for feature in maps]
+        self.decoder: Quick = quicken(_Maps(backbone.decoder).eval(), half, **options)  # pyright: ignore[reportArgumentType]
+
+    def __call__(self, images: Tensor, needed: Mapping[str, Tensor | None]) -> dict[str, Tensor]:
+        maps = self.encoder(images)
+        features = {}
+        for name, rows in needed.items():
+            whole = rows is None or len(rows) == len(images)
+            if name == "c5":
+                features[name] = maps[-1] if whole else maps[-1].index_select(0, rows)
+            else:
+                features[name] = self.decoder(*(m if whole else m.index_select(0, rows) for m in maps))[0]
+        return features
+
+
+class _LastMaps(nn.Module):
+    def __init__(self, encoder: nn.Module):
+        super().__init__()
+        self.encoder = encoder
+
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        return tuple(self.encoder(images)[-4:])
+
+
+class _Maps(nn.Module):
+    def __init__(self, decoder: nn.Module):
+        super().__init__()
+        self.decoder = decoder
+
+    def forward(self, *maps: Tensor) -> Tensor:
+        return self.decoder(maps)
+
+
+class UltrasoundPredictor:
+    """Predicts with one run; implements `polyhead.batch.case.Predictor`.
+
+    Args:
+        run: the run folder.
+        device: "auto", "cpu", "cuda", "cuda:N" or "mps".
+        tasks: answer these tasks where a case names none; None answers all of the model's.
+        engine: see `polyhead.inference.quicken`.
+        precision: "float32" gives the same answer alone and in a batch; "bfloat16" and "auto" trade that for speed.
+        items: how many cases will come; decides whether preparing a quicker engine repays.
+        batch_size: how many images are encoded at once at most.
+        overlays: whether `write` draws the answers over the image.
+        cache: keep prepared engines in the run folder.
+    """
+
+    def __init__(
+        self,
+        run: str | Path,
+        device: str = "auto",
+        tasks: Sequence[str] | None = None,
+        *,
+        engine: Engine = "auto",
+        precision: Precision = "float32",
+        items: int | None = None,
+        batch_size: int = 16,
+        overlays: bool = True,
+        cache: bool = True,
+    ):
+        self.model, self.config = load_run(Path(run))
+        self.default_tasks = tuple(self.model.tasks.subset(tasks)) if tasks else tuple(self.model.tasks)
+        self.device = choose_device(device)
+        self.batch_size = batch_size
+        self.overlays = overlays
+        self.model.eval().to(self.device, memory_format=torch.channels_last)
+        self._options = {
+            "engine": engine,
+            "precision": precision,
+            "items": items,
+            "cache": Path(run) / "engines" if cache else None,
+        }
+        self._encode: QuickBackbone | None = None
+        self._lock = threading.Lock()
+
+    def read(self, case: Case) -> UltrasoundItem:
+        """Reads an image or one frame and brings it to the network's size.
+
+        Raises:
+            InvalidInput: the file cannot be read as an image, or none of the tasks asked is one of the model's.
+        """
+        asked = case.tasks or self.default_tasks
+        tasks = tuple(task for task in dict.fromkeys(asked) if task in self.model.tasks)
+        unanswered = tuple(task for task in dict.fromkeys(asked) if task not in self.model.tasks)
+        if not tasks:
+            raise InvalidInput(
+                "unknown-task",
+                f"the model has none of the tasks asked: {', '.join(unanswered)}",
+                f"it has: {', '.join(self.model.tasks)}",
+            )
+        image = read_image(case.path, case.options.get("frame"))
+        return self.prepare(image, tasks, unanswered)
+
+    def prepare(self, image: Image, tasks: Sequence[str], unanswered: Sequence[str] = ()) -> UltrasoundItem:
+        """An image in memory as an item to predict."""
+        network = self.config.network
+        frame = Frame.fit(*image.size, network.image_size, keep_aspect=network.keep_aspect)
+        return UltrasoundItem(image, resize_image(image.pixels, frame), frame, tuple(tasks), tuple(unanswered))
+
+    def predict(self, items: Sequence[UltrasoundItem]) -> list[Answers]:
+        """Answers all tasks of all items; each image passes through the encoder once."""
+        answers: list[Answers] = []
+        with self._lock, torch.inference_mode():
+            for start in range(0, len(items), self.batch_size):
+                answers += self._predict_batch(items[start : start + self.batch_size])
+        return answers
+
+    def _predict_batch(self, items: Sequence[UltrasoundItem]) -> list[Answers]:
+        images = normalise(np.stack([item.input for item in items]), self.device)
+        if self._encode is None:
+            self._encode = self._quickened(images)
+        rows = {task: index.to(self.device) for task, index in task_rows([item.tasks for item in items]).items()}
+        outputs = self.model.answer_rows(images, rows, encode=self._encode)
+        found: list[dict[str, TaskAnswer]] = [{} for _ in items]
+        for task, raw in outputs.items():
+            concerned = rows[task].tolist()
+            frames = [items[index].frame for index in concerned]
+            decoded = decode(raw, self.model.tasks[task], frames, self.config.network)
+            for index, answer in zip(concerned, decoded, strict=True):
+                measured = measurements(answer, items[index].image.spacing)
+                found[index][task] = dataclasses.replace(answer, measurements=measured)
+        return [
+            Answers(
+                item.image.pixels,
+                item.image.spacing,
+                {task: answered[task] for task in item.tasks},
+                item.unanswered,
+                tuple(item.image.info.get("warnings", ())),
+            )
+            for item, answered in zip(items, found, strict=True)
+        ]
+
+    def _quickened(self, images: Tensor) -> QuickBackbone:
+        backbone = self.model.backbone
+        assert isinstance(backbone, PyramidBackbone)
+        example = images
+        if len(images) < self.batch_size and (self._options["items"] or 0) >= self.batch_size:
+            example = images[torch.arange(self.batch_size) % len(images)]
+        quick = QuickBackbone(backbone, example, **self._options)
+        logger.info(
+            "encoder on %s in %s (prepared in %.1f s, error %.1e); pyramid on %s in %s",
+            quick.encoder.engine,
+            quick.encoder.precision,
+            quick.encoder.seconds + quick.decoder.seconds,
+            quick.encoder.error,
+            quick.decoder.engine,
+            quick.decoder.precision,
+        )
+        return quick
+
+    def write(self, case: Case, result: Answers, out: Writer) -> Record:
+        """Writes masks, overlays and ``result.json`` of one case; see `domains.medical.ultrasound.write`."""
+        return write_answers(result, out, overlays=self.overlays)
+
+
+def load_predictor(**arguments: object) -> UltrasoundPredictor:
+    """Builds a predictor from JSON values: what a worker process calls."""
+    return UltrasoundPredictor(**arguments)  # pyright: ignore[reportArgumentType]
+
+
+def choose_device(name: str) -> torch.device:
+    """The device of that name; "auto" takes CUDA, then MPS, then the CPU.
+
+    Raises:
+        ValueError: no such device on this machine.
+    """
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise ValueError(f"unknown device {name!r}: use auto, cpu, cuda, cuda:N or mps") from None
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise ValueError(f"no device {name!r} here: {torch.cuda.device_count()} CUDA devices are visible")
+    if device.type == "mps" and not torch.backends.mps.is_available():
+        raise ValueError("no device 'mps' here")
+    return device
+
+
+def normalise(inputs: np.ndarray, device: torch.device) -> Tensor:
+    """(B, H, W, 3) uint8 to (B, 3, H, W) float32 in channels-last memory, by ImageNet's mean and deviation."""
+    pixels = torch.from_numpy(inputs).to(device).permute(0, 3, 1, 2).float()
+    mean = torch.tensor(IMAGENET_MEAN, device=device).view(1, 3, 1, 1) * 255
+    std = torch.tensor(IMAGENET_STD, device=device).view(1, 3, 1, 1) * 255
+    return (pixels - mean) / std
+
+
+__all__ = ["Answers", "MultiHeadModel", "UltrasoundConfig", "UltrasoundItem", "UltrasoundPredictor", "load_predictor"]

@@ -1,0 +1,61 @@
+"""A run folder as a model: loading trained runs, and making runs of foreign checkpoints."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from domains.medical.ultrasound.network import build_model, task_specs
+from domains.medical.ultrasound.presets import PRESETS, UltrasoundConfig
+from polyhead.model import MultiHeadModel
+from polyhead.runs import Run, RunInfo
+
+APPLICATION = "ultrasound"
+
+
+def load_run(path: Path) -> tuple[MultiHeadModel, UltrasoundConfig]:
+    """The model and the configuration of a run folder, on the CPU, in evaluation mode.
+
+    Raises:
+        ValueError: not a run of this application, or its weights are missing or do not fit.
+    """
+    run = Run.open(path)
+    if run.info.application != APPLICATION:
+        raise ValueError(f"{path} is a run of {run.info.application!r}, not of {APPLICATION!r}")
+    config = UltrasoundConfig.model_validate(run.info.configuration)
+    # Every parameter comes from the file: without memory of its own the model is built in a moment.
+    with torch.device("meta"):
+        model = build_model(run.info.task_set, config.network)
+    try:
+        model.load_state_dict(run.load_weights(), assign=True)
+    except RuntimeError as failure:
+        raise ValueError(f"{path}: the weights do not fit the model ({str(failure).splitlines()[0]})") from failure
+    return model.eval(), config
+
+
+def import_baseline(checkpoint: Path, path: Path, *, overwrite: bool = False) -> Run:
+    """Makes a run folder of a checkpoint of the FM_UIA baseline, its tasks read from its heads.
+
+    Raises:
+        ValueError: the file is not such a checkpoint.
+    """
+    from domains.medical.ultrasound.checkpoints import baseline_tasks, load_baseline, read_state_dict
+
+    config = PRESETS["mh-mtl"]
+    state = read_state_dict(checkpoint)
+    tasks = task_specs(baseline_tasks(state), config)
+    model = build_model(tasks, config.network)
+    load_baseline(model, state)
+    info = RunInfo(
+        application=APPLICATION,
+        system=config.system,
+        preset=config.preset,
+        tasks=tasks.to_json(),
+        configuration=config.model_dump(mode="json"),
+        notes=f"imported from the baseline checkpoint {checkpoint.name}",
+    )
+    run = Run.create(path, info, overwrite=overwrite)
+    run.save_weights(model.state_dict())
+    run.finish({})
+    return run
