@@ -202,7 +202,7 @@ def _held(path: Path, header: Dataset) -> tuple[int, bool]:
         bits = int(header.BitsAllocated) * int(header.get("SamplesPerPixel") or 1)
         if header.get("PhotometricInterpretation") == "YBR_FULL_422":
             bits = bits * 2 // 3
-        length = element.length
+        length = element.length if element.value is None else len(element.value)
         if element.value is None and syntax != DeflatedExplicitVRLittleEndian:
             # Deferred reading does not notice that a file ends before its pixel data do.
             length = min(length, path.stat().st_size - element.value_tell)

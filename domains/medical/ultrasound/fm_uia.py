@@ -83,7 +83,7 @@ def read_tables(root: Path, *, labels: bool = True) -> Tables:
 
     Args:
         root: the data root.
-        labels: whether rows must be labelled. False reads tables of a test set: labels that are there are kept.
+        labels: whether rows must be labelled. False reads tables of a test set; whole labels are kept.
 
     Raises:
         ValueError: no folder, no ``csv_files``, no csv, a table that is empty, of unknown encoding or without a
@@ -294,7 +294,12 @@ def _row(cells: dict[str, str], file: Path, line: int, labels: bool, finder: _Fi
         reason = f"{file} has no column {', '.join(absent)}, which {kind} rows need (line {line})"
         raise ValueError(f"{reason}; without labels it can be predicted, not trained on")
     row = Row(task, kind, outputs, finder.find(file.parent, image_path), image_path, table=file.name, line=line)
-    found = _label(row, cells, file.parent, finder)
+    try:
+        found = _label(row, cells, file.parent, finder)
+    except _BadCell:
+        if labels:
+            raise
+        found = {}
     if labels and not found:
         raise _BadCell("missing-label", f"no {', '.join(_LABEL_COLUMNS[kind])}")
     return Row(**{**row.__dict__, **found})

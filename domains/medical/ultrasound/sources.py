@@ -7,6 +7,7 @@ import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import count
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -30,7 +31,8 @@ def cases_from(source: str | Path, *, tasks: Mapping[str, tuple[str, int]] | Non
       Relative paths of a list are looked for beside the list, then in the working directory.
 
     A clip or a TIFF of several pages gives a case a frame: id ``name/frame_000``, ``options["frame"] = 0``. Files that
-    cannot be read and files of a list that do not exist are cases too: reading them says what is wrong. Ids are paths
+    cannot be read and files of a list that do not exist are cases too: reading them says what is wrong; so are rows
+    of tables that cannot be understood (the csv is their path, ``options["problem"]`` the reason). Ids are paths
     relative to the folder, the fixed part of the glob, or the deepest common folder of a list, without suffix; inputs
     whose ids would be the same keep their suffix.
 
@@ -140,12 +142,12 @@ def _fixed_part(pattern: str) -> Path:
 def _by_frame(entry: _Input, tasks: tuple[str, ...]) -> list[_Input]:
     """The entry, or one entry a frame if the file has several."""
     try:
-        count = frame_count(entry.path) if _may_have_frames(entry.path) else 1
+        frames = frame_count(entry.path) if _may_have_frames(entry.path) else 1
     except InvalidInput:
-        count = 1
-    if count == 1:
+        frames = 1
+    if frames == 1:
         return [replace(entry, tasks=tasks)]
-    return [replace(entry, tasks=tasks, frame=f"frame_{k:03d}", options={"frame": k}) for k in range(count)]
+    return [replace(entry, tasks=tasks, frame=f"frame_{k:03d}", options={"frame": k}) for k in range(frames)]
 
 
 def _may_have_frames(path: Path) -> bool:
@@ -153,9 +155,6 @@ def _may_have_frames(path: Path) -> bool:
 
 
 def _table_cases(tables: Tables, tasks: Mapping[str, tuple[str, int]] | None) -> list[Case]:
-    if tables.problems:
-        first = tables.problems[0]
-        raise ValueError(f"{len(tables.problems)} rows of {tables.root} cannot be used, e.g. {first}")
     for task, (kind, outputs) in tables.tasks().items():
         if tasks is not None and task in tasks and tuple(tasks[task]) != (kind, outputs):
             known = tasks[task]
@@ -174,6 +173,10 @@ def _table_cases(tables: Tables, tasks: Mapping[str, tuple[str, int]] | None) ->
         options: dict[str, Any] = {"rows": rows} | ({"unknown_tasks": unknown} if unknown else {})
         known = tuple(task for task in rows if task not in unknown) or tuple(rows)
         inputs.append(_Input(image, _relative(image, tables.root), tasks=known, options=options))
+    for problem in tables.problems:
+        table, _, line = problem.where.rpartition(":")
+        name = f"{TABLES}/{table}/line_{line}"
+        inputs.append(_Input(tables.root / TABLES / table, name, options={"problem": str(problem)}))
     return _named(inputs)
 
 
@@ -184,15 +187,14 @@ def _relative(path: Path, base: Path) -> str:
 def _named(inputs: Sequence[_Input]) -> list[Case]:
     """The cases under their ids: no suffix where that is unambiguous, else with it, else numbered."""
     cases = []
-    taken: Counter[str] = Counter()
+    taken: set[str] = set()
     short = [_id(entry, with_suffix=False) for entry in inputs]
     twice = Counter(short)
     for entry, plain in zip(inputs, short, strict=True):
         name = _id(entry, with_suffix=True) if twice[plain] > 1 else plain
-        taken[name] += 1
-        if taken[name] > 1:
-            name = f"{name}~{taken[name]}"
-        cases.append(Case(name, entry.path, entry.tasks, dict(entry.options)))
+        free = next(each for k in count(1) if (each := f"{name}~{k}" if k > 1 else name) not in taken)
+        taken.add(free)
+        cases.append(Case(free, entry.path, entry.tasks, dict(entry.options)))
     return sorted(cases, key=lambda case: case.id)
 
 
