@@ -1,0 +1,97 @@
+"""The page that Streamlit starts at: the registered applications, what their systems are, and the way to each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
+from importlib.util import find_spec
+
+import streamlit as st
+
+from polyhead.application import load_application
+from ui.banner import banner
+from ui.theme import page_style
+
+
+def pages() -> dict[str, EntryPoint]:
+    """The registered applications that have a page: the module ``page`` beside the one that registers them."""
+    found = {}
+    for entry in sorted(entry_points(group="polyhead.applications"), key=lambda each: each.name):
+        try:
+            if find_spec(page_module(entry)) is not None:
+                found[entry.name] = entry
+        except ModuleNotFoundError:
+            continue
+    return found
+
+
+def page_module(entry: EntryPoint) -> str:
+    """Name of the module that holds an application's page."""
+    return entry.module.rpartition(".")[0] + ".page"
+
+
+def page_function(entry: EntryPoint) -> Callable[[], None]:
+    """Draws an application's page; its module is imported when the page is opened, not before."""
+
+    def draw() -> None:
+        import_module(page_module(entry)).render()
+
+    return draw
+
+
+def overview(shown: Mapping[str, st.Page]) -> None:
+    """What the suite is, and a card for each application; `shown` are the pages by application."""
+    page_style()
+    banner()
+    st.title("polyhead")
+    st.write(
+        "Scientific and medical applications on one shared idea: one network with many heads, "
+        "which answers many questions about the same input."
+    )
+    names = sorted({entry.name for entry in entry_points(group="polyhead.applications")})
+    if not names:
+        st.warning("No application is installed. Install polyhead with its applications.")
+    for name in names:
+        with st.container(border=True):
+            _application(name, shown.get(name))
+
+
+def _application(name: str, page: st.Page | None) -> None:
+    try:
+        application = load_application(name)
+    except Exception as error:  # one application that cannot be loaded must not hide the others
+        st.markdown(f"**{name}**")
+        st.error(f"This application cannot be loaded: {error}")
+        return
+    st.subheader(application.title)
+    rows = [
+        {
+            "System": system.title,
+            "Source": system.source,
+            "Presets": ", ".join(system.presets),
+            "Kinds of tasks": ", ".join(system.task_kinds),
+            "Notes": system.notes,
+        }
+        for system in application.systems.values()
+    ]
+    st.dataframe(rows, hide_index=True, width="stretch", row_height=60)
+    if page is not None:
+        st.page_link(page, label=f"Open {application.title}", icon=":material/arrow_forward:")
+    else:
+        st.caption(f"This application has no page; use the command line: polyhead {name} --help")
+
+
+def main() -> None:
+    """Sets the frame of all pages and runs the one that was chosen."""
+    st.set_page_config(page_title="polyhead: research use only", layout="wide", page_icon=":material/hub:")
+    shown = {
+        name: st.Page(page_function(entry), title=name.capitalize(), url_path=name, icon=":material/biotech:")
+        for name, entry in pages().items()
+    }
+    home = st.Page(lambda: overview(shown), title="Overview", icon=":material/home:", default=True)
+    st.navigation([home, *shown.values()], position="top").run()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,334 @@
+"""The page's first part: a few images are chosen, checked, analysed and shown."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import streamlit as st
+
+from apps.ultrasound import page_answers, page_input
+from apps.ultrasound.page_input import Check, Input
+from polyhead.application import RESEARCH_USE
+from polyhead.batch.case import Case, InvalidInput
+from ui import upload
+from ui.charts import probability_bars
+from ui.download import zip_button
+from ui.viewer import view
+
+MAX_IMAGES = 60
+"""More images than this are work for the folder part, which runs on its own."""
+
+DROP, SIMULATE, SERVER = "Drop files", "Simulated sample", "Folder on the server"
+
+
+@dataclass(frozen=True)
+class Model:
+    """The chosen model as the page needs it: its folder, how it is called, its hash and its tasks by name and kind."""
+
+    path: Path
+    title: str
+    weights_hash: str
+    tasks: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Answered:
+    """One analysed picture: what came back, or why nothing did."""
+
+    name: str
+    answers: Any
+    reason: str = ""
+
+
+@st.cache_resource(max_entries=2, show_spinner="Loading the model ...")
+def load_predictor(path: str, weights_hash: str) -> tuple[Any, threading.Lock]:
+    """The predictor of a run, once for all sessions, and the lock that its users share."""
+    from domains.medical.ultrasound.predict import UltrasoundPredictor
+
+    return UltrasoundPredictor(Path(path), device="auto"), threading.Lock()
+
+
+@st.cache_data(max_entries=2000, show_spinner=False)
+def _checked(name: str, path: str, modified: int, size: int) -> Check:
+    return page_input.check(Input(name, Path(path)))
+
+
+def check_inputs(inputs: Sequence[Input]) -> list[Check]:
+    """Checks files, each once as long as it does not change."""
+    checks = []
+    for entry in inputs:
+        try:
+            state = entry.path.stat()
+        except OSError as error:
+            checks.append(Check(entry.name, entry.path, f"cannot be read: {error.strerror or error}"))
+            continue
+        checks.append(_checked(entry.name, str(entry.path), state.st_mtime_ns, state.st_size))
+    return checks
+
+
+def images_part(model: Model | None, tasks: Sequence[str]) -> None:
+    """Everything from the choice of files to the results."""
+    inputs = choose_inputs(model, tasks)
+    if not inputs:
+        return
+    st.subheader("2. Input check")
+    with st.spinner("Checking the files ..."):
+        checks = check_inputs(inputs)
+    good = [entry for entry in checks if entry.readable]
+    (st.info if len(good) == len(checks) else st.warning)(page_input.verdict(checks))
+    st.dataframe([entry.row() for entry in checks], hide_index=True, width="stretch")
+    if any("names a patient" in entry.identity or "filled" in entry.identity for entry in checks):
+        st.warning("A file names its patient. Results written by this page never repeat the name, but the file does.")
+    cases = choose_frames(good, tasks)
+    st.subheader("3. Analysis")
+    if not _ready(model, tasks, cases):
+        return
+    assert model is not None
+    signature = _signature(model, tasks, cases)
+    count = "1 picture" if len(cases) == 1 else f"{len(cases)} pictures"
+    questions = "1 task" if len(tasks) == 1 else f"{len(tasks)} tasks"
+    if st.button(f"Analyse {count} for {questions}", type="primary", key="analyse"):
+        _analyse(model, cases, signature)
+    kept = st.session_state.get("ultrasound-results")
+    if kept is None:
+        return
+    if kept["signature"] != signature:
+        st.caption("The choice has changed since the last analysis; its results are no longer shown.")
+        return
+    results_part(model, kept["answered"], kept["seconds"], checks)
+
+
+def choose_inputs(model: Model | None, tasks: Sequence[str]) -> list[Input]:
+    """The widgets that choose files, and what was chosen."""
+    st.subheader("1. Images")
+    source = st.segmented_control(
+        "Where the images come from", [DROP, SIMULATE, SERVER], default=DROP, required=True, key="source"
+    )
+    if source == SIMULATE:
+        return _simulated(model, tasks)
+    if source == SERVER:
+        return _on_server()
+    files = st.file_uploader(
+        "PNG, JPEG, BMP, TIFF or DICOM, one or several frames",
+        type=page_input.UPLOAD_TYPES,
+        accept_multiple_files=True,
+        max_upload_size=upload.MAX_FILE_BYTES // 2**20,
+        key="files",
+    )
+    st.caption(
+        "Files stay on this machine, in a folder that only its user can read, and are removed after a day. "
+        "Names burned into a picture are not removed."
+    )
+    folder = upload.spool_folder()
+    if "ultrasound-swept" not in st.session_state:
+        upload.sweep(folder)
+        st.session_state["ultrasound-swept"] = True
+    taken, refused = upload.spool(files, folder)
+    for entry in refused:
+        st.error(f"{entry.name} was not taken: {entry.reason}.")
+    return [Input(entry.name, entry.path) for entry in taken]
+
+
+def _simulated(model: Model | None, tasks: Sequence[str]) -> list[Input]:
+    left, right = st.columns([3, 1])
+    # The simulator knows the official tasks only; a task of another data set has no simulated picture.
+    known = [task for task in (tasks or (model.tasks if model else ())) if _can_be_simulated(task)]
+    if not known:
+        st.info("Choose a task in the sidebar; the picture is simulated for it. Only the official tasks can be.")
+        return []
+    task = left.selectbox("Simulate a picture for", known, format_func=lambda name: name.replace("_", " "), key="sim")
+    seed = right.number_input("Number of the picture", 0, 10_000, 1, key="sim-seed")
+    st.caption("A simulated picture is no patient's. It shows speckle and shapes like those the task asks for.")
+    with st.spinner("Simulating ..."):
+        return [page_input.simulated(task, int(seed), upload.spool_folder())]
+
+
+def _can_be_simulated(task: str) -> bool:
+    from domains.medical.ultrasound.simulator.tasks import sheet
+
+    try:
+        sheet(task)
+    except ValueError:
+        return False
+    return True
+
+
+def _on_server() -> list[Input]:
+    text = st.text_input("Folder or file on the server", placeholder="/data/study-12", key="server-path")
+    if not text:
+        return []
+    from domains.medical.ultrasound.sources import cases_from
+
+    try:
+        place = upload.server_path(text)
+        paths = list(dict.fromkeys(case.path for case in cases_from(place)))
+    except ValueError as error:
+        st.error(f"{str(error)[:1].upper()}{str(error)[1:]}.")
+        return []
+    if len(paths) > MAX_IMAGES:
+        st.warning(f"{len(paths)} files; the first {MAX_IMAGES} are shown here. The tab Folder analyses all of them.")
+    base = place if place.is_dir() else place.parent
+    names = [str(path.relative_to(base)) if path.is_relative_to(base) else path.name for path in paths]
+    return [Input(name, path) for name, path in zip(names, paths, strict=True)][:MAX_IMAGES]
+
+
+def choose_frames(checks: Sequence[Check], tasks: Sequence[str]) -> list[tuple[str, Case]]:
+    """The pictures to analyse, named as the user knows them: of a sequence, one frame or all."""
+    chosen: list[tuple[str, Case]] = []
+    for number, entry in enumerate(checks):
+        frames: Sequence[int | None] = [None]
+        if entry.frames > 1:
+            with st.container(horizontal=True, vertical_alignment="bottom"):
+                whole = st.toggle(f"{entry.name}: all {entry.frames} frames", key=f"all-frames-{number}")
+                one = 1
+                if not whole:
+                    one = st.slider(f"{entry.name}: frame", 1, entry.frames, 1, key=f"frame-{number}")
+            frames = range(entry.frames) if whole else [one - 1]
+        for frame in frames:
+            options = {} if frame is None else {"frame": frame}
+            name = entry.name if frame is None else f"{entry.name}, frame {frame + 1}"
+            chosen.append((name, Case(f"{number:03d}-{frame or 0:04d}", entry.path, tuple(tasks), options)))
+    return chosen
+
+
+def _ready(model: Model | None, tasks: Sequence[str], cases: Sequence[Any]) -> bool:
+    if model is None:
+        st.info("Choose a model in the sidebar first.")
+    elif not cases:
+        st.error("None of the files can be analysed; the table above says why.")
+    elif not tasks:
+        st.info("Choose at least one task in the sidebar: what should the model look for?")
+    elif len(cases) > MAX_IMAGES:
+        st.error(f"{len(cases)} pictures are too many to show here (at most {MAX_IMAGES}); use the tab Folder.")
+    else:
+        return True
+    return False
+
+
+def _signature(model: Model, tasks: Sequence[str], cases: Sequence[tuple[str, Case]]) -> str:
+    files = [[name, str(case.path), case.path.stat().st_mtime_ns, dict(case.options)] for name, case in cases]
+    return hashlib.sha256(json.dumps([model.weights_hash, list(tasks), files]).encode()).hexdigest()
+
+
+def _analyse(model: Model, cases: Sequence[tuple[str, Case]], signature: str) -> None:
+    st.session_state.pop("ultrasound-results", None)
+    began = time.perf_counter()
+    try:
+        with st.spinner("Analysing ..."):
+            predictor, lock = load_predictor(str(model.path), model.weights_hash)
+            with lock:
+                answered = answer(predictor, cases)
+    except (ValueError, RuntimeError) as error:
+        st.error(f"The model could not answer: {error}")
+        return
+    seconds = time.perf_counter() - began
+    st.session_state["ultrasound-results"] = {"signature": signature, "answered": answered, "seconds": seconds}
+
+
+def answer(predictor: Any, cases: Sequence[tuple[str, Case]]) -> list[Answered]:
+    """Reads and predicts; a case that cannot be read keeps its place, with its reason."""
+    results: list[Answered] = []
+    items, places = [], []
+    for name, case in cases:
+        try:
+            items.append(predictor.read(case))
+            places.append(len(results))
+            results.append(Answered(name, None))
+        except InvalidInput as error:
+            results.append(Answered(name, None, f"{error.reason}; {error.remedy}" if error.remedy else error.reason))
+    if items:
+        for place, found in zip(places, predictor.predict(items), strict=True):
+            results[place] = replace(results[place], answers=found)
+    return results
+
+
+def results_part(model: Model, answered: Sequence[Answered], seconds: float, checks: Sequence[Check]) -> None:
+    """The results: a choice of picture, its overlay, its answers, its measurements, and everything as one zip."""
+    st.subheader("4. Results")
+    good = [entry for entry in answered if entry.answers is not None]
+    st.caption(f"{len(good)} of {len(answered)} pictures answered in {seconds:.1f} s by {model.title}.")
+    for entry in answered:
+        if entry.answers is None:
+            st.error(f"{entry.name}: {entry.reason}.")
+    if not good:
+        return
+    place = 0
+    if len(good) > 1:
+        options = range(len(good))
+        place = st.select_slider("Picture", options, format_func=lambda index: good[index].name, key="shown-picture")
+    shown = good[place]
+    tasks = shown.answers.tasks
+    rows = page_answers.overview(tasks, shown.answers.image.shape)
+    left, right = st.columns([3, 2], gap="large")
+    with left:
+        found = "; ".join(f"{row['Task']}: {row['Answer']}" for row in rows)
+        drawn = page_answers.layers(tasks)
+        view(shown.answers.image, drawn, f"view-{place}", shown.name, shown.answers.spacing, found)
+    with right:
+        _answers_beside(tasks, rows, place)
+    _measurements(good, shown)
+    zip_button("Download everything (zip)", "polyhead-ultrasound.zip", lambda: files(model, good, checks), "zip")
+
+
+def _answers_beside(tasks: Mapping[str, Any], rows: Sequence[Mapping[str, str]], place: int) -> None:
+    st.markdown("**Answers**")
+    st.dataframe(rows, hide_index=True, width="stretch")
+    reviews = [row for row in rows if row["Review"] != "no remark"]
+    if reviews:
+        st.warning("Look twice: " + "; ".join(f"{row['Task']}: {row['Review']}" for row in reviews) + ".")
+    for task, found in tasks.items():
+        if found.probabilities is not None:
+            names = [page_answers.label(found, index) for index in range(len(found.probabilities))]
+            title = f"{task.replace('_', ' ')}: probabilities"
+            st.plotly_chart(
+                probability_bars(names, found.probabilities, title),
+                key=f"bars-{place}-{task}",
+                config={"displayModeBar": False},
+                alt=f"{title}. {page_answers.finding(task, found)}",
+            )
+    st.caption("Confidence is the model's own estimate; it has not been checked on patients.")
+
+
+def _measurements(good: Sequence[Answered], shown: Answered) -> None:
+    st.markdown("**Measurements**")
+    rows = page_answers.measurements(shown.name, shown.answers.tasks)
+    if not rows:
+        st.caption("Nothing to measure in this picture.")
+        return
+    st.dataframe(
+        rows,
+        hide_index=True,
+        width="stretch",
+        column_config={"Value": st.column_config.NumberColumn(format="%.1f")},
+    )
+    if shown.answers.spacing is None:
+        st.caption("The file does not tell the size of a pixel, so nothing is given in millimetres.")
+
+
+def files(model: Model, good: Sequence[Answered], checks: Sequence[Check]) -> dict[str, bytes]:
+    """The entries of the zip: a folder for each picture, tables over all of them, and where they come from."""
+    entries: dict[str, bytes] = {}
+    rows: list[dict[str, Any]] = []
+    for number, entry in enumerate(good, start=1):
+        folder = f"{number:03d} {upload.safe_name(entry.name)}"
+        spacing = entry.answers.spacing
+        facts = {"image": entry.name, "spacing_mm": None if spacing is None else [float(v) for v in spacing]}
+        made = page_answers.image_files(np.asarray(entry.answers.image), entry.answers.tasks, facts)
+        entries |= {f"{folder}/{name}": content for name, content in made.items()}
+        rows += page_answers.measurements(entry.name, entry.answers.tasks)
+    entries["measurements.csv"] = page_answers.table_csv(rows)
+    entries["input check.csv"] = page_answers.table_csv([entry.row() for entry in checks])
+    entries["READ ME.txt"] = (
+        f"{RESEARCH_USE}\n\nModel: {model.title}\nWeights (SHA-256): {model.weights_hash}\n"
+        "Masks are index images: 0 is background. Coordinates are pixels of the original picture, x to the right, "
+        "y downwards.\n"
+    ).encode()
+    return entries
