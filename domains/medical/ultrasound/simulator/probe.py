@@ -136,23 +136,22 @@ class Frame:
     top: float
 
     @classmethod
-    def fitted(cls, probe: Probe, shape: tuple[int, int], margin: float = 0.03, shift: float = 0.0) -> Frame:
-        """The field as large as it goes into the image, `margin` (a fraction) free around it, moved sideways by
-        `shift` (-1 to 1) of what is free there."""
+    def fitted(
+        cls, probe: Probe, shape: tuple[int, int], margin: float = 0.03, shift: tuple[float, float] = (0.0, 0.0)
+    ) -> Frame:
+        """The field as large as it goes into the image with `margin` (a fraction) free at every side.
+
+        `shift` (-1 to 1, to the right and downwards) moves it within what room is left.
+        """
         height, width = shape
         if min(shape) < 32:
             raise ValueError(f"an image of {height} x {width} pixels is too small: use at least 32 x 32")
         half, top, bottom = probe.extent
-        free = 1 - 2 * margin
-        scale = min(free * (height - 1) / (bottom - top), free * (width - 1) / (2 * half))
-        spare = (width - 1) - 2 * half * scale
-        return cls(
-            probe,
-            shape,
-            scale,
-            (width - 1) / 2 + shift * spare * (0.5 - margin),
-            (height - 1) / 2 - scale * (top + bottom) / 2,
-        )
+        room = ((1 - 2 * margin) * (width - 1), (1 - 2 * margin) * (height - 1))
+        scale = min(room[1] / (bottom - top), room[0] / (2 * half))
+        left = (width - 1) / 2 + shift[0] * (room[0] / 2 - half * scale)
+        middle = (height - 1) / 2 + shift[1] * (room[1] - (bottom - top) * scale) / 2
+        return cls(probe, shape, scale, left, middle - scale * (top + bottom) / 2)
 
     def pixel(self, point: Point) -> Point:
         """(column, row) of a point of the scene, sub-pixel."""

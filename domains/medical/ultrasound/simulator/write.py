@@ -72,7 +72,7 @@ def sample(
     chosen = [sheet(task) for task in dict.fromkeys(SHEETS if tasks is None else tasks)]
     if rows_per_task < 1 or validation < 0 or seed < 0 or not chosen:
         raise ValueError(
-            f"a sample needs a task, at least one row, no negative count and no negative seed, got {len(chosen)} tasks, "
+            f"a sample needs a task, at least one row and nothing negative, got {len(chosen)} tasks, "
             f"{rows_per_task} rows, {validation} for validation, seed {seed}"
         )
     if not 64 <= size[0] <= size[1]:

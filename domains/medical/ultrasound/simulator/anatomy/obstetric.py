@@ -153,7 +153,7 @@ def abdomen(rng: np.random.Generator, probe: Probe, variant: int) -> Scene:
     vein = stroke(vein_path, float(rng.uniform(0.022, 0.03)))
     scene.paint(grown(vein, 0.008), 8.0)
     scene.paint(vein, -28.0, wall=8.0)
-    aorta = ellipse(at(-0.1, -0.42), 0.05, 0.046)
+    aorta = ellipse(at(-0.1, -0.42), 0.056, 0.052)
     vessel(scene, aorta, 10.0)
     scene.regions += [(2, liver), (4, vein), (1, aorta)]
     if variant != 1:
@@ -187,15 +187,15 @@ def labour(rng: np.random.Generator, probe: Probe, variant: int) -> Scene:
     body_wall(scene, rng, probe, 0.07)
     a, b = float(rng.uniform(0.3, 0.36)), float(rng.uniform(0.24, 0.28))
     angle = float(rng.uniform(0.2, 0.9))
-    centre = (float(rng.uniform(0.04, 0.16)), float(rng.uniform(0.56, 0.66)))
+    centre = (float(rng.uniform(-0.02, 0.24)), float(rng.uniform(0.54, 0.68)))
     scene.paint(ellipse((centre[0], centre[1]), a + 0.03, b + 0.03, angle), -14.0, attenuation=0.4)
     outer = skull(scene, centre, a, b, angle, brain=-14.0)
     scene.regions.append((2, outer))
     if variant == 1:
         return scene
-    tilt = float(rng.uniform(0.25, 0.95))
-    middle = (float(rng.uniform(-0.36, -0.24)), float(rng.uniform(0.2, 0.3)))
-    half = float(rng.uniform(0.085, 0.115))
+    tilt = float(rng.uniform(0.1, 1.1))
+    middle = (float(rng.uniform(-0.42, -0.22)), float(rng.uniform(0.18, 0.34)))
+    half = float(rng.uniform(0.095, 0.13))
     pubis = ellipse(middle, half, half * float(rng.uniform(0.36, 0.46)), tilt)
     scene.paint(grown(pubis, 0.014), 12.0, wall=12.0)
     scene.paint(pubis, -7.0, attenuation=1.0, texture=0.8)

@@ -30,8 +30,8 @@ def _cervix(rng: np.random.Generator, probe: Probe) -> tuple[Scene, Point, float
     scene = Scene(grain=(0.25, 0.15))
     body_wall(scene, rng, probe, 0.08)
     half, tall = float(rng.uniform(0.24, 0.34)), float(rng.uniform(0.13, 0.17))
-    centre = (float(rng.normal(0.02, 0.04)), float(rng.uniform(0.42, 0.56)))
-    angle = float(rng.normal(0.0, 0.22))
+    centre = (float(rng.uniform(-0.08, 0.14)), float(rng.uniform(0.38, 0.6)))
+    angle = float(rng.normal(0.0, 0.28))
     inner = place(centre, angle, -half * 1.25, 0.03)
     scene.paint(organic(rng, inner, 0.22, 0.19, angle, 0.08), FLUID, attenuation=0.1, wall=8.0)
     if rng.random() < 0.6:

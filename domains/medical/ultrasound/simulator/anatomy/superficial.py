@@ -69,7 +69,7 @@ def breast(rng: np.random.Generator, probe: Probe, variant: int) -> Scene:
         lesion = blob(centre, size * 0.9, size * float(rng.uniform(0.9, 1.15)), 0.0, waves, sharpness=2.0)
         scene.paint(grown(lesion, 0.012), 6.0, soft=0.03)
         scene.paint(
-            lesion, float(rng.uniform(-20, -15)), attenuation=float(rng.uniform(1.6, 2.4)), texture=1.6, soft=0.012
+            lesion, float(rng.uniform(-20, -15)), attenuation=float(rng.uniform(1.1, 1.8)), texture=1.6, soft=0.012
         )
         for _ in range(int(rng.integers(0, 5))):
             x, y = centre[0] + float(rng.normal(0, size / 3)), centre[1] + float(rng.normal(0, size / 3))
