@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib import import_module
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -54,16 +55,22 @@ class Application(Protocol):
         ...
 
 
+@lru_cache(maxsize=1)
+def _targets() -> dict[str, str]:
+    """Where each installed application lives: looking through all installed packages is done once."""
+    return {entry.name: entry.value for entry in entry_points(group="polyhead.applications")}
+
+
 def application_names() -> list[str]:
     """Names of the installed applications, found by the entry points of the group ``polyhead.applications``."""
-    return sorted({entry.name for entry in entry_points(group="polyhead.applications")})
+    return sorted(_targets())
 
 
 def load_application(name: str) -> Application:
     """Imports one application; an unknown name is a `ValueError` that lists the near ones."""
-    for entry in entry_points(group="polyhead.applications"):
-        if entry.name == name:
-            module, _, attribute = entry.value.partition(":")
-            return getattr(import_module(module), attribute)
-    near = difflib.get_close_matches(name, application_names()) or application_names()
-    raise ValueError(f"unknown application {name!r}; known: {', '.join(near)}")
+    targets = _targets()
+    if name not in targets:
+        near = difflib.get_close_matches(name, targets) or sorted(targets)
+        raise ValueError(f"unknown application {name!r}; known: {', '.join(near)}")
+    module, _, attribute = targets[name].partition(":")
+    return getattr(import_module(module), attribute)

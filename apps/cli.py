@@ -1,0 +1,176 @@
+"""The root command: `polyhead`. Applications are loaded when they are called, not before."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from polyhead import __version__
+from polyhead.application import RESEARCH_USE, application_names, load_application
+
+
+class _LazyApplication(TyperGroup):
+    """The verbs of one application, imported only when one is asked for."""
+
+    def __init__(self, name: str):
+        super().__init__(name=name, help=load_application(name).title, no_args_is_help=True)
+        self._loaded: TyperGroup | None = None
+
+    def _verbs(self) -> TyperGroup:
+        if self._loaded is None:
+            module = importlib.import_module(f"apps.{self.name}.cli")
+            command = typer.main.get_command(module.app)
+            assert isinstance(command, TyperGroup)
+            self._loaded = command
+        return self._loaded
+
+    def list_commands(self, ctx: typer.Context) -> list[str]:
+        return self._verbs().list_commands(ctx)
+
+    def get_command(self, ctx: typer.Context, cmd_name: str) -> Any:
+        return self._verbs().get_command(ctx, cmd_name)
+
+
+class _Root(TyperGroup):
+    def list_commands(self, ctx: typer.Context) -> list[str]:
+        return [*super().list_commands(ctx), *application_names()]
+
+    def get_command(self, ctx: typer.Context, cmd_name: str) -> Any:
+        own = super().get_command(ctx, cmd_name)
+        if own is not None or cmd_name not in application_names():
+            return own
+        return _LazyApplication(cmd_name)
+
+
+app = typer.Typer(
+    cls=_Root,
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    # Plain help text: drawing it with rich costs half of the time of `polyhead --help`.
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help=f"Scientific and medical applications on one shared multi-task core.\n\n{RESEARCH_USE}",
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and stop.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def info(as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False) -> None:
+    """What is installed: applications, systems, presets, versions."""
+    about = {
+        "polyhead": __version__,
+        "python": ".".join(map(str, sys.version_info[:3])),
+        "research_use": RESEARCH_USE,
+        "applications": {name: _describe(name) for name in application_names()},
+    }
+    if as_json:
+        typer.echo(json.dumps(about, indent=1, ensure_ascii=False))
+        return
+    typer.echo(f"polyhead {__version__}\n{RESEARCH_USE}\n")
+    for name, application in about["applications"].items():
+        typer.echo(f"{name}: {application['title']}")
+        for system, described in application["systems"].items():
+            typer.echo(f"  {system}: {described['title']} ({described['source']})")
+            typer.echo(f"    presets: {', '.join(described['presets'])}")
+
+
+def _describe(name: str) -> dict[str, Any]:
+    application = load_application(name)
+    systems = {
+        key: {
+            "title": system.title,
+            "source": system.source,
+            "presets": list(system.presets),
+            "task_kinds": list(system.task_kinds),
+            "notes": system.notes,
+        }
+        for key, system in application.systems.items()
+    }
+    return {"title": application.title, "systems": systems}
+
+
+@app.command()
+def doctor() -> None:
+    """What is missing on this machine, and how to fix it. Exit status 1 if something needed is missing."""
+    from apps.doctor import checks
+
+    failed = False
+    for check in checks():
+        failed |= check.state == "missing"
+        typer.echo(f"{check.state:8} {check.name}: {check.found}" + (f" -> {check.remedy}" if check.remedy else ""))
+    raise typer.Exit(1 if failed else 0)
+
+
+@app.command()
+def demo(
+    application: Annotated[str, typer.Argument(help="Which application's demo.")] = "ultrasound",
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for everything that the demo makes.")] = Path("demo"),
+) -> None:
+    """The main job on the embedded sample, start to finish, in minutes on two cores."""
+    load_application(application)
+    importlib.import_module(f"apps.{application}.demo").run_demo(out / application)
+
+
+@app.command("app")
+def start_pages(
+    port: Annotated[int, typer.Option(help="Port of the server.")] = 8501,
+    address: Annotated[str, typer.Option(help="Address to listen on; 127.0.0.1 keeps it to this machine.")] = (
+        "127.0.0.1"
+    ),
+    runs: Annotated[Path | None, typer.Option(help="Folder that holds run folders.")] = None,
+    headless: Annotated[bool, typer.Option(help="Do not open a browser.")] = False,
+) -> None:
+    """The pages, served by Streamlit."""
+    from apps.serve import serve
+
+    raise typer.Exit(serve(port=port, address=address, runs=runs, headless=headless))
+
+
+cards = typer.Typer(no_args_is_help=True, help="Cards of the data sets and models.")
+app.add_typer(cards, name="cards")
+
+
+@cards.command("check")
+def check_cards(
+    folder: Annotated[Path | None, typer.Argument(help="Folder of cards; the installed ones by default.")] = None,
+) -> None:
+    """Holds the cards against the data sets and presets that the code names."""
+    from apps.cards import check
+
+    problems = check(folder)
+    for problem in problems:
+        typer.echo(str(problem))
+    typer.echo(f"{len(problems)} problems" if problems else "all cards are there and hold", err=True)
+    raise typer.Exit(1 if problems else 0)
+
+
+def main() -> None:
+    """The console script: exit status 0, 1 internal error, 2 usage, 3 some cases failed, 4 no valid input, 130."""
+    from apps.exits import run
+
+    sys.exit(run(app))
+
+
+if __name__ == "__main__":
+    main()
