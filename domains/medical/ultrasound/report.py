@@ -1,0 +1,372 @@
+"""The report of an evaluation: a table on the terminal, JSON, CSV, and one self-contained HTML page."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from domains.medical.ultrasound.rows import Kind, Problem
+from polyhead.application import RESEARCH_USE
+from polyhead.batch.writer import write_atomic
+from polyhead.evaluate import MetricSpec, TaskScore
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+CONVENTIONS = (
+    "DSC and HD: per image and class, mean over images, then over classes 1 to C-1. Both masks empty: DSC 1, HD 0; one "
+    "empty: DSC 0, HD the diagonal of the image. HD is of the voxel sets, HD95 the larger of the two directed 95th "
+    "percentiles between the surfaces; both in pixels.",
+    "AUC: of class 1 for two classes, else the mean of one class against the rest over the classes that have rows.",
+    "A missing prediction counts as the worst score (DSC and IoU 0; HD, HD95 and MRE the diagonal of the image; a "
+    "wrong class with probability 1). The public scorer skips it, and sets AUC to 0 where a class has no row.",
+    "Intervals: percentile bootstrap over images, tasks resampled independently.",
+)
+_SHOWN = 500  # problem lines on the page; the JSON holds all
+
+
+@dataclass(frozen=True)
+class TaskReport:
+    """What one task scored.
+
+    Attributes:
+        task, kind, outputs: as in its rows.
+        rows: rows that count.
+        missing: rows without a usable prediction.
+        baseline: name of the trivial baseline.
+        scores: one a metric.
+        per_class: for segmentation, by metric, the means over images of the classes 1 to C-1.
+        notes: what else must be known to read the scores.
+    """
+
+    task: str
+    kind: Kind
+    outputs: int
+    rows: int
+    missing: int
+    baseline: str
+    scores: tuple[TaskScore, ...]
+    per_class: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Report:
+    """The scores of a folder of predictions.
+
+    Attributes:
+        tasks: in the order of the rows.
+        means: the leaderboard's columns, means over the tasks of a kind.
+        problems: all that is wrong with data and predictions, missing predictions among it.
+        official: whether the main numbers are the public scorer's; `TaskScore.alternative` holds the other ones.
+        resamples, seed, level: of the intervals.
+    """
+
+    tasks: tuple[TaskReport, ...]
+    means: Mapping[str, TaskScore]
+    problems: tuple[Problem, ...]
+    official: bool
+    resamples: int
+    seed: int
+    level: float
+
+    @property
+    def missing(self) -> int:
+        return sum(task.missing for task in self.tasks)
+
+    @property
+    def rows(self) -> int:
+        return sum(task.rows for task in self.tasks)
+
+    @property
+    def alternative_name(self) -> str:
+        return "missing at worst" if self.official else "public scorer"
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON values only; an undefined number is None."""
+        return {
+            "research_use": RESEARCH_USE,
+            "main": "public scorer" if self.official else "missing at worst",
+            "alternative": self.alternative_name,
+            "conventions": list(CONVENTIONS),
+            "intervals": {"level": self.level, "resamples": self.resamples, "seed": self.seed},
+            "rows": self.rows,
+            "missing": self.missing,
+            "leaderboard": {column: score.to_json() for column, score in self.means.items()},
+            "tasks": [
+                {
+                    "task": task.task,
+                    "kind": task.kind,
+                    "outputs": task.outputs,
+                    "rows": task.rows,
+                    "missing": task.missing,
+                    "baseline": task.baseline,
+                    "scores": [score.to_json() for score in task.scores],
+                    "per_class": {name: list(values) for name, values in task.per_class.items()},
+                    "notes": list(task.notes),
+                }
+                for task in self.tasks
+            ],
+            "problems": [asdict(problem) for problem in self.problems],
+        }
+
+    def print(self, console: Console, *, problems: int = 10) -> None:
+        """Prints tables of tasks and means and the first `problems` lines of what is wrong."""
+        table = self._table("Scores by task")
+        for task in self.tasks:
+            for index, score in enumerate(task.scores):
+                self._add(table, task.task if index == 0 else "", score, end=index == len(task.scores) - 1)
+        console.print(table)
+        means = self._table("Means over tasks")
+        for column, score in self.means.items():
+            self._add(means, column, score)
+        console.print(means)
+        for task in self.tasks:
+            for note in task.notes:
+                console.print(f"{task.task}: {note}", markup=False, highlight=False)
+        if self.problems:
+            kinds = ", ".join(f"{count} {code}" for code, count in Counter(p.code for p in self.problems).most_common())
+            console.print(f"{len(self.problems)} problems: {kinds}", markup=False, highlight=False)
+            for problem in self.problems[:problems]:
+                console.print(f"  {problem}", markup=False, highlight=False, soft_wrap=True)
+            if len(self.problems) > problems:
+                console.print(f"  and {len(self.problems) - problems} more, all in the JSON report", highlight=False)
+        console.print(RESEARCH_USE, highlight=False)
+
+    def _table(self, title: str) -> Table:
+        from rich.table import Table
+
+        table = Table(title=title, title_justify="left")
+        table.add_column("task" if title == "Scores by task" else "column", overflow="fold")
+        table.add_column("metric")
+        for name in ("value", f"{self.level:.0%} interval", "baseline"):
+            table.add_column(name, justify="right")
+        if _differs(self):
+            table.add_column(self.alternative_name, justify="right")
+        table.add_column("n", justify="right")
+        table.add_column("missing", justify="right")
+        return table
+
+    def _add(self, table: Table, name: str, score: TaskScore, *, end: bool = False) -> None:
+        from rich.markup import escape as plain
+
+        style = {True: "green", False: "yellow", None: ""}[score.above_baseline]
+        value = number(score.interval.value)
+        cells = [plain(name), f"{score.metric.name} {_arrow(score.metric)}", f"[{style}]{value}[/]" if style else value]
+        cells += [_span(score), number(score.baseline)]
+        if _differs(self):
+            cells.append(_alternative(score))
+        table.add_row(*cells, str(score.rows), str(score.missing or ""), end_section=end)
+
+
+def write_report(report: Report, path: Path) -> list[Path]:
+    """Writes `path` as one HTML page that loads nothing, and the same name with .json and .csv beside it.
+
+    Returns:
+        the three files.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    page = path if path.suffix.lower() in (".html", ".htm") else path.with_name(f"{path.name}.html")
+    files = {
+        page: _page(report),
+        page.with_suffix(".json"): json.dumps(report.to_json(), indent=1, ensure_ascii=False, allow_nan=False),
+        page.with_suffix(".csv"): _csv(report),
+    }
+    for file, text in files.items():
+        write_atomic(file, text.encode())
+    return list(files)
+
+
+def number(value: float) -> str:
+    """Three decimals below 10, one above; an en dash where undefined."""
+    if not math.isfinite(value):
+        return "–"
+    return f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}"
+
+
+def _csv(report: Report) -> str:
+    stream = io.StringIO()
+    lines = [score.to_json() for task in report.tasks for score in task.scores]
+    lines += [score.to_json() for score in report.means.values()]
+    writer = csv.DictWriter(stream, fieldnames=list(lines[0]) if lines else ["task"], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(lines)
+    return stream.getvalue()
+
+
+def _arrow(metric: MetricSpec) -> str:
+    return "↑" if metric.higher_is_better else "↓"
+
+
+def _span(score: TaskScore) -> str:
+    if not math.isfinite(score.interval.low):
+        return ""
+    return f"{number(score.interval.low)} … {number(score.interval.high)}"
+
+
+def _alternative(score: TaskScore) -> str:
+    return "" if _same(score) else number(score.alternative)
+
+
+def _same(score: TaskScore) -> bool:
+    value, other = score.interval.value, score.alternative
+    return math.isclose(value, other, rel_tol=1e-12, abs_tol=1e-12) or (math.isnan(value) and math.isnan(other))
+
+
+def _differs(report: Report) -> bool:
+    return any(not _same(score) for task in report.tasks for score in task.scores)
+
+
+def _page(report: Report) -> str:
+    main = "the public scorer's rules" if report.official else "missing predictions at their worst score"
+    parts = [
+        f"<p class=notice>{escape(RESEARCH_USE)}</p>",
+        f"<p>{len(report.tasks)} tasks, {report.rows} rows, {report.missing} missing predictions. Scored with {main}; "
+        f"{report.level:.0%} intervals from {report.resamples} resamples, seed {report.seed}.</p>",
+        "<h2>Means over tasks</h2>",
+        _html_table(report, [(column, score) for column, score in report.means.items()], "column"),
+        "<h2>Tasks against their baselines</h2><p class=key>"
+        "<span class=dot></span> value and interval <span class=ring></span> trivial baseline</p><div class=plots>",
+    ]
+    metrics = {score.metric: [] for task in report.tasks for score in task.scores}
+    for task in report.tasks:
+        for score in task.scores:
+            metrics[score.metric].append(score)
+    parts += [_plot(metric, scores) for metric, scores in metrics.items()]
+    parts.append("</div><h2>Scores by task</h2>")
+    parts.append(_html_table(report, [(task.task, score) for task in report.tasks for score in task.scores], "task"))
+    classes = [task for task in report.tasks if len(next(iter(task.per_class.values()), ())) > 1]
+    if classes:
+        parts.append("<h2>Classes of the segmentation tasks</h2>" + _class_table(classes))
+    notes = [f"<li>{escape(task.task)}: {escape(note)}</li>" for task in report.tasks for note in task.notes]
+    parts.append(
+        f"<h2>Notes</h2><ul>{''.join(notes)}{''.join(f'<li>{escape(text)}</li>' for text in CONVENTIONS)}</ul>"
+    )
+    parts.append(_problem_list(report.problems))
+    return _FRAME.format(body="\n".join(parts))
+
+
+def _html_table(report: Report, lines: Sequence[tuple[str, TaskScore]], first: str) -> str:
+    extra = f"<th class=n>{escape(report.alternative_name)}" if _differs(report) else ""
+    cells = [
+        f"<tr><th>{first}<th>metric<th class=n>value<th class=n>interval<th class=n>baseline{extra}<th class=n>n"
+        "<th class=n>missing"
+    ]
+    previous = None
+    for name, score in lines:
+        other = f"<td class=n>{_alternative(score)}" if extra else ""
+        mark = {True: " class='n good'", False: " class='n weak'", None: " class=n"}[score.above_baseline]
+        cells.append(
+            f"<tr{'' if name == previous else ' class=first'}><td>{'' if name == previous else escape(name)}"
+            f"<td>{escape(score.metric.name)} {_arrow(score.metric)}<td{mark}>{number(score.interval.value)}"
+            f"<td class=n>{_span(score)}<td class=n>{number(score.baseline)}{other}<td class=n>{score.rows}"
+            f"<td class=n>{score.missing or ''}"
+        )
+        previous = name
+    return f"<div class=wide><table>{''.join(cells)}</table></div>"
+
+
+def _class_table(tasks: Sequence[TaskReport]) -> str:
+    cells = ["<tr><th>task<th>class<th class=n>DSC<th class=n>HD<th class=n>HD95"]
+    for task in tasks:
+        for index, values in enumerate(zip(*(task.per_class[name] for name in ("DSC", "HD", "HD95")), strict=True)):
+            numbers = "".join(f"<td class=n>{number(value)}" for value in values)
+            cells.append(f"<tr><td>{escape(task.task) if index == 0 else ''}<td>{index + 1}{numbers}")
+    return f"<div class=wide><table>{''.join(cells)}</table></div>"
+
+
+def _plot(metric: MetricSpec, scores: Sequence[TaskScore]) -> str:
+    """Dots with intervals beside hollow baseline rings, a line a task; the axis starts at 0 unless values are below."""
+    values = [
+        value
+        for score in scores
+        for value in (score.interval.value, score.interval.low, score.interval.high, score.baseline)
+        if math.isfinite(value)
+    ]
+    low = min([0.0, *values])
+    high = max([1.0 if metric.higher_is_better else 0.0, *values]) or 1.0
+    left, width, step = 175, 250, 20
+    height = step * len(scores) + 22
+
+    def x(value: float) -> float:
+        return left + width * (value - low) / (high - low)
+
+    marks = [
+        f'<line class=axis x1="{x(tick):.1f}" x2="{x(tick):.1f}" y1="4" y2="{height - 18}"/>'
+        f'<text class=tick x="{x(tick):.1f}" y="{height - 4}">{tick:.3g}</text>'
+        for tick in (low + (high - low) * share / 4 for share in range(5))
+    ]
+    for index, score in enumerate(scores):
+        y = step * index + 14
+        name = score.task if len(score.task) <= 26 else f"{score.task[:25]}…"
+        title = f"{score.task}: {number(score.interval.value)} [{_span(score)}], baseline {number(score.baseline)}"
+        marks.append(
+            f'<g><title>{escape(title)}</title><text class=name x="{left - 10}" y="{y + 4}">{escape(name)}</text>'
+        )
+        if math.isfinite(score.interval.low):
+            ends = f'x1="{x(score.interval.low):.1f}" x2="{x(score.interval.high):.1f}"'
+            marks.append(f'<line class=span {ends} y1="{y}" y2="{y}"/>')
+        if math.isfinite(score.baseline):
+            marks.append(f'<circle class=base cx="{x(score.baseline):.1f}" cy="{y}" r="4"/>')
+        if math.isfinite(score.interval.value):
+            marks.append(f'<circle class=value cx="{x(score.interval.value):.1f}" cy="{y}" r="4"/>')
+        marks.append("</g>")
+    unit = f", {metric.unit}" if metric.unit else ""
+    heading = f"{metric.name} ({'higher' if metric.higher_is_better else 'lower'} is better{unit})"
+    size = f'width="{left + width + 20}" height="{height}" viewBox="0 0 {left + width + 20} {height}"'
+    return f"<figure><figcaption>{escape(heading)}</figcaption><svg role=img {size}>{''.join(marks)}</svg></figure>"
+
+
+def _problem_list(problems: Sequence[Problem]) -> str:
+    if not problems:
+        return "<h2>Problems</h2><p>None.</p>"
+    lines = "".join(
+        f"<tr><td>{escape(p.code)}<td>{escape(p.where)}<td>{escape(p.reason)}<td>{escape(p.remedy)}"
+        for p in problems[:_SHOWN]
+    )
+    rest = f"<p>and {len(problems) - _SHOWN} more, all in the JSON file.</p>" if len(problems) > _SHOWN else ""
+    head = "<tr><th>code<th>where<th>what is wrong<th>what to do"
+    return f"<h2>Problems ({len(problems)})</h2><div class=wide><table>{head}{lines}</table></div>{rest}"
+
+
+_FRAME = """<!doctype html>
+<html lang=en><meta charset=utf-8><meta name=viewport content="width=device-width,initial-scale=1">
+<title>Ultrasound evaluation</title>
+<style>
+:root {{ color-scheme: light dark; --ink: light-dark(#1c2733, #e3e9ef); --faint: light-dark(#d8dfe6, #36414c);
+ --soft: light-dark(#5d6b79, #9aa8b5); --value: light-dark(#0b6e99, #54b4dc); --page: light-dark(#ffffff, #14191f);
+ --good: light-dark(#12753a, #5fca8a); --weak: light-dark(#a15400, #f0a95c); }}
+body {{ font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--page); max-width: 1100px;
+ margin: 2rem auto; padding: 0 1rem; }}
+h1 {{ font-size: 1.6rem; }} h2 {{ font-size: 1.15rem; margin: 2.2rem 0 .6rem; }}
+.notice {{ border-left: 4px solid var(--weak); padding: .4rem .8rem; }}
+.wide {{ overflow-x: auto; }}
+table {{ border-collapse: collapse; font-size: .9rem; }}
+th, td {{ text-align: left; padding: .2rem .9rem .2rem 0; vertical-align: top; }}
+th {{ border-bottom: 1px solid var(--soft); font-weight: 600; }}
+tr.first td {{ border-top: 1px solid var(--faint); }}
+.n {{ text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }}
+.good {{ color: var(--good); font-weight: 600; }} .weak {{ color: var(--weak); font-weight: 600; }}
+.plots {{ display: flex; flex-wrap: wrap; gap: 1.2rem 2.5rem; align-items: flex-start; }}
+figure {{ margin: 0; }} figcaption {{ font-weight: 600; font-size: .9rem; }}
+svg {{ max-width: 100%; height: auto; }}
+.axis {{ stroke: var(--faint); }} .span {{ stroke: var(--value); stroke-width: 2; }}
+.value {{ fill: var(--value); }} .base {{ fill: var(--page); stroke: var(--weak); stroke-width: 2; }}
+text {{ fill: var(--ink); font-size: 12px; }} .name {{ text-anchor: end; }}
+.tick {{ fill: var(--soft); text-anchor: middle; font-size: 11px; }}
+.key {{ color: var(--soft); }} .key span {{ display: inline-block; width: 9px; height: 9px; border-radius: 50%; }}
+.dot {{ background: var(--value); }} .ring {{ border: 2px solid var(--weak); margin-left: 1rem; }}
+</style>
+<h1>Ultrasound evaluation</h1>
+{body}
+</html>
+"""
