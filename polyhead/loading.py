@@ -1,4 +1,4 @@
-"""Loading the batches of steps: each sample is a function of its row and seed, so workers may run ahead and be replaced."""
+"""Loading the batches of steps: a sample is a function of its row and seed, so workers may run ahead."""
 
 from __future__ import annotations
 
@@ -33,7 +33,9 @@ class _Steps(Dataset):
 
     def __getitem__(self, step: Step) -> dict[str, Any]:
         return {
-            batch.task: default_collate([self._sample(batch.task, *pair) for pair in zip(batch.rows, batch.seeds)])
+            batch.task: default_collate(
+                [self._sample(batch.task, row, seed) for row, seed in zip(batch.rows, batch.seeds, strict=True)]
+            )
             for batch in step.batches
         }
 

@@ -1,0 +1,144 @@
+"""A training that is killed, interrupted or torn goes on to the same weights, bit for bit."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import training_toy
+from training_toy import TASKS, ToyModel, train
+
+from polyhead.runs import Run
+from polyhead.snapshots import latest_snapshot
+from polyhead.train import TrainConfig
+
+# Momentum (AdamW), dropout, batch norm, averaged weights, learned balancing, augmentation seeds, a schedule.
+CONFIG = TrainConfig(
+    epochs=4,
+    steps_per_epoch=8,
+    batch_size=6,
+    tasks_per_step=2,
+    sampler="temperature",
+    balancer="uncertainty",
+    learning_rate=5e-3,
+    warmup_steps=5,
+    ema_decay=0.9,
+    clip_norm=1.0,
+    snapshot_every=5,
+    patience=4,
+    seed=7,
+)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """The uninterrupted run, in this process with one thread."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    path = tmp_path_factory.mktemp("whole") / "run"
+    train(path, CONFIG)
+    torch.set_num_threads(threads)
+    return Run.open(path)
+
+
+def child(path, config, mode="none", at=0, *words):
+    command = [sys.executable, training_toy.__file__, str(path), config.model_dump_json(), mode, str(at), *words]
+    root = Path(training_toy.__file__).parents[2]
+    return subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=120)
+
+
+def assert_same_run(run, whole):
+    a, b = run.load_weights(), whole.load_weights()
+    assert list(a) == list(b) and all(torch.equal(a[name], b[name]) for name in a)
+    assert run.weights_hash() == whole.weights_hash()
+    assert run.info.metrics == whole.info.metrics and run.info.finished
+    strip = [[{k: v for k, v in line.items() if k != "seconds"} for line in r.metrics()] for r in (run, whole)]
+    assert strip[0] == strip[1]
+    (step, mine), (other_step, other) = latest_snapshot(run.snapshots), latest_snapshot(whole.snapshots)
+    assert step == other_step
+    for part in ("model", "average"):
+        assert all(torch.equal(value, other["training"][part][name]) for name, value in mine["training"][part].items())
+
+
+@pytest.mark.parametrize(("workers", "at"), [(0, 13), (2, 17)])
+def test_kill_and_resume_is_bit_for_bit(tmp_path, whole, workers, at):
+    path = tmp_path / "run"
+    config = CONFIG.model_copy(update={"workers": workers})
+    killed = child(path, config, "kill", at)
+    assert killed.returncode == -9, killed.stderr
+    run = Run.open(path)
+    assert not run.info.finished and run.metrics()[-1]["step"] == at
+    assert latest_snapshot(run.snapshots)[0] == at // 5 * 5
+    resumed = child(path, config, "none", 0, "resume")
+    assert resumed.returncode == 0, resumed.stderr
+    assert_same_run(Run.open(path), whole)
+
+
+@pytest.mark.parametrize(("mode", "workers"), [("int", 2), ("term", 0)])
+def test_interrupt_snapshots_and_resumes(tmp_path, whole, mode, workers):
+    path = tmp_path / "run"
+    config = CONFIG.model_copy(update={"workers": workers})
+    stopped = child(path, config, mode, 12)
+    assert stopped.returncode == 130, stopped.stderr
+    # The signal comes after step 12 is over, so it is the next step that sees it.
+    assert stopped.stdout.strip() == "stopped at step 13 of 32; resume it to go on"
+    assert latest_snapshot(Run.open(path).snapshots)[0] == 13
+    resumed = child(path, config, "none", 0, "resume")
+    assert resumed.returncode == 0, resumed.stderr
+    assert_same_run(Run.open(path), whole)
+
+
+def test_resume_of_stateful_balancers_and_decks_in_one_process(tmp_path):
+    torch.set_num_threads(1)
+    for balancer, sampler, tasks in [
+        ("dwa", "proportional", 2),
+        ("GradVac", "round_robin", 3),
+        ("PCGrad", "uniform", 2),
+    ]:
+        config = CONFIG.model_copy(
+            update={"balancer": balancer, "sampler": sampler, "tasks_per_step": tasks, "epochs": 3}
+        )
+        path = tmp_path / balancer
+        _, model = train(path / "whole", config)
+
+        class Stop(Exception):
+            pass
+
+        def stop(done):
+            if done == 19:
+                raise Stop
+
+        with pytest.raises(Stop):
+            train(path / "run", config, on_step=stop)
+        torch.manual_seed(123)
+        _, resumed = train(path / "run", config, resume=True)
+        assert all(torch.equal(v, resumed.state_dict()[k]) for k, v in model.state_dict().items()), balancer
+        assert Run.open(path / "run").weights_hash() == Run.open(path / "whole").weights_hash()
+
+
+def test_resume_with_other_settings_or_data_is_refused(tmp_path, whole, monkeypatch):
+    path = tmp_path / "run"
+    stopped = child(path, CONFIG, "int", 6)
+    assert stopped.returncode == 130
+    other = CONFIG.model_copy(update={"learning_rate": 1e-3, "workers": 3})
+    with pytest.raises(ValueError, match=r"these differ: config.learning_rate \(was 0.005, now 0.001\)$"):
+        train(path, other, resume=True)
+    monkeypatch.setitem(training_toy.SIZES, "side", 18)
+    with pytest.raises(ValueError, match=r"these differ: rows.side \(was 17, now 18\)$"):
+        train(path, CONFIG, resume=True)
+    monkeypatch.undo()
+    with pytest.raises(ValueError, match=r"rows.angle \(only in the run\); tasks \(was"):
+        train(path, CONFIG, resume=True, model=ToyModel(TASKS.subset(["length", "side"]), batch_norm=True))
+
+
+def test_resume_before_the_first_snapshot_starts_anew(tmp_path, whole, capsys):
+    path = tmp_path / "run"
+    assert child(path, CONFIG, "kill", 3).returncode == -9
+    metrics = path / "metrics.jsonl"
+    metrics.write_bytes(metrics.read_bytes() + json.dumps({"step": 4})[:-3].encode())
+    torch.set_num_threads(1)
+    train(path, CONFIG, resume=True, progress="plain")
+    assert "no snapshot: from the start" in capsys.readouterr().err
+    assert_same_run(Run.open(path), whole)
