@@ -1,0 +1,113 @@
+"""OUT: who works in it, the parts that shards leave, and their merger."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, Any
+
+from polyhead.batch.case import Case
+from polyhead.batch.outcome import Outcome
+from polyhead.batch.writer import RECEIPT, dump_json, safe_relative, sweep_temporaries, write_atomic
+
+STATE = ".polyhead"
+RESULTS, RUN, CSV, HTML, FAILED, LOGS = "results.jsonl", "run.json", "summary.csv", "summary.html", "failed.txt", "logs"
+_RESERVED = {STATE, RESULTS, RUN, CSV, HTML, FAILED, LOGS}
+_SHARD_LOCK = re.compile(r"shard-(\d+)-of-(\d+)\.lock")
+
+
+class FolderInUse(ValueError):
+    """Another run works in the folder."""
+
+
+def refused_id(case: Case) -> Outcome | None:
+    """The outcome of a case whose id cannot be a folder of OUT; None where it can."""
+    parts = case.id.split("/")
+    if safe_relative(case.id) and parts[0] not in _RESERVED and RECEIPT not in parts:
+        return None
+    reason = f"the case id {case.id!r} cannot be a folder of the results"
+    remedy = "give the file a relative name below the input folder, other than those of the results' own files"
+    return Outcome(case.id, str(case.path), "invalid_input", "unsafe_id", reason, remedy)
+
+
+class OutputFolder:
+    """One shard's hold on OUT. Several shards of one run share a folder; two runs do not."""
+
+    def __init__(self, out: Path, shard: tuple[int, int]):
+        self.out, self.state = out, out / STATE
+        self.index, self.of = shard
+
+    @property
+    def worker_log(self) -> Path:
+        return self.state / f"worker-{self.index}-of-{self.of}.log"
+
+    @contextmanager
+    def hold(self) -> Iterator[None]:
+        """Holds the shard's lock; `FolderInUse` where this shard, or a run with other shards, is at work."""
+        self.state.mkdir(parents=True, exist_ok=True)
+        with self._shard_lock(self.index, self.of).open("ab") as own:
+            with self.merging():
+                self._retire_other_runs()
+                if not _lock(own, wait=False):
+                    shard = f" as shard {self.index}/{self.of}" if self.of > 1 else ""
+                    raise FolderInUse(f"another run is writing to {self.out}{shard}; wait for it, or choose another -o")
+                self.worker_log.unlink(missing_ok=True)
+            yield
+
+    @contextmanager
+    def merging(self) -> Iterator[None]:
+        """Holds what all shards share: the merged files and the locks themselves."""
+        with (self.state / "merge.lock").open("ab") as stream:
+            _lock(stream, wait=True)
+            sweep_temporaries(self.out)
+            sweep_temporaries(self.state)
+            yield
+
+    def _shard_lock(self, index: int, of: int) -> Path:
+        return self.state / f"shard-{index}-of-{of}.lock"
+
+    def _part(self, index: int, of: int) -> Path:
+        return self.state / f"part-{index}-of-{of}.jsonl"
+
+    def _retire_other_runs(self) -> None:
+        for path in self.state.glob("shard-*.lock"):
+            match = _SHARD_LOCK.fullmatch(path.name)
+            if match is None or int(match[2]) == self.of:
+                continue
+            index, of = int(match[1]), int(match[2])
+            with path.open("ab") as stream:
+                if not _lock(stream, wait=False):
+                    raise FolderInUse(f"a run with {of} shards is writing to {self.out}; use /{of}, or another -o")
+                self._part(index, of).unlink(missing_ok=True)
+                path.unlink()
+
+    def write_part(self, header: Mapping[str, Any], rows: Sequence[tuple[int, Outcome]]) -> None:
+        """Keeps this shard's rows, each with its place in the whole input; `header` says of which run they are."""
+        lines = [dump_json(dict(header))]
+        lines += [dump_json({"index": index, **outcome.to_json()}) for index, outcome in rows]
+        write_atomic(self._part(self.index, self.of), b"\n".join(lines) + b"\n")
+
+    def read_parts(self, key: Sequence[str]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        """Headers and rows, in input order, of all shards whose header has the ``key`` of this run."""
+        headers: list[dict[str, Any]] = []
+        rows: list[dict[str, Any]] = []
+        for index in range(self.of):
+            with suppress(FileNotFoundError), self._part(index, self.of).open("rb") as stream:
+                header = json.loads(stream.readline())
+                if header["key"] == list(key):
+                    headers.append(header)
+                    rows.extend(json.loads(line) for line in stream)
+        rows.sort(key=lambda row: row.pop("index"))
+        return headers, rows
+
+
+def _lock(stream: IO[bytes], *, wait: bool) -> bool:
+    try:
+        fcntl.flock(stream, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except BlockingIOError:
+        return False
+    return True

@@ -1,0 +1,99 @@
+"""What became of a case, what became of a run, and the exit status that says so."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from polyhead.batch.case import Record
+
+FAILURES = ("failed", "invalid_input", "timeout", "oom", "crashed")
+STATUSES = ("ok", "skipped", *FAILURES, "not_run")
+
+EXIT_OK, EXIT_INTERNAL, EXIT_PARTIAL, EXIT_NO_INPUT, EXIT_INTERRUPTED = 0, 1, 3, 4, 130
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one case.
+
+    Attributes:
+        status: one of `STATUSES`: ``ok`` done now, ``skipped`` done earlier (receipt holds), ``not_run`` not reached.
+        code: stable word for the kind of failure.
+        reason: one line: what went wrong.
+        remedy: one line: what to do about it; may be empty.
+        seconds: time in read, predict (share of the batch) and write; of the run that did the work.
+        record: what the predictor said of the case.
+    """
+
+    id: str
+    input: str
+    status: str
+    code: str | None = None
+    reason: str | None = None
+    remedy: str | None = None
+    seconds: float | None = None
+    record: Record | None = None
+
+    @property
+    def is_failure(self) -> bool:
+        return self.status in FAILURES
+
+    def to_json(self) -> dict[str, Any]:
+        """The row of the case in ``results.jsonl``."""
+        return {
+            "id": self.id,
+            "input": self.input,
+            "status": self.status,
+            "code": self.code,
+            "reason": self.reason,
+            "remedy": self.remedy,
+            "seconds": self.seconds,
+            "record": self.record,
+        }
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What became of a run (of one shard of it, where it was sharded).
+
+    Attributes:
+        counts: number of cases by status; only statuses that occur. A dry run counts ``planned`` instead of running.
+        exit_status: 0 all done, 1 internal error, 3 some failed, 4 no valid input, 130 interrupted.
+        seconds: wall time.
+        error: one line, where `exit_status` is 1.
+    """
+
+    counts: Mapping[str, int]
+    exit_status: int
+    out: Path
+    seconds: float
+    error: str | None = None
+    failures: tuple[Outcome, ...] = field(default=(), repr=False)
+
+
+def count_statuses(statuses: Iterable[str]) -> dict[str, int]:
+    """Counts by status, in the order of `STATUSES`."""
+    found = Counter(statuses)
+    return {status: found[status] for status in (*STATUSES, "planned") if found[status]}
+
+
+def exit_status(counts: Mapping[str, int], total: int, *, interrupted: bool = False, error: str | None = None) -> int:
+    """The exit status of a run over `total` inputs, of which this shard has `counts`."""
+    if error is not None:
+        return EXIT_INTERNAL
+    if interrupted:
+        return EXIT_INTERRUPTED
+    mine = sum(counts.values())
+    if total == 0 or (mine and counts.get("invalid_input", 0) == mine):
+        return EXIT_NO_INPUT
+    return EXIT_PARTIAL if any(counts.get(status) for status in (*FAILURES, "not_run")) else EXIT_OK
+
+
+def one_line(text: str, limit: int = 500) -> str:
+    """`text` on one line, cut visibly at `limit` characters."""
+    line = " ".join(text.split())
+    return line if len(line) <= limit else line[: limit - 1] + "…"

@@ -1,0 +1,154 @@
+"""The progress of a batch as people and programs read it, on stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, TextIO
+
+from polyhead.batch.outcome import FAILURES
+
+LINE_SECONDS = 5.0
+JSON_SECONDS = 0.5
+Callback = Callable[[Mapping[str, Any]], None]
+
+
+@contextmanager
+def progress_display(
+    *, quiet: bool = False, log_json: bool = False, stream: TextIO | None = None, every: float = LINE_SECONDS
+) -> Iterator[Callback]:
+    """Yields the `progress` callback of `run_batch`: JSON lines, silence, a bar on a terminal, or a line now and then.
+
+    `log_json` outweighs `quiet`; failures are named in every form but silence.
+    """
+    target = stream or sys.stderr
+    if log_json:
+        yield _JsonLines(target).take
+    elif quiet:
+        yield lambda event: None
+    elif target.isatty():
+        with _bar(target) as callback:
+            yield callback
+    else:
+        yield _Lines(target, every).take
+
+
+class _Tally:
+    """Counts over the events of one run."""
+
+    def __init__(self) -> None:
+        self.total = self.done = self.failed = self.worked = 0
+        self.start = time.monotonic()
+
+    def take(self, event: Mapping[str, Any]) -> None:
+        if event["event"] == "start":
+            self.total = event["total"]
+        elif event["event"] in ("case", "planned"):
+            self.done += 1
+            self.failed += event.get("status") in FAILURES
+            self.worked += event.get("status") not in ("skipped", None)
+
+    def words(self) -> str:
+        seconds = time.monotonic() - self.start
+        rate = self.worked / seconds if seconds > 0 else 0.0
+        left = f", {_clock((self.total - self.done) / rate)} left" if rate > 0 and self.done < self.total else ""
+        return f"{self.done}/{self.total} cases, {self.failed} failed, {rate:.1f} cases/s{left}"
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}" if minutes >= 60 else f"{minutes}:{rest:02d}"
+
+
+def _news(event: Mapping[str, Any]) -> str | None:
+    """The line that an event is worth by itself."""
+    if event["event"] == "loading":
+        return "loading the model"
+    if event["event"] == "worker_ended":
+        return f"{event['reason']}; starting another, {event['suspects']} case(s) are tried again"
+    if event["event"] == "case" and event["status"] in FAILURES:
+        remedy = f"; {event['remedy']}" if event["remedy"] else ""
+        return f"{event['status']}: {event['id']!r}: {event['reason']}{remedy}"
+    return None
+
+
+class _JsonLines:
+    """Every event as a JSON line, and ``{"event": "progress", "done", "failed", "total"}`` (done: without the failed)."""
+
+    def __init__(self, stream: TextIO):
+        self.stream = stream
+        self.tally = _Tally()
+        self.last = 0.0
+
+    def take(self, event: Mapping[str, Any]) -> None:
+        self.tally.take(event)
+        self._print(event)
+        now, tally = time.monotonic(), self.tally
+        if event["event"] in ("start", "finish") or tally.done == tally.total or now - self.last >= JSON_SECONDS:
+            self.last = now
+            counts = {"done": tally.done - tally.failed, "failed": tally.failed, "total": tally.total}
+            self._print({"event": "progress", **counts})
+
+    def _print(self, event: Mapping[str, Any]) -> None:
+        print(json.dumps({"t": round(time.time(), 3), **event}), file=self.stream, flush=True)
+
+
+class _Lines:
+    """Plain lines, for logs."""
+
+    def __init__(self, stream: TextIO, every: float):
+        self.stream, self.every = stream, every
+        self.tally = _Tally()
+        self.last = time.monotonic()
+
+    def take(self, event: Mapping[str, Any]) -> None:
+        self.tally.take(event)
+        news = _news(event)
+        if news is not None:
+            self._print(news)
+        due = time.monotonic() - self.last >= self.every
+        if event["event"] == "finish" or (due and event["event"] in ("case", "planned")):
+            self.last = time.monotonic()
+            self._print(self.tally.words())
+
+    def _print(self, line: str) -> None:
+        print(line.encode("utf-8", "backslashreplace").decode(), file=self.stream, flush=True)
+
+
+@contextmanager
+def _bar(stream: TextIO) -> Iterator[Callback]:
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[failed]} failed, {task.fields[rate]:.1f}/s"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
+    tally = _Tally()
+    with Progress(*columns, console=Console(file=stream)) as progress:
+        bar = progress.add_task("cases", total=None, failed=0, rate=0.0)
+
+        def take(event: Mapping[str, Any]) -> None:
+            tally.take(event)
+            news = _news(event)
+            if news is not None:
+                progress.console.print(escape(news.encode("utf-8", "backslashreplace").decode()), highlight=False)
+            rate = tally.worked / max(time.monotonic() - tally.start, 1e-9)
+            progress.update(bar, total=tally.total, completed=tally.done, failed=tally.failed, rate=rate)
+
+        yield take
