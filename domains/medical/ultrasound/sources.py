@@ -34,7 +34,7 @@ def cases_from(source: str | Path, *, tasks: Mapping[str, tuple[str, int]] | Non
     cannot be read and files of a list that do not exist are cases too: reading them says what is wrong; so are rows
     of tables that cannot be understood (the csv is their path, ``options["problem"]`` the reason). Ids are paths
     relative to the folder, the fixed part of the glob, or the deepest common folder of a list, without suffix; inputs
-    whose ids would be the same keep their suffix.
+    whose ids would be the same, or a folder of others, keep their suffix.
 
     Args:
         source: what to read.
@@ -190,8 +190,10 @@ def _named(inputs: Sequence[_Input]) -> list[Case]:
     taken: set[str] = set()
     short = [_id(entry, with_suffix=False) for entry in inputs]
     twice = Counter(short)
+    # A case's folder must not hold the folders of others.
+    folders = {folder.as_posix() for name in set(short) for folder in PurePosixPath(name).parents}
     for entry, plain in zip(inputs, short, strict=True):
-        name = _id(entry, with_suffix=True) if twice[plain] > 1 else plain
+        name = _id(entry, with_suffix=True) if twice[plain] > 1 or plain in folders else plain
         free = next(each for k in count(1) if (each := f"{name}~{k}" if k > 1 else name) not in taken)
         taken.add(free)
         cases.append(Case(free, entry.path, entry.tasks, dict(entry.options)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import posixpath
 import re
 from collections import Counter
@@ -114,8 +115,10 @@ def split_rows(
     taken: Counter[_Stratum] = Counter()
     chosen: set[str] = set()
     for unit in units:
-        gain = sum(abs(targets[s] - taken[s]) - abs(targets[s] - taken[s] - count) for s, count in unit.counts.items())
-        if gain > 0 and all(left[stratum] > 1 for stratum in unit.counts):
+        gains = {s: abs(targets[s] - taken[s]) - abs(targets[s] - taken[s] - count) for s, count in unit.counts.items()}
+        # A class may go past its target by less than one row, for its task to come nearer to its own.
+        fits = all(gains[s] > 0 or taken[s] + count <= math.ceil(targets[s]) for s, count in unit.counts.items())
+        if fits and sum(gains.values()) > 0 and all(left[stratum] > 1 for stratum in unit.counts):
             _take(unit, chosen, taken, left)
     for task in sorted({stratum[0] for stratum in totals}):
         if not taken[task, None]:
