@@ -117,8 +117,10 @@ def draw_scene(rng: np.random.Generator, plan: Sheet, probe: Probe, variant: int
 
 
 def _fits(scene: Scene, plan: Sheet, probe: Probe) -> bool:
-    if plan.kind == "keypoints":
-        return scene.points is not None and all(probe.holds(point) for point in scene.points)
+    if plan.kind == "keypoints" and scene.points is None:
+        return False
+    if not all(probe.holds(point) for point in scene.points or ()):
+        return False
     if plan.kind == "detection" and scene.target is not None:
         half, top, bottom = probe.extent
         x, y = np.meshgrid(
