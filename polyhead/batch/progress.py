@@ -76,7 +76,7 @@ def _news(event: Mapping[str, Any]) -> str | None:
 
 
 class _JsonLines:
-    """Every event as a JSON line, and ``{"event": "progress", "done", "failed", "total"}`` (done: without the failed)."""
+    """Every event as a JSON line, and now and then a ``progress`` event: done (without the failed), failed, total."""
 
     def __init__(self, stream: TextIO):
         self.stream = stream

@@ -1,0 +1,277 @@
+"""Runs from start to end: what is done, what fails and why, and what a second run does."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from polyhead.batch.case import Case
+from polyhead.batch.discover import read_path_list
+from polyhead.batch.engine import shard_of
+from polyhead.batch.folder import FolderInUse, OutputFolder
+from polyhead.batch.worker import PredictorFactory
+from polyhead.batch.writer import TEMPORARY
+
+
+def test_a_clean_run_loads_once_and_writes_everything(bench):
+    texts = {f"a/{i}": "x" * i for i in range(1, 21)}
+    summary = bench.run(bench.cases(texts), factor=3)
+    assert (dict(summary.counts), summary.exit_status) == ({"ok": 20}, 0)
+    assert bench.journal_lines("load") == ["load"]
+    assert list(bench.rows()) == list(texts)
+    for name, text in texts.items():
+        assert (bench.out / name / "answer.txt").read_text() == str(3 * len(text))
+        assert json.loads((bench.out / name / "more/answer.json").read_text()) == {"value": 3 * len(text)}
+        row = bench.rows()[name]
+        assert row["record"]["value"] == 3 * len(text)
+        assert row["seconds"] >= 0 and row["code"] is None
+        receipt = json.loads((bench.out / name / "receipt.json").read_text())
+        assert receipt["outputs"]["answer.txt"]["bytes"] == len(str(3 * len(text)))
+        assert receipt["input"]["bytes"] == len(text)
+    assert (bench.out / "failed.txt").read_text() == ""
+    run = json.loads((bench.out / "run.json").read_text())
+    assert run["counts"] == {"ok": 20} and run["model_hash"] == "m1" and run["missing_shards"] == []
+    assert not list(bench.out.rglob(f"{TEMPORARY}*"))
+
+
+def test_batches_are_full_where_cases_are_ready(bench):
+    bench.run(bench.cases({str(i): "x" for i in range(16)}), delay=0.01)
+    sizes = [int(line.split()[1]) for line in bench.journal_lines("predict")]
+    assert sum(sizes) == 16 and max(sizes) == 4
+
+
+def test_every_kind_of_trouble_is_named_and_stops_no_other(bench):
+    texts = {f"good{i}": "fine" for i in range(8)} | {
+        "invalid": "invalid",
+        "raise_read": "read:raise",
+        "raise_predict": "predict:raise",
+        "raise_write": "write:raise",
+        "exit": "read:exit",
+        "nan": "nan",
+        "memory": "predict:memory",
+        "die_read": "read:die",
+        "die_predict": "predict:die",
+        "die_write": "write:die",
+        "segfault": "predict:segfault",
+        "killed": "predict:killed",
+        "sleep": "read:sleep",
+    }
+    cases = [*bench.cases(texts), Case("missing", bench.inputs / "missing.toy"), Case("../escape", bench.inputs)]
+    summary = bench.run(cases, timeout=2.0)
+    rows = bench.rows()
+    seen = {name: (row["status"], row["code"]) for name, row in rows.items() if row["status"] != "ok"}
+    assert seen == {
+        "invalid": ("invalid_input", "not_an_image"),
+        "raise_read": ("failed", "error_in_read"),
+        "raise_predict": ("failed", "error_in_predict"),
+        "raise_write": ("failed", "error_in_write"),
+        "exit": ("failed", "error_in_read"),
+        "nan": ("failed", "error_in_write"),
+        "memory": ("oom", "out_of_memory"),
+        "die_read": ("crashed", "worker_exit"),
+        "die_predict": ("crashed", "worker_exit"),
+        "die_write": ("crashed", "worker_exit"),
+        "segfault": ("crashed", "SIGSEGV"),
+        "killed": ("oom", "killed"),
+        "sleep": ("timeout", "timeout_in_read"),
+        "missing": ("invalid_input", "missing_file"),
+        "../escape": ("invalid_input", "unsafe_id"),
+    }
+    assert summary.exit_status == 3
+    assert summary.counts["ok"] == 8
+    assert rows["invalid"]["reason"] == "this is no image" and rows["invalid"]["remedy"] == "send an image"
+    assert rows["raise_read"]["reason"] == "RuntimeError: told to raise"
+    assert "RuntimeError: told\nto raise" in (bench.out / "logs/raise_read.log").read_text()
+    assert rows["die_read"]["reason"] == "the worker left with exit status 7"
+    assert not list(bench.out.rglob(f"{TEMPORARY}*"))
+    for name in seen:
+        if name != "../escape":
+            assert not (bench.out / name / "answer.txt").exists(), name
+    failed, _ = read_path_list(bench.out / "failed.txt")
+    assert failed == [case.path for case in cases if case.id in seen]
+    assert "# sleep: timeout: no end of read within 2 s" in (bench.out / "failed.txt").read_text()
+
+
+def test_failures_are_tried_again_but_invalid_inputs_are_remembered(bench):
+    cases = bench.cases({"good": "fine", "invalid": "invalid", "die": "read:die", "raise": "write:raise"})
+    assert bench.run(cases).exit_status == 3
+    for name in ("die", "raise"):
+        (bench.inputs / f"{name}.toy").write_text("mended")
+    bench.forget_journal()
+    summary = bench.run(cases)
+    assert bench.statuses() == {"good": "skipped", "invalid": "invalid_input", "die": "ok", "raise": "ok"}
+    assert summary.exit_status == 3
+    assert sorted(bench.journal_lines("write")) == ["write die", "write raise"]
+    assert not (bench.out / "logs/raise.log").exists()
+    bench.forget_journal()
+    assert bench.run(cases).exit_status == 3
+    assert not bench.journal_lines("load")
+    bench.run(cases, retry_failed=True)
+    assert bench.journal_lines("load") == ["load"]
+    assert bench.rows()["invalid"]["reason"] == "this is no image"
+
+
+def test_a_receipt_holds_only_for_the_same_bytes_model_and_parameters(bench):
+    cases = bench.cases({"a": "one", "b": "two", "c": "three"})
+    bench.run(cases)
+    assert bench.run(cases).counts == {"skipped": 3}
+
+    answer = bench.out / "a/answer.txt"
+    answer.write_bytes(bytes([answer.read_bytes()[0] ^ 1]))
+    (bench.inputs / "b.toy").write_text("TWO")
+    assert bench.run(cases).counts == {"ok": 2, "skipped": 1}
+    assert answer.read_text() == "3"
+
+    (bench.out / "c/more/answer.json").unlink()
+    assert bench.run(cases).counts == {"ok": 1, "skipped": 2}
+    assert bench.run(cases, factor=2).counts == {"ok": 3}
+    assert answer.read_text() == "6"
+    assert bench.run(cases, factor=2, model_hash="m2").counts == {"ok": 3}
+    assert bench.run(cases, factor=2, model_hash="m2").counts == {"skipped": 3}
+    asked = [Case(case.id, case.path, ("heart",)) for case in cases]
+    assert bench.run(asked, factor=2, model_hash="m2").counts == {"ok": 3}
+    assert bench.run(asked, factor=2, model_hash="m2", overwrite=True).counts == {"ok": 3}
+
+
+def test_a_failure_leaves_no_stale_answer(bench):
+    cases = bench.cases({"a": "one", "b": "two"})
+    bench.run(cases)
+    (bench.inputs / "a.toy").write_text("invalid")
+    bench.run(cases)
+    assert bench.statuses() == {"a": "invalid_input", "b": "skipped"}
+    assert sorted(path.name for path in (bench.out / "a").rglob("*") if path.is_file()) == ["receipt.json"]
+
+
+def test_a_batch_that_fails_together_passes_alone_and_is_halved(bench):
+    events = []
+    cases = bench.cases({f"{i:02d}": "crowd" for i in range(10)})
+    summary = bench.run(cases, progress=events.append)
+    assert (dict(summary.counts), summary.exit_status) == ({"ok": 10}, 0)
+    assert sum(event["event"] == "worker_ended" for event in events) <= 2
+
+
+def test_done_cases_are_skipped_in_no_time_without_a_worker(bench):
+    cases = bench.cases({f"{i // 100}/{i}": "x" * (i % 7) for i in range(300)})
+    bench.run(cases, batch_size=16)
+    bench.forget_journal()
+    start = time.monotonic()
+    assert bench.run(cases).counts == {"skipped": 300}
+    assert time.monotonic() - start < 3
+    assert not bench.journal_lines("load")
+
+
+def test_names_of_all_kinds(bench):
+    names = ["äöü/bild 1", "with, comma (2)", "new\nline", "#hash", " lead", "‮rtl", "<img src=x onerror=alert(1)>", "'"]
+    cases = bench.cases(dict.fromkeys(names, "fine") | {"bad\nname": "invalid", '"q"': "invalid"})
+    assert bench.run(cases).counts == {"ok": len(names), "invalid_input": 2}
+    assert bench.run(cases).counts == {"skipped": len(names), "invalid_input": 2}
+    paths, root = read_path_list(bench.out / "failed.txt")
+    assert paths == [bench.inputs / "bad\nname.toy", bench.inputs / '"q".toy']
+    assert root == bench.inputs
+
+
+def test_exit_status_of_nothing_and_of_nothing_valid(bench):
+    assert bench.run([]).exit_status == 4
+    assert bench.rows() == {}
+    assert bench.run(bench.cases({"a": "invalid", "b": "invalid"})).exit_status == 4
+
+
+@pytest.mark.parametrize(
+    ("how", "words"),
+    [
+        ("raise", "ValueError: no such run: nowhere"),
+        ("die", "the worker left with exit status 3 before it began a case"),
+    ],
+)
+def test_a_predictor_that_cannot_load_is_an_internal_error(bench, how, words):
+    summary = bench.run(bench.cases({"a": "x"}), factory=PredictorFactory("toy_predictors:no_start", {"how": how}))
+    assert summary.exit_status == 1
+    assert summary.error is not None and summary.error.startswith(f"the predictor cannot be loaded: {words}")
+    assert "\n" not in summary.error
+    assert bench.statuses() == {"a": "not_run"}
+    assert (bench.out / "failed.txt").read_text() == ""
+
+
+def test_fail_fast_leaves_the_rest(bench):
+    cases = bench.cases({f"{i:02d}": "invalid" if i == 0 else "fine" for i in range(60)})
+    summary = bench.run(cases, fail_fast=True, workers=1, batch_size=2, delay=0.05)
+    assert summary.exit_status == 3
+    assert summary.counts["invalid_input"] == 1 and summary.counts["not_run"] > 40
+    assert sum(summary.counts.values()) == 60 == len(bench.rows())
+    assert bench.run(cases).counts["invalid_input"] == 1
+    assert "not_run" not in bench.statuses().values()
+
+
+def test_dry_run_writes_nothing(bench):
+    cases = bench.cases({"a": "x", "b": "y"})
+    assert bench.run(cases, dry_run=True).counts == {"planned": 2}
+    assert not bench.out.exists()
+    bench.run(cases[:1])
+    assert bench.run(cases, dry_run=True).counts == {"skipped": 1, "planned": 1}
+
+
+def test_bad_arguments_are_refused_before_anything_is_written(bench):
+    cases = bench.cases({"a": "x"})
+    with pytest.raises(ValueError, match="share the case id 'a'"):
+        bench.run(cases * 2)
+    for shard in ((1, 1), (-1, 2), (0, 0)):
+        with pytest.raises(ValueError, match="the first number must be in"):
+            bench.run(cases, shard=shard)
+    with pytest.raises(ValueError, match="at least 1"):
+        bench.run(cases, batch_size=0)
+    assert not bench.out.exists()
+
+
+def test_shards_cover_all_cases_once_and_merge(bench):
+    cases = bench.cases({f"{i}": "x" * i for i in range(1, 31)} | {"bad": "invalid"})
+    finished = []
+    for index in range(3):
+        bench.run(cases, shard=(index, 3), on_finish=lambda out, rows: finished.append(len(rows)))
+        missing = json.loads((bench.out / "run.json").read_text())["missing_shards"]
+        assert missing == list(range(index + 1, 3))
+    assert finished[-1] == 31 and finished == sorted(finished)
+    assert list(bench.rows()) == [case.id for case in cases]
+    assert sorted(bench.journal_lines("write")) == sorted(f"write {i}" for i in range(1, 31))
+    assert len((bench.out / "summary.csv").read_text().splitlines()) == 32
+    assert {shard_of(case.id, 3) for case in cases} == {0, 1, 2}
+    # a run without shards takes over the folder, and trusts the shards' receipts
+    assert bench.run(cases).counts == {"skipped": 30, "invalid_input": 1}
+    assert list(bench.rows()) == [case.id for case in cases]
+
+
+def test_a_folder_in_use_is_refused(bench):
+    cases = bench.cases({"a": "x"})
+    with OutputFolder(bench.out, (0, 2)).hold():
+        with pytest.raises(FolderInUse, match="as shard 0/2"):
+            bench.run(cases, shard=(0, 2))
+        with pytest.raises(FolderInUse, match="a run with 2 shards"):
+            bench.run(cases)
+        assert bench.run(cases, shard=(1, 2)).exit_status == 0
+
+
+def test_a_failure_of_the_last_step_is_an_internal_error_and_keeps_the_results(bench):
+    def explode(out: Path, rows: list) -> None:
+        raise OSError("disk full")
+
+    summary = bench.run(bench.cases({"a": "x"}), on_finish=explode)
+    assert summary.exit_status == 1 and summary.error is not None and "disk full" in summary.error
+    assert bench.statuses() == {"a": "ok"}
+
+
+def test_a_worker_is_not_needed_in_the_main_thread(bench):
+    with ThreadPoolExecutor(1) as pool:
+        summary = pool.submit(bench.run, bench.cases({"a": "x"})).result()
+    assert summary.counts == {"ok": 1}
+
+
+def test_run_batch_needs_no_torch():
+    code = (
+        "import sys, polyhead.batch.engine, polyhead.batch.progress; print({'torch', 'PIL', 'numpy'} & {*sys.modules})"
+    )
+    assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "set()"
