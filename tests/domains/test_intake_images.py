@@ -255,6 +255,16 @@ def test_a_spacing_that_cannot_be_trusted_is_not_given(tmp_path):
     assert resized.spacing is None and "region-outside-image" in resized.info["warnings"]
 
 
+def test_elements_that_make_no_sense(tmp_path):
+    broken = region()
+    del broken.PhysicalDeltaX
+    broken.add_new("PhysicalDeltaX", "FD", [0.1, 0.2])
+    image = read_image(write_dicom(tmp_path / "a", GREY[None], SequenceOfUltrasoundRegions=[broken]))
+    assert image.spacing is None and "bad-calibration" in image.info["warnings"]
+    assert refused(write_dicom(tmp_path / "b", GREY[None], WindowCenter=10, WindowWidth=-5)) == "unreadable-image"
+    assert refused(write_dicom(tmp_path / "c", GREY[None], BitsAllocated=0)) == "unreadable-image"
+
+
 def test_clips_are_read_frame_by_frame(tmp_path):
     clip = np.stack([GREY, 255 - GREY, GREY // 2])
     path = write_dicom(tmp_path / "clip", clip)

@@ -100,7 +100,8 @@ def read_frame(path: Path, index: int = 0) -> Image:
     Returns:
         `Image`; ``info`` holds format, modality, photometric, transfer_syntax, frame, frames, regions (location
         [x0, y0, x1, y1] in pixels, spacing in mm or None, 2-D or not), spacing_from and warnings
-        (``burned-in-annotation``, ``frame-count-mismatch``, ``not-ultrasound``, ``constant-image``, ...).
+        (``burned-in-annotation``, ``frame-count-mismatch``, ``not-ultrasound``, ``constant-image``,
+        ``bad-calibration``, ...).
 
     Raises:
         InvalidInput: ``not-an-image``, ``unreadable-image``, ``truncated-image``, ``too-large``, ``too-small``,
@@ -134,8 +135,18 @@ def read_frame(path: Path, index: int = 0) -> Image:
         "frame": index,
         "frames": count,
     }
-    pixels = _rgb(path, stored, header, info)
-    spacing, regions, source = _spacing(header, warnings)
+    try:
+        pixels = _rgb(path, stored, header, info)
+    except InvalidInput:
+        raise
+    except Exception:  # a window, rescaling or bit depth that makes no sense
+        reason = f"{path.name} has broken elements for its grey values"
+        raise InvalidInput("unreadable-image", reason, _EXPORT) from None
+    try:
+        spacing, regions, source = _spacing(header, warnings)
+    except Exception:  # a calibration that makes no sense is none
+        spacing, regions, source = None, [], None
+        warnings.append("bad-calibration")
     if is_constant(pixels):
         warnings.append("constant-image")
     return Image(pixels, spacing, info | {"regions": regions, "spacing_from": source, "warnings": warnings})

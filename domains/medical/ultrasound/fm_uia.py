@@ -9,6 +9,7 @@ import os
 import posixpath
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -172,50 +173,48 @@ class _Finder:
 
     def __init__(self, variants: dict[str, str]):
         self.variants = variants
-        self._listings: dict[Path, dict[str, list[str]]] = {}
+        self._listings: dict[str, dict[str, list[str]]] = {}
 
     def find(self, folder: Path, written: str) -> Path:
         """Absolute path of `written`, as written wherever that exists or nothing matches."""
-        verbatim = Path(os.path.normpath(folder / written))
-        if _exists(verbatim):
-            return verbatim
-        path = Path(os.path.normpath(folder / written.replace("\\", "/")))
-        if _exists(path):
-            return path
+        verbatim = os.path.normpath(os.path.join(folder, written))  # noqa: PTH118 - text, ten times as quick as Path
+        if self._exists(verbatim):
+            return Path(verbatim)
+        path = os.path.normpath(os.path.join(folder, written.replace("\\", "/")))  # noqa: PTH118
+        if path != verbatim and self._exists(path):
+            return Path(path)
         found = self._respelled(path)
         if found is None:
-            return path
-        spaces = found.as_posix().replace("\u00a0", " ") == path.as_posix().replace("\u00a0", " ")
+            return Path(path)
+        spaces = found.replace("\u00a0", " ") == path.replace("\u00a0", " ")
         self.variants[written] = "U+00A0 and space" if spaces else "Unicode normal form"
-        return found
+        return Path(found)
 
-    def _respelled(self, path: Path) -> Path | None:
+    def _exists(self, path: str) -> bool:
+        folder, name = os.path.split(path)
+        # Only the file system knows whether it tells upper from lower case, so a name that is not listed is asked for.
+        return name in self._listing(folder).get(_folded(name), ()) or os.path.exists(path)  # noqa: PTH110
+
+    def _respelled(self, path: str) -> str | None:
         """The one path whose every part differs from `path` by spelling only; None if there is none or several."""
-        found = Path(path.anchor)
-        for part in path.parts[1:]:
-            if _exists(found / part):
-                found /= part
-                continue
-            names = self._listing(found).get(_folded(part), [])
-            if len(names) != 1:
-                return None
-            found /= names[0]
-        return found
+        folder, name = os.path.split(path)
+        if not name:
+            return path
+        known: str | None = folder if os.path.isdir(folder) else self._respelled(folder)  # noqa: PTH112
+        names = [] if known is None else self._listing(known).get(_folded(name), [])
+        if known is None or (name not in names and len(names) != 1):
+            return None
+        return os.path.join(known, name if name in names else names[0])  # noqa: PTH118
 
-    def _listing(self, folder: Path) -> dict[str, list[str]]:
+    def _listing(self, folder: str) -> dict[str, list[str]]:
+        """Names in a folder by their folded spelling; empty where there is no such folder."""
         if folder not in self._listings:
             names: dict[str, list[str]] = {}
-            try:
-                for name in os.listdir(folder):  # noqa: PTH208 - names alone are wanted
+            with suppress(OSError, ValueError):
+                for name in os.listdir(folder):  # noqa: PTH208
                     names.setdefault(_folded(name), []).append(name)
-            except OSError:
-                names = {}
             self._listings[folder] = names
         return self._listings[folder]
-
-
-def _exists(path: Path) -> bool:
-    return os.path.exists(path)  # noqa: PTH110 - Path.exists raises on names that are too long
 
 
 def _folded(name: str) -> str:
