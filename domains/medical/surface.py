@@ -72,7 +72,7 @@ class SurfaceDistances:
 
 
 def surface_distances(
-    prediction: ArrayLike, label: ArrayLike, spacing: Sequence[float] | None = None
+    prediction: ArrayLike, label: ArrayLike, spacing: Sequence[float] | NDArray[np.floating] | None = None
 ) -> SurfaceDistances:
     """Distances between two masks, by one distance map a mask over the box that holds both.
 
@@ -108,24 +108,37 @@ def dice(prediction: ArrayLike, label: ArrayLike) -> float:
     return 2 * np.count_nonzero(a & b) / total if total else 1.0
 
 
-def hausdorff(prediction: ArrayLike, label: ArrayLike, spacing: Sequence[float] | None = None) -> float:
+def hausdorff(
+    prediction: ArrayLike, label: ArrayLike, spacing: Sequence[float] | NDArray[np.floating] | None = None
+) -> float:
     """Symmetric Hausdorff distance of the voxel sets; arguments as `surface_distances`."""
     return surface_distances(prediction, label, spacing).hausdorff
 
 
 def hd95(
-    prediction: ArrayLike, label: ArrayLike, spacing: Sequence[float] | None = None, *, pooled: bool = False
+    prediction: ArrayLike,
+    label: ArrayLike,
+    spacing: Sequence[float] | NDArray[np.floating] | None = None,
+    *,
+    pooled: bool = False,
 ) -> float:
     """95th percentile of the surface distances; arguments as `surface_distances`, convention as `percentile`."""
     return surface_distances(prediction, label, spacing).percentile(95.0, pooled=pooled)
 
 
-def asd(prediction: ArrayLike, label: ArrayLike, spacing: Sequence[float] | None = None) -> float:
+def asd(
+    prediction: ArrayLike, label: ArrayLike, spacing: Sequence[float] | NDArray[np.floating] | None = None
+) -> float:
     """Average symmetric surface distance; arguments as `surface_distances`."""
     return surface_distances(prediction, label, spacing).average()
 
 
-def nsd(prediction: ArrayLike, label: ArrayLike, tolerance: float, spacing: Sequence[float] | None = None) -> float:
+def nsd(
+    prediction: ArrayLike,
+    label: ArrayLike,
+    tolerance: float,
+    spacing: Sequence[float] | NDArray[np.floating] | None = None,
+) -> float:
     """Normalised surface Dice at `tolerance`, in units of `spacing`; arguments as `surface_distances`."""
     return surface_distances(prediction, label, spacing).within(tolerance)
 
@@ -147,7 +160,7 @@ def _diagonal(shape: tuple[int, ...], steps: Sequence[float]) -> float:
 
 
 def _checked(
-    prediction: ArrayLike, label: ArrayLike, spacing: Sequence[float] | None
+    prediction: ArrayLike, label: ArrayLike, spacing: Sequence[float] | NDArray[np.floating] | None
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_], tuple[float, ...]]:
     a, b = np.asarray(prediction).astype(bool), np.asarray(label).astype(bool)
     if a.shape != b.shape or a.ndim < 1:

@@ -109,13 +109,14 @@ def place(row: Row) -> str:
 def mask_file(row: Row) -> PurePosixPath:
     """Path of a row's predicted mask under the predictions: `mask_path` without its leading ``../``.
 
-    A row without a `mask_path` takes its `image_path` with ``img`` replaced by ``mask``, as the challenge's baseline.
+    Backslashes separate too. A row without a `mask_path` takes its `image_path` with ``img`` replaced by ``mask``, as
+    the challenge's baseline does.
 
     Raises:
         ValueError: the path is absolute, empty, or leaves the folder by ``..``.
     """
     text = row.mask_path or row.image_path.replace("img", "mask").replace("IMG", "MASK")
-    parts = PurePosixPath(text).parts
+    parts = PurePosixPath(text.replace("\\", "/")).parts
     while parts and parts[0] == "..":
         parts = parts[1:]
     if not parts or ".." in parts or PurePosixPath(*parts).is_absolute() or "\0" in text:

@@ -130,9 +130,8 @@ class Report:
         for column, score in self.means.items():
             self._add(means, column, score)
         console.print(means)
-        for task in self.tasks:
-            for note in task.notes:
-                console.print(f"{task.task}: {note}", markup=False, highlight=False)
+        for note, tasks in _notes(self.tasks):
+            console.print(f"{tasks}: {note}", markup=False, highlight=False)
         if self.problems:
             kinds = ", ".join(f"{count} {code}" for code, count in Counter(p.code for p in self.problems).most_common())
             console.print(f"{len(self.problems)} problems: {kinds}", markup=False, highlight=False)
@@ -193,6 +192,23 @@ def number(value: float) -> str:
     return f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}"
 
 
+def _notes(tasks: Sequence[TaskReport]) -> list[tuple[str, str]]:
+    """Each note once, with the tasks that it holds for."""
+    holders: dict[str, list[str]] = {}
+    for task in tasks:
+        for note in task.notes:
+            holders.setdefault(note, []).append(task.task)
+    return [(note, ", ".join(names)) for note, names in holders.items()]
+
+
+def _ticks(low: float, high: float) -> list[float]:
+    """Round numbers, four to eight steps of 1, 2 or 5 times a power of ten, from at most `low` to at least `high`."""
+    rough = (high - low) / 4
+    power = 10.0 ** math.floor(math.log10(rough))
+    step = power * max(factor for factor in (1, 2, 5) if factor * power <= rough)
+    return [step * index for index in range(math.floor(low / step), math.ceil(high / step - 1e-9) + 1)]
+
+
 def _csv(report: Report) -> str:
     stream = io.StringIO()
     lines = [score.to_json() for task in report.tasks for score in task.scores]
@@ -235,7 +251,9 @@ def _page(report: Report) -> str:
         "<h2>Means over tasks</h2>",
         _html_table(report, [(column, score) for column, score in report.means.items()], "column"),
         "<h2>Tasks against their baselines</h2><p class=key>"
-        "<span class=dot></span> value and interval <span class=ring></span> trivial baseline</p><div class=plots>",
+        "<span class=dot></span> value and interval <span class=ring></span> trivial baseline. In the tables "
+        "<b class=good>green</b> values lie beyond the baseline with their whole interval, "
+        "<b class=weak>amber</b> ones do not.</p><div class=plots>",
     ]
     metrics = {score.metric: [] for task in report.tasks for score in task.scores}
     for task in report.tasks:
@@ -247,10 +265,10 @@ def _page(report: Report) -> str:
     classes = [task for task in report.tasks if len(next(iter(task.per_class.values()), ())) > 1]
     if classes:
         parts.append("<h2>Classes of the segmentation tasks</h2>" + _class_table(classes))
-    notes = [f"<li>{escape(task.task)}: {escape(note)}</li>" for task in report.tasks for note in task.notes]
-    parts.append(
-        f"<h2>Notes</h2><ul>{''.join(notes)}{''.join(f'<li>{escape(text)}</li>' for text in CONVENTIONS)}</ul>"
-    )
+    notes = [f"{tasks}: {note}" for note, tasks in _notes(report.tasks)]
+    for heading, lines in (("Notes", notes), ("Conventions", CONVENTIONS)):
+        if lines:
+            parts.append(f"<h2>{heading}</h2><ul>{''.join(f'<li>{escape(line)}</li>' for line in lines)}</ul>")
     parts.append(_problem_list(report.problems))
     return _FRAME.format(body="\n".join(parts))
 
@@ -294,6 +312,8 @@ def _plot(metric: MetricSpec, scores: Sequence[TaskScore]) -> str:
     ]
     low = min([0.0, *values])
     high = max([1.0 if metric.higher_is_better else 0.0, *values]) or 1.0
+    ticks = _ticks(low, high)
+    low, high = ticks[0], ticks[-1]
     left, width, step = 175, 250, 20
     height = step * len(scores) + 22
 
@@ -303,7 +323,7 @@ def _plot(metric: MetricSpec, scores: Sequence[TaskScore]) -> str:
     marks = [
         f'<line class=axis x1="{x(tick):.1f}" x2="{x(tick):.1f}" y1="4" y2="{height - 18}"/>'
         f'<text class=tick x="{x(tick):.1f}" y="{height - 4}">{tick:.3g}</text>'
-        for tick in (low + (high - low) * share / 4 for share in range(5))
+        for tick in ticks
     ]
     for index, score in enumerate(scores):
         y = step * index + 14

@@ -29,8 +29,8 @@ from domains.medical.ultrasound.predictions import (
     read_predictions,
     write_predictions,
 )
-from domains.medical.ultrasound.report import Report, write_report
-from domains.medical.ultrasound.rows import Row
+from domains.medical.ultrasound.report import Report, _ticks, write_report
+from domains.medical.ultrasound.rows import Kind, Row
 from polyhead.application import RESEARCH_USE
 
 WIDTH, HEIGHT = 40, 30
@@ -87,8 +87,8 @@ def codes(report: Report) -> set[str]:
     return {problem.code for problem in report.problems}
 
 
-def change(folder: Path, kind: str, index: int, **fields) -> None:
-    path = folder / FILES[kind]  # type: ignore[index]
+def change(folder: Path, kind: Kind, index: int, **fields) -> None:
+    path = folder / FILES[kind]
     entries = json.loads(path.read_text())
     entries[index].update(fields)
     path.write_text(json.dumps(entries))
@@ -258,12 +258,13 @@ def test_lossless_masks_under_a_lossy_name(tmp_path: Path, rows: list[Row]):
     assert "mask-lossy" in codes(run(tmp_path, lossy))
 
 
-@pytest.mark.parametrize("mask_path", ["../a/../../b.png", "/etc/b.png", ".."])
+@pytest.mark.parametrize("mask_path", ["../a/../../b.png", "/etc/b.png", "..", "..\\a\\..\\..\\b.png"])
 def test_masks_stay_in_their_folder(tmp_path: Path, rows: list[Row], mask_path: str):
     row = replace(rows[0], mask_path=mask_path)
     with pytest.raises(ValueError, match="leaves the folder"):
         write_predictions(tmp_path, [row], [truth(row)])
-    assert mask_file(replace(row, mask_path="../../x/y.png")).as_posix() == "x/y.png"
+    for text in ("../../x/y.png", "..\\x\\y.png", "x/y.png"):
+        assert mask_file(replace(row, mask_path=text)).as_posix() == "x/y.png"
 
 
 def test_wrong_answers_are_refused(tmp_path: Path, rows: list[Row]):
@@ -313,6 +314,12 @@ def test_rows_that_cannot_be_scored(tmp_path: Path, rows: list[Row]):
         run(tmp_path, [*rows, replace(rows[1], outputs=5)])
     with pytest.raises(ValueError, match="class 9"):
         run(tmp_path, [*rows, replace(rows[1], label=9)])
+
+
+def test_axes_hold_their_values_between_round_numbers():
+    assert _ticks(0, 1) == pytest.approx([0, 0.2, 0.4, 0.6, 0.8, 1])
+    assert _ticks(-0.12, 1) == pytest.approx([-0.2, 0, 0.2, 0.4, 0.6, 0.8, 1])
+    assert _ticks(0, 272.1) == pytest.approx([0, 50, 100, 150, 200, 250, 300])
 
 
 def test_reports(tmp_path: Path, rows: list[Row]):
