@@ -59,9 +59,9 @@ class Ranks:
         """Gives every rank the tensors of the first."""
         if self.world > 1:
             for tensor in tensors:
-                shared = tensor.contiguous()
+                shared = tensor.detach().contiguous()
                 torch.distributed.broadcast(shared, 0)
-                tensor.copy_(shared)
+                tensor.detach().copy_(shared)
 
     def any(self, flag: bool) -> bool:
         """Whether the flag is set on any rank."""

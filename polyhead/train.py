@@ -150,7 +150,7 @@ def fit(
     model.to(ranks.device)
     if config.channels_last:
         model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-    ranks.same([*model.parameters(), *model.buffers()] if ranks.world > 1 else [])
+    ranks.same([*model.parameters(), *model.buffers()])
     state = TrainingState(
         model,
         make_average(model, config.ema_decay),

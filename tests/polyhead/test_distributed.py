@@ -1,38 +1,32 @@
 """Two processes train to the weights of one at the same total batch."""
 
-import json
+import os
 import socket
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import torch
-from training_toy import ToyModel, train
+from training_toy import LOSSES, ToyModel, finish, make_data, make_info, start, train, validator
 
-from polyhead.runs import Run
-from polyhead.train import TrainConfig
-
-CHILD = """
-import json, sys, torch
-from pathlib import Path
-sys.path.insert(0, sys.argv[1])
-from training_toy import LOSSES, ToyModel, make_data, make_info, validator
-from polyhead.ranks import Ranks
 from polyhead.runs import Run
 from polyhead.train import TrainConfig, fit
-torch.set_num_threads(1)
-config, path = TrainConfig(**json.loads(sys.argv[3])), Path(sys.argv[2])
-ranks = Ranks(config.device)
-data, info = make_data(), make_info(config)
-run = Run.create(path, info) if ranks.first else Run(path, info)
-model = ToyModel(seed=ranks.index)  # ranks begin with different weights; those of the first count
-result = fit(model, LOSSES, data, config, run, validate=validator(data), progress="quiet")
-flat = torch.cat([parameter.detach().flatten() for parameter in model.parameters()])
-assert all(torch.equal(torch.tensor(other), flat) for other in ranks.gather(flat.tolist()))
-print(result.stopped, result.step)
-torch.distributed.destroy_process_group()
-"""
+
+
+def rank_of_two(rank, port, path, config):
+    """One of two processes, as torchrun would start it."""
+    from polyhead.ranks import Ranks
+
+    os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE="2", LOCAL_WORLD_SIZE="2", OMP_NUM_THREADS="1")
+    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
+    torch.set_num_threads(1)
+    ranks = Ranks(config.device)
+    data, info = make_data(), make_info(config)
+    run = Run.create(path, info) if ranks.first else Run(path, info)
+    model = ToyModel(seed=rank)  # ranks begin with different weights; those of the first count
+    result = fit(model, LOSSES, data, config, run, validate=validator(data), progress="quiet")
+    flat = torch.cat([parameter.detach().flatten() for parameter in model.parameters()])
+    assert all(torch.equal(torch.tensor(other), flat) for other in ranks.gather(flat.tolist()))
+    assert (result.stopped, result.step) == ("finished", 10)
+    torch.distributed.destroy_process_group()
 
 
 @pytest.mark.parametrize("balancer", ["uncertainty", "UPGrad"])
@@ -54,25 +48,8 @@ def test_two_processes_equal_one(tmp_path, balancer):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    here = Path(__file__).parent
-    children = []
-    for rank in range(2):
-        env = {
-            "RANK": str(rank),
-            "LOCAL_RANK": str(rank),
-            "WORLD_SIZE": "2",
-            "LOCAL_WORLD_SIZE": "2",
-            "MASTER_ADDR": "127.0.0.1",
-            "MASTER_PORT": str(port),
-            "OMP_NUM_THREADS": "1",
-            "PYTHONPATH": str(here.parents[1]),
-        }
-        command = [sys.executable, "-c", CHILD, str(here), str(tmp_path / "two"), json.dumps(config.model_dump())]
-        children.append(subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True))
-    for process in children:
-        out, err = process.communicate(timeout=120)
-        assert process.returncode == 0, err
-        assert out.split() == ["finished", "10"]
+    ranks = [start(rank_of_two, rank, port, tmp_path / "two", config) for rank in range(2)]
+    assert [finish(process) for process in ranks] == [0, 0]
     one, two = Run.open(tmp_path / "one"), Run.open(tmp_path / "two")
     a, b = one.load_weights(), two.load_weights()
     for name in a:

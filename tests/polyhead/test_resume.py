@@ -1,14 +1,12 @@
 """A training that is killed, interrupted or torn goes on to the same weights, bit for bit."""
 
 import json
-import subprocess
-import sys
-from pathlib import Path
+import signal
 
 import pytest
 import torch
 import training_toy
-from training_toy import TASKS, ToyModel, train
+from training_toy import TASKS, ToyModel, finish, start, train, train_and_signal
 
 from polyhead.runs import Run
 from polyhead.snapshots import latest_snapshot
@@ -43,10 +41,19 @@ def whole(tmp_path_factory):
     return Run.open(path)
 
 
-def child(path, config, mode="none", at=0, *words):
-    command = [sys.executable, training_toy.__file__, str(path), config.model_dump_json(), mode, str(at), *words]
-    root = Path(training_toy.__file__).parents[2]
-    return subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=120)
+@pytest.fixture(autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def interrupted(path, config, number, step):
+    """Trains in another process until a signal at `step`; its exit status and its last words."""
+    message = path.with_suffix(".txt")
+    status = finish(start(train_and_signal, path, config, number, step, message))
+    return status, message.read_text() if message.exists() else ""
 
 
 def assert_same_run(run, whole):
@@ -66,32 +73,26 @@ def assert_same_run(run, whole):
 def test_kill_and_resume_is_bit_for_bit(tmp_path, whole, workers, at):
     path = tmp_path / "run"
     config = CONFIG.model_copy(update={"workers": workers})
-    killed = child(path, config, "kill", at)
-    assert killed.returncode == -9, killed.stderr
+    assert interrupted(path, config, signal.SIGKILL, at) == (-signal.SIGKILL, "")
     run = Run.open(path)
     assert not run.info.finished and run.metrics()[-1]["step"] == at
     assert latest_snapshot(run.snapshots)[0] == at // 5 * 5
-    resumed = child(path, config, "none", 0, "resume")
-    assert resumed.returncode == 0, resumed.stderr
+    train(path, config, resume=True)
     assert_same_run(Run.open(path), whole)
 
 
-@pytest.mark.parametrize(("mode", "workers"), [("int", 2), ("term", 0)])
-def test_interrupt_snapshots_and_resumes(tmp_path, whole, mode, workers):
+@pytest.mark.parametrize(("number", "workers"), [(signal.SIGINT, 2), (signal.SIGTERM, 0)])
+def test_interrupt_snapshots_and_resumes(tmp_path, whole, number, workers):
     path = tmp_path / "run"
     config = CONFIG.model_copy(update={"workers": workers})
-    stopped = child(path, config, mode, 12)
-    assert stopped.returncode == 130, stopped.stderr
     # The signal comes after step 12 is over, so it is the next step that sees it.
-    assert stopped.stdout.strip() == "stopped at step 13 of 32; resume it to go on"
+    assert interrupted(path, config, number, 12) == (130, "stopped at step 13 of 32; resume it to go on")
     assert latest_snapshot(Run.open(path).snapshots)[0] == 13
-    resumed = child(path, config, "none", 0, "resume")
-    assert resumed.returncode == 0, resumed.stderr
+    train(path, config, resume=True)
     assert_same_run(Run.open(path), whole)
 
 
 def test_resume_of_stateful_balancers_and_decks_in_one_process(tmp_path):
-    torch.set_num_threads(1)
     for balancer, sampler, tasks in [
         ("dwa", "proportional", 2),
         ("GradVac", "round_robin", 3),
@@ -120,8 +121,7 @@ def test_resume_of_stateful_balancers_and_decks_in_one_process(tmp_path):
 
 def test_resume_with_other_settings_or_data_is_refused(tmp_path, whole, monkeypatch):
     path = tmp_path / "run"
-    stopped = child(path, CONFIG, "int", 6)
-    assert stopped.returncode == 130
+    assert interrupted(path, CONFIG, signal.SIGINT, 6)[0] == 130
     other = CONFIG.model_copy(update={"learning_rate": 1e-3, "workers": 3})
     with pytest.raises(ValueError, match=r"these differ: config.learning_rate \(was 0.005, now 0.001\)$"):
         train(path, other, resume=True)
@@ -135,10 +135,9 @@ def test_resume_with_other_settings_or_data_is_refused(tmp_path, whole, monkeypa
 
 def test_resume_before_the_first_snapshot_starts_anew(tmp_path, whole, capsys):
     path = tmp_path / "run"
-    assert child(path, CONFIG, "kill", 3).returncode == -9
+    assert interrupted(path, CONFIG, signal.SIGKILL, 3)[0] == -signal.SIGKILL
     metrics = path / "metrics.jsonl"
     metrics.write_bytes(metrics.read_bytes() + json.dumps({"step": 4})[:-3].encode())
-    torch.set_num_threads(1)
     train(path, CONFIG, resume=True, progress="plain")
     assert "no snapshot: from the start" in capsys.readouterr().err
     assert_same_run(Run.open(path), whole)

@@ -1,8 +1,7 @@
-"""A small multi-head model, its tasks and data; run as a program it trains, for tests that need another process."""
+"""A small multi-head model, its tasks and data, and trainings of it in other processes."""
 
-import json
+import multiprocessing
 import os
-import signal
 import sys
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from torch import nn
 
 from polyhead.runs import Run, RunInfo
 from polyhead.tasks import TaskSet, TaskSpec
-from polyhead.train import TrainConfig, Validation, fit
+from polyhead.train import Validation, fit
 
 TASKS = TaskSet(
     [
@@ -106,21 +105,41 @@ def train(path, config, *, resume=False, on_step=None, model=None, noise=0.05, *
     return fit(model, losses, data, config, run, resume=resume, on_step=on_step, **options), model
 
 
-def main():
-    """PATH CONFIG(json) MODE STEP [resume]: at STEP the process gets the signal MODE (kill, int, term, none)."""
-    path, config, mode, at = Path(sys.argv[1]), TrainConfig(**json.loads(sys.argv[2])), sys.argv[3], int(sys.argv[4])
+def start(function, *arguments):
+    """Runs `function` in a process forked from a server that has imported everything, with one thread."""
+    here = Path(__file__).resolve()
+    context = multiprocessing.get_context("forkserver")
+    former = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(here.parent), str(here.parents[2])])
+    context.set_forkserver_preload(["training_toy", "polyhead.train"])
+    process = context.Process(target=function, args=arguments)
+    process.start()
+    if former is None:
+        del os.environ["PYTHONPATH"]
+    else:
+        os.environ["PYTHONPATH"] = former
+    return process
+
+
+def finish(process):
+    """The exit status of a process that `start` gave; negative for the signal that ended it."""
+    process.join(120)
+    assert process.exitcode is not None, "the process hangs"
+    status = process.exitcode
+    process.close()
+    return status
+
+
+def train_and_signal(path, config, signal_number, step, message):
+    """Trains, and after `step` sends the process a signal; an interrupt is written to `message`, with status 130."""
     torch.set_num_threads(1)
 
     def on_step(done):
-        if done == at and mode != "none":
-            os.kill(os.getpid(), {"kill": signal.SIGKILL, "int": signal.SIGINT, "term": signal.SIGTERM}[mode])
+        if done == step:
+            os.kill(os.getpid(), signal_number)
 
     try:
-        train(path, config, resume="resume" in sys.argv, on_step=on_step)
+        train(path, config, on_step=on_step)
     except KeyboardInterrupt as interrupt:
-        print(interrupt)
+        Path(message).write_text(str(interrupt))
         sys.exit(130)
-
-
-if __name__ == "__main__":
-    main()
