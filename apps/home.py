@@ -11,6 +11,7 @@ import streamlit as st
 
 from polyhead.application import load_application
 from ui.banner import banner
+from ui.table import table
 from ui.theme import page_style
 
 
@@ -75,9 +76,9 @@ def _application(name: str, page: st.Page | None) -> None:
         }
         for system in application.systems.values()
     ]
-    st.dataframe(rows, hide_index=True, width="stretch", row_height=60)
+    table(rows, "Systems")
     if page is not None:
-        st.page_link(page, label=f"Open {application.title}", icon=":material/arrow_forward:")
+        st.page_link(page, label="Open the page", icon=":material/arrow_forward:")
     else:
         st.caption(f"This application has no page; use the command line: polyhead {name} --help")
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import io
-import tempfile
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import BinaryIO
 
 import streamlit as st
+
+MOST_BYTES = 500 * 2**20
+"""Results beyond this size are named by their folder and not sent."""
 
 
 def write_zip(file: BinaryIO, entries: Mapping[str, bytes | Path]) -> None:
@@ -35,7 +37,7 @@ def write_zip(file: BinaryIO, entries: Mapping[str, bytes | Path]) -> None:
 
 
 def zip_of(entries: Mapping[str, bytes | Path]) -> bytes:
-    """The zip in memory, for the results of a few cases."""
+    """The zip in memory."""
     buffer = io.BytesIO()
     write_zip(buffer, entries)
     return buffer.getvalue()
@@ -51,12 +53,20 @@ def folder_entries(folder: Path) -> dict[str, Path]:
 
 
 def zip_button(label: str, name: str, entries: Callable[[], Mapping[str, bytes | Path]], key: str) -> None:
-    """A button that builds and sends a zip; `entries` is called on the click, and the page is not run again."""
+    """A button that builds and sends a zip; `entries` is called on the click, and the page is not run again.
 
-    def build() -> BinaryIO:
-        file = tempfile.TemporaryFile()  # noqa: SIM115 - Streamlit reads it after this returns
-        write_zip(file, entries())
-        file.seek(0)
-        return file
+    Streamlit holds what it sends in memory: see `too_large` for folders.
+    """
+    st.download_button(
+        label, data=lambda: zip_of(entries()), file_name=name, mime="application/zip", on_click="ignore", key=key
+    )
 
-    st.download_button(label, data=build, file_name=name, mime="application/zip", on_click="ignore", key=key)
+
+def too_large(folder: Path) -> bool:
+    """Whether the files of a folder are more than a page should send: over `MOST_BYTES`."""
+    total = 0
+    for path in folder_entries(folder).values():
+        total += path.stat().st_size
+        if total > MOST_BYTES:
+            return True
+    return False

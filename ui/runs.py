@@ -66,11 +66,9 @@ def open_run(path: Path, application: str) -> Found | None:
 
 
 def run_label(run: Run, demo: Path) -> str:
-    """A run in one line: where it is, which system, how many tasks, when it was made."""
-    info = run.info
-    name = "Demonstration run" if run.path.is_relative_to(demo) else run.path.name
-    state = "" if info.finished else ", training not finished"
-    return f"{name}: {info.preset}, {len(info.tasks)} tasks, {info.created[:10]}{state}"
+    """A run in a few words, to choose from: its name, its preset, how many tasks."""
+    name = "Demonstration" if run.path.is_relative_to(demo) else run.path.name
+    return f"{name} ({run.info.preset}, {len(run.info.tasks)} tasks)"
 
 
 def _run_files(folder: Path) -> list[Path]:

@@ -12,7 +12,6 @@ UPLOAD_MB = 200
 """Largest single upload; larger studies are named as a folder on the server."""
 
 SETTINGS: dict[str, str] = {
-    "server.headless": "true",
     "server.fileWatcherType": "none",
     "server.enableXsrfProtection": "true",
     "server.enableCORS": "true",
@@ -39,9 +38,16 @@ SETTINGS: dict[str, str] = {
 """Error details stay on the server: a traceback can carry paths and the names of patients."""
 
 
-def command(page: Path, port: int = 8501, address: str = "127.0.0.1") -> list[str]:
-    """The command that serves `page`; only this machine can reach it unless `address` says otherwise."""
-    flags = SETTINGS | {"server.port": str(port), "server.address": address}
+def command(page: Path, port: int = 8501, address: str = "127.0.0.1", headless: bool = True) -> list[str]:
+    """The command that serves `page`; only this machine can reach it unless `address` says otherwise.
+
+    Args:
+        page: the script that Streamlit starts at.
+        port: port to listen on.
+        address: address to listen on.
+        headless: False opens a browser.
+    """
+    flags = SETTINGS | {"server.port": str(port), "server.address": address, "server.headless": str(headless).lower()}
     return [
         sys.executable,
         "-m",

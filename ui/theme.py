@@ -9,8 +9,9 @@ import streamlit as st
 
 STYLE = """
 <style>
-.block-container { padding-top: 3.5rem; max-width: 84rem; }
-.st-key-research-use { position: sticky; top: 3.75rem; z-index: 90; }
+.block-container { padding-top: 5rem; max-width: 84rem; }
+h1 { font-size: 1.9rem !important; } h2 { font-size: 1.4rem !important; } h3 { font-size: 1.2rem !important; }
+[data-testid="stLayoutWrapper"]:has(> .st-key-research-use) { position: sticky; top: 3.75rem; z-index: 90; }
 .polyhead-banner { background: #5c3b00; color: #ffffff; padding: .45rem .9rem; border-radius: .3rem;
   font-size: .95rem; line-height: 1.4; display: flex; flex-wrap: wrap; gap: .2rem 1.2rem; }
 .polyhead-banner code { color: #ffffff; background: transparent; padding: 0; font-size: .85rem; }
@@ -19,6 +20,16 @@ STYLE = """
 .polyhead-facts { display: grid; grid-template-columns: max-content 1fr; gap: .15rem 1rem;
   font-size: .92rem; margin: 0; }
 .polyhead-facts dt { font-weight: 600; } .polyhead-facts dd { margin: 0; overflow-wrap: anywhere; }
+.polyhead-table { border-collapse: collapse; width: 100%; font-size: .9rem; line-height: 1.35; }
+.polyhead-table caption { text-align: left; font-weight: 600; padding: 0 0 .3rem; caption-side: top; color: inherit; }
+.polyhead-table th, .polyhead-table td { text-align: left; vertical-align: top; padding: .3rem .6rem;
+  border-bottom: 1px solid color-mix(in srgb, currentColor 22%, transparent); overflow-wrap: break-word; }
+.polyhead-table th { font-weight: 600; border-bottom-width: 2px; }
+.polyhead-table .number { text-align: right; font-variant-numeric: tabular-nums; }
+[data-testid="stCaptionContainer"], [data-testid="stCaptionContainer"] p, [data-testid="stImageCaption"],
+[data-testid="stImageCaption"] p {
+  color: color-mix(in srgb, var(--polyhead-text) 82%, transparent) !important; opacity: 1 !important; }
+:root { --polyhead-text: light-dark(#1b262c, #e8eef1); }
 :focus-visible { outline: 3px solid #3d8fb0 !important; outline-offset: 1px; }
 </style>
 """

@@ -16,6 +16,7 @@ from ui import upload
 from ui.banner import banner
 from ui.provenance import card_panel, read_card, run_facts
 from ui.runs import Found, demo_folder, find_runs, open_run, run_label, runs_folder
+from ui.table import table
 from ui.theme import page_style
 
 OTHER = "Another folder on the server"
@@ -92,20 +93,20 @@ def describe(run: Run) -> Model:
 def choose_tasks(model: Model) -> list[str]:
     """The tasks that are asked; none is chosen beforehand, since the model cannot know which organ it will see."""
     names = sorted(model.tasks)
+    everything = st.toggle(f"All {len(names)} tasks", key="all-tasks")
     chosen = st.multiselect(
-        f"Tasks (of {len(names)})",
+        "Tasks",
         names,
         format_func=lambda name: task_title(name, model.tasks[name]),
         placeholder="What should it look for?",
         key="tasks",
+        disabled=everything,
     )
     st.caption(
         "The model answers every task it is asked, whether or not the picture shows that organ. "
         "Choose the tasks that fit the picture."
     )
-    if st.toggle("All tasks", key="all-tasks"):
-        return names
-    return chosen
+    return names if everything else chosen
 
 
 def no_run() -> None:
@@ -145,7 +146,7 @@ def about_part(run: Run | None) -> None:
     rows = score_rows(info.metrics)
     if rows:
         st.subheader("How it scored when it was trained")
-        st.dataframe(rows, hide_index=True, width="stretch")
+        table(rows, "Scores by task")
         st.caption("On the held-out part of its own training data; other machines, probes and patients will differ.")
     st.subheader("What it is for, and what not")
     card = card_of(info.preset)

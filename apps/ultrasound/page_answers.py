@@ -51,8 +51,8 @@ def task_title(name: str, kind: str) -> str:
 
 
 def label(answer: TaskAnswer, index: int) -> str:
-    """Name of class or point `index`; a number where the run names none."""
-    return answer.labels[index] if index < len(answer.labels) else f"{index}"
+    """Name of class `index`; its number where the run names none."""
+    return answer.labels[index] if index < len(answer.labels) else f"class {index}"
 
 
 def layers(answers: Mapping[str, TaskAnswer]) -> list[Layer]:
@@ -91,7 +91,7 @@ def _box(corners: tuple[float, ...], text: str) -> Any:
 
 def _points(answer: TaskAnswer) -> Any:
     places = [(float(x), float(y)) for x, y in answer.points or ()]
-    names = [label(answer, i) if i < len(answer.labels) else str(i + 1) for i in range(len(places))]
+    names = [answer.labels[i] if i < len(answer.labels) else str(i + 1) for i in range(len(places))]
     return lambda image, opacity, paint: overlay.points(image, places, names, paint)
 
 

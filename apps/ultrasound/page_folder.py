@@ -16,10 +16,11 @@ from apps.ultrasound import page_input
 from apps.ultrasound.page_images import Model, check_inputs
 from apps.ultrasound.page_input import Input
 from ui import upload
-from ui.download import folder_entries, zip_button
+from ui.download import folder_entries, too_large, zip_button
 from ui.job_panel import job_panel
 from ui.jobs import Job, JobStatus, start_job
 from ui.runs import demo_folder, runs_folder
+from ui.table import table
 
 CHECKED = 30
 """How many files of a folder are checked before the start; the job checks every one."""
@@ -83,7 +84,7 @@ def _start(model: Model | None, tasks: Sequence[str], text: str) -> None:
     first = f"The first {CHECKED} of them: " if len(paths) > CHECKED else ""
     st.info(f"{len(cases)} pictures in {len(paths)} files. {first}{page_input.verdict(checks)}")
     with st.expander("Input check"):
-        st.dataframe([entry.row() for entry in checks], hide_index=True, width="stretch")
+        table([entry.row() for entry in checks], "What was found in the files")
     if model is None:
         st.info("Choose a model in the sidebar first.")
         return
@@ -114,8 +115,8 @@ def job_result(job: Job, status: JobStatus) -> None:
     st.write(", ".join(f"{count} {name.replace('_', ' ')}" for name, count in sorted(counts.items())))
     failures = [failure_row(row) for row in rows if row.get("status") not in ("ok", "skipped")]
     if failures:
-        with st.expander(f"{len(failures)} cases without an answer, each with its reason", expanded=True):
-            st.dataframe(failures, hide_index=True, width="stretch")
+        cases = "1 case" if len(failures) == 1 else f"{len(failures)} cases"
+        table(failures, f"{cases} without an answer, each with its reason")
     st.caption(f"Results: {out}")
     report = out / "summary.html"
     with st.container(horizontal=True):
@@ -128,7 +129,8 @@ def job_result(job: Job, status: JobStatus) -> None:
                 on_click="ignore",
                 key=f"report-{job.id}",
             )
-        zip_button("Download everything (zip)", f"{out.name}.zip", lambda: folder_entries(out), f"zip-{job.id}")
+        if not too_large(out):
+            zip_button("Download everything (zip)", f"{out.name}.zip", lambda: folder_entries(out), f"zip-{job.id}")
     if report.is_file() and st.toggle("Show the report here", key=f"preview-{job.id}"):
         _preview(report)
 

@@ -21,6 +21,7 @@ from polyhead.batch.case import Case, InvalidInput
 from ui import upload
 from ui.charts import probability_bars
 from ui.download import zip_button
+from ui.table import table
 from ui.viewer import view
 
 MAX_IMAGES = 60
@@ -84,7 +85,7 @@ def images_part(model: Model | None, tasks: Sequence[str]) -> None:
         checks = check_inputs(inputs)
     good = [entry for entry in checks if entry.readable]
     (st.info if len(good) == len(checks) else st.warning)(page_input.verdict(checks))
-    st.dataframe([entry.row() for entry in checks], hide_index=True, width="stretch")
+    table([entry.row() for entry in checks], "What was found in the files, before any model runs")
     if any("names a patient" in entry.identity or "filled" in entry.identity for entry in checks):
         st.warning("A file names its patient. Results written by this page never repeat the name, but the file does.")
     cases = choose_frames(good, tasks)
@@ -279,8 +280,7 @@ def results_part(model: Model, answered: Sequence[Answered], seconds: float, che
 
 
 def _answers_beside(tasks: Mapping[str, Any], rows: Sequence[Mapping[str, str]], place: int) -> None:
-    st.markdown("**Answers**")
-    st.dataframe(rows, hide_index=True, width="stretch")
+    table(rows, "Answers")
     reviews = [row for row in rows if row["Review"] != "no remark"]
     if reviews:
         st.warning("Look twice: " + "; ".join(f"{row['Task']}: {row['Review']}" for row in reviews) + ".")
@@ -298,17 +298,11 @@ def _answers_beside(tasks: Mapping[str, Any], rows: Sequence[Mapping[str, str]],
 
 
 def _measurements(good: Sequence[Answered], shown: Answered) -> None:
-    st.markdown("**Measurements**")
     rows = page_answers.measurements(shown.name, shown.answers.tasks)
     if not rows:
         st.caption("Nothing to measure in this picture.")
         return
-    st.dataframe(
-        rows,
-        hide_index=True,
-        width="stretch",
-        column_config={"Value": st.column_config.NumberColumn(format="%.1f")},
-    )
+    table([{**row, "Value": f"{row['Value']:.1f}"} for row in rows], "Measurements")
     if shown.answers.spacing is None:
         st.caption("The file does not tell the size of a pixel, so nothing is given in millimetres.")
 

@@ -9,7 +9,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from polyhead.application import RESEARCH_USE
-from ui import banner, charts, download, job_panel, jobs, provenance, server, theme, viewer
+from ui import banner, charts, download, job_panel, jobs, provenance, server, table, theme, viewer
 
 
 def layer(name: str, value: int) -> viewer.Layer:
@@ -97,6 +97,22 @@ def test_the_banner_says_the_conditions_the_model_and_the_hash_and_escapes_them(
     assert "Model" not in banner.banner_html()
 
 
+def test_tables_are_escaped_named_and_put_numbers_to_the_right():
+    shown = table.table_html([{"<a>": "<b>", "n": 0.123456, "k": 3}], "A & B")
+    assert "<caption>A &amp; B</caption>" in shown and '<th scope="col">&lt;a&gt;</th>' in shown
+    assert "<td>&lt;b&gt;</td>" in shown and '<td class="number">0.1235</td><td class="number">3</td>' in shown
+    with pytest.raises(ValueError, match="at least one row"):
+        table.table_html([], "none")
+
+
+def test_a_folder_beyond_the_limit_is_not_sent(tmp_path, monkeypatch):
+    (tmp_path / "a").write_bytes(b"12345")
+    monkeypatch.setattr(download, "MOST_BYTES", 5)
+    assert not download.too_large(tmp_path)
+    (tmp_path / "b").write_bytes(b"6")
+    assert download.too_large(tmp_path)
+
+
 def test_facts_and_legends_are_text_never_markup():
     assert "&lt;i&gt;" in theme.facts_html({"<i>": "x"})
     assert "&lt;i&gt;" in theme.legend_html({"<i>": (1, 2, 3)})
@@ -105,7 +121,8 @@ def test_facts_and_legends_are_text_never_markup():
 def test_the_server_stays_on_this_machine_and_keeps_its_errors_to_itself(tmp_path):
     argv = server.command(tmp_path / "home.py", 8600)
     assert argv[:4] == [sys.executable, "-m", "streamlit", "run"]
-    for flag in ("server.port=8600", "server.address=127.0.0.1", "client.showErrorDetails=none"):
+    wanted = ("server.port=8600", "server.address=127.0.0.1", "client.showErrorDetails=none", "server.headless=true")
+    for flag in wanted:
         assert f"--{flag}" in argv
 
 

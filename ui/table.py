@@ -1,0 +1,39 @@
+"""Tables of text as HTML: they wrap, readers of the screen can walk them, and every cell is escaped."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import streamlit as st
+
+MOST_ROWS = 200
+"""Longer tables are shown by Streamlit's own widget, which draws only what is in sight."""
+
+
+def table_html(rows: Sequence[Mapping[str, Any]], caption: str) -> str:
+    """Rows with equal keys as a table; numbers stand right. `caption` names the table."""
+    if not rows:
+        raise ValueError("a table needs at least one row")
+    head = "".join(f'<th scope="col">{html.escape(str(name))}</th>' for name in rows[0])
+    body = "".join(f"<tr>{''.join(_cell(value) for value in row.values())}</tr>" for row in rows)
+    title = f"<caption>{html.escape(caption)}</caption>"
+    return f'<table class="polyhead-table">{title}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
+
+
+def table(rows: Sequence[Mapping[str, Any]], caption: str) -> None:
+    """Shows rows with equal keys; no rows show nothing."""
+    if len(rows) > MOST_ROWS:
+        st.caption(caption)
+        st.dataframe(rows, hide_index=True, width="stretch", alt=caption)
+    elif rows:
+        st.html(table_html(rows, caption))
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return (
+            f'<td class="number">{value:.4g}</td>' if isinstance(value, float) else f'<td class="number">{value}</td>'
+        )
+    return f"<td>{html.escape(str(value))}</td>"
