@@ -118,9 +118,9 @@ def _page(
     if len(shown) < len(rows):
         notes.append(f"The table holds the first {len(shown):,} of {len(rows):,} cases; {CSV} holds all.")
     if len(columns) < len(fields):
-        notes.append(f"It holds {len(columns)} of {len(fields)} fields of the records; {CSV} holds all.")
+        notes.append(f"The table holds {len(columns)} of {len(fields)} fields of the records; {CSV} holds all.")
     if len(thumbnails) < named:
-        notes.append(f"It holds {len(thumbnails):,} of {named:,} thumbnails, to keep this page small.")
+        notes.append(f"The table holds {len(thumbnails):,} of {named:,} thumbnails, to keep this page small.")
     if run["missing_shards"]:
         missing = ", ".join(str(shard) for shard in run["missing_shards"])
         notes.append(f"These shards have not ended yet, and their cases are not in this page: {missing}.")

@@ -33,7 +33,7 @@ _BOOT = (
 _REMEDIES = {
     "timeout": "raise --timeout, or look at the file",
     "oom": "give more memory, or make the input smaller",
-    "crashed": "the worker's output is in .polyhead; leave the file out if it crashes again",
+    "crashed": "leave the file out if it crashes again; the worker's output is in {log}",
 }
 
 
@@ -266,4 +266,11 @@ class Supervisor:
             return
         self._blamed = True
         sweep_temporaries(Path(self.settings.out) / begun[0].id)
-        yield Outcome(begun[0].id, str(begun[0].path), status, sign, reason, _REMEDIES[status])
+        yield Outcome(
+            begun[0].id,
+            str(begun[0].path),
+            status,
+            sign,
+            reason,
+            _REMEDIES[status].format(log=f"{self.log.parent.name}/{self.log.name}"),
+        )

@@ -83,6 +83,7 @@ class CaseWriter:
         self.folder = folder
         self._staged: dict[str, Path] = {}
         self._sums: dict[str, dict[str, Any]] = {}
+        self._named: list[Path] = []
 
     def write_bytes(self, name: str, data: bytes) -> None:
         """Stages one file, synced to disk under a temporary name."""
@@ -107,6 +108,7 @@ class CaseWriter:
             target = self.folder / name
             target.parent.mkdir(parents=True, exist_ok=True)
             temporary.replace(target)
+            self._named.append(target)
             folders.add(target.parent)
         for folder in folders:
             if folder.is_dir():
@@ -115,9 +117,10 @@ class CaseWriter:
         return dict(self._sums)
 
     def discard(self) -> None:
-        """Removes what is staged, and the case's folder if that leaves it empty."""
-        for temporary in self._staged.values():
-            temporary.unlink(missing_ok=True)
+        """Removes what was written, and the case's folder if that leaves it empty."""
+        for path in (*self._staged.values(), *self._named):
+            path.unlink(missing_ok=True)
         self._staged.clear()
+        self._named.clear()
         with suppress(OSError):
             self.folder.rmdir()

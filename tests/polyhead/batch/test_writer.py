@@ -35,6 +35,11 @@ def test_discard_leaves_nothing(tmp_path):
     writer.write_bytes("x.bin", b"123")
     writer.discard()
     assert not (tmp_path / "a").exists()
+    writer = CaseWriter(tmp_path / "a")
+    writer.write_bytes("x.bin", b"123")
+    writer.commit()
+    writer.discard()
+    assert not (tmp_path / "a").exists()
 
 
 @pytest.mark.parametrize(
