@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import streamlit as st
 
@@ -147,7 +148,10 @@ def about_part(run: Run | None) -> None:
     if rows:
         st.subheader("How it scored when it was trained")
         table(rows, "Scores by task")
-        st.caption("On the held-out part of its own training data; other machines, probes and patients will differ.")
+        st.caption(
+            "On the held-out part of its own data, which also chose the weights. "
+            "Other machines, probes and patients will differ."
+        )
     st.subheader("What it is for, and what not")
     card = card_of(info.preset)
     if card is None:
@@ -159,14 +163,19 @@ def about_part(run: Run | None) -> None:
             st.error(f"The card cannot be shown: {error}")
 
 
-def score_rows(metrics: Mapping[str, object]) -> list[dict[str, object]]:
-    """Scores by task, where run.json holds any: mappings from task to numbers, at the top or under ``tasks``."""
-    by_task = metrics.get("tasks", metrics)
+def score_rows(metrics: Mapping[str, Any]) -> list[dict[str, str]]:
+    """Scores by task from the ``metrics`` of a run.json, in words: each kind of task has measures of its own."""
+    by_task = metrics.get("metrics", {})
     if not isinstance(by_task, Mapping):
         return []
     return [
-        {"Task": str(task).replace("_", " "), **{str(k): round(v, 4) for k, v in scores.items() if _number(v)}}
-        for task, scores in by_task.items()
+        {
+            "Task": str(task).replace("_", " "),
+            "Scores": ", ".join(
+                f"{name.replace('_', ' ')} {value:.3f}" for name, value in scores.items() if _number(value)
+            ),
+        }
+        for task, scores in sorted(by_task.items())
         if isinstance(scores, Mapping) and any(_number(value) for value in scores.values())
     ]
 

@@ -18,6 +18,8 @@ from ui.viewer import Layer, render
 LOW_CONFIDENCE = 0.5
 """Answers below this confidence (1 minus the normalised entropy) are pointed out for review."""
 
+NO_REMARK = "no remark"
+
 KINDS = {
     "segmentation": "outline",
     "classification": "class",
@@ -56,14 +58,18 @@ def label(answer: TaskAnswer, index: int) -> str:
 
 
 def layers(answers: Mapping[str, TaskAnswer]) -> list[Layer]:
-    """A layer for each structure that was found, each with a colour of its own; classes of whole images have none."""
+    """A layer for each structure that was found, each with a colour of its own; classes of whole images have none.
+
+    Areas come first, so that boxes and points are drawn over them.
+    """
     made: list[Layer] = []
+    order = sorted(answers.items(), key=lambda entry: (entry[1].mask is None, entry[1].box is None))
 
     def add(name: str, draw: Any) -> None:
         paint = overlay.colour(len(made))
         made.append(Layer(name, paint, lambda image, opacity: draw(image, opacity, paint)))
 
-    for task, answer in answers.items():
+    for task, answer in order:
         title = task.replace("_", " ")
         if answer.mask is not None:
             for index in (int(value) for value in np.unique(answer.mask) if value):
@@ -134,7 +140,7 @@ def overview(answers: Mapping[str, TaskAnswer], shape: Sequence[int]) -> list[di
             "Task": task_title(task, answer.kind),
             "Answer": finding(task, answer),
             "Confidence": "not given" if answer.confidence is None else f"{answer.confidence:.0%}",
-            "Review": "; ".join(remarks(answer, shape)) or "no remark",
+            "Review": "; ".join(remarks(answer, shape)) or NO_REMARK,
         }
         for task, answer in answers.items()
     ]

@@ -22,7 +22,8 @@ from ui import upload
 from ui.charts import probability_bars
 from ui.download import zip_button
 from ui.table import table
-from ui.viewer import view
+from ui.theme import ink
+from ui.viewer import side_by_side, view
 
 MAX_IMAGES = 60
 """More images than this are work for the folder part, which runs on its own."""
@@ -268,11 +269,12 @@ def results_part(model: Model, answered: Sequence[Answered], seconds: float, che
     shown = good[place]
     tasks = shown.answers.tasks
     rows = page_answers.overview(tasks, shown.answers.image.shape)
-    left, right = st.columns([3, 2], gap="large")
+    key = f"view-{place}"
+    left, right = (st.container(), st.container()) if side_by_side(key) else st.columns([5, 4], gap="medium")
     with left:
         found = "; ".join(f"{row['Task']}: {row['Answer']}" for row in rows)
         drawn = page_answers.layers(tasks)
-        view(shown.answers.image, drawn, f"view-{place}", shown.name, shown.answers.spacing, found)
+        view(shown.answers.image, drawn, key, shown.name, shown.answers.spacing, found)
     with right:
         _answers_beside(tasks, rows, place)
     _measurements(good, shown)
@@ -280,21 +282,22 @@ def results_part(model: Model, answered: Sequence[Answered], seconds: float, che
 
 
 def _answers_beside(tasks: Mapping[str, Any], rows: Sequence[Mapping[str, str]], place: int) -> None:
-    table(rows, "Answers")
-    reviews = [row for row in rows if row["Review"] != "no remark"]
+    table([{key: value for key, value in row.items() if key != "Review"} for row in rows], "Answers")
+    st.caption("Confidence is the model's own estimate; it has not been checked on patients.")
+    reviews = [row for row in rows if row["Review"] != page_answers.NO_REMARK]
     if reviews:
-        st.warning("Look twice: " + "; ".join(f"{row['Task']}: {row['Review']}" for row in reviews) + ".")
+        lines = "\n".join(f"- {row['Task']}: {row['Review']}" for row in reviews)
+        st.warning(f"**Look twice**\n{lines}".replace("_", "\\_"))
     for task, found in tasks.items():
         if found.probabilities is not None:
             names = [page_answers.label(found, index) for index in range(len(found.probabilities))]
             title = f"{task.replace('_', ' ')}: probabilities"
             st.plotly_chart(
-                probability_bars(names, found.probabilities, title),
+                probability_bars(names, found.probabilities, title, ink()),
                 key=f"bars-{place}-{task}",
                 config={"displayModeBar": False},
                 alt=f"{title}. {page_answers.finding(task, found)}",
             )
-    st.caption("Confidence is the model's own estimate; it has not been checked on patients.")
 
 
 def _measurements(good: Sequence[Answered], shown: Answered) -> None:

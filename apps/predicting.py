@@ -1,0 +1,88 @@
+"""The verb `predict` of every application: cases, a predictor, one batch, and what is said of it."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from polyhead.batch.case import Case
+from polyhead.batch.engine import run_batch
+from polyhead.batch.outcome import Summary
+from polyhead.batch.progress import progress_display
+from polyhead.batch.worker import PredictorFactory
+
+
+@dataclass(frozen=True)
+class BatchFlags:
+    """The flags of `predict` that do not change an answer."""
+
+    out: Path
+    workers: int = 2
+    batch_size: int = 16
+    shard: tuple[int, int] = (0, 1)
+    timeout: float | None = None
+    overwrite: bool = False
+    fail_fast: bool = False
+    retry_failed: bool = False
+    dry_run: bool = False
+    log_json: bool = False
+    quiet: bool = False
+
+
+def predict(
+    cases: Sequence[Case],
+    factory: PredictorFactory,
+    flags: BatchFlags,
+    *,
+    weights: Path,
+    parameters: Mapping[str, Any],
+    info: Mapping[str, Any],
+    on_finish: Callable[[Path, list[dict[str, Any]]], None] | None = None,
+) -> Summary:
+    """Runs the batch with its progress on stderr and prints where the results are on stdout."""
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    with progress_display(quiet=flags.quiet, log_json=flags.log_json) as progress:
+        summary = run_batch(
+            cases,
+            flags.out,
+            factory,
+            model_hash=file_hash(weights),
+            parameters=parameters,
+            shard=flags.shard,
+            workers=flags.workers,
+            batch_size=flags.batch_size,
+            timeout=flags.timeout,
+            overwrite=flags.overwrite,
+            fail_fast=flags.fail_fast,
+            retry_failed=flags.retry_failed,
+            dry_run=flags.dry_run,
+            progress=progress,
+            info=info,
+            on_finish=on_finish,
+        )
+    counts = ", ".join(f"{number} {status.replace('_', ' ')}" for status, number in summary.counts.items())
+    if summary.error is not None:
+        print(f"error: {summary.error}", file=sys.stderr)
+    if not flags.quiet:
+        print(f"{counts or 'nothing to do'} in {summary.seconds:.1f} s", file=sys.stderr)
+    if not flags.dry_run:
+        print(summary.out / "summary.html")
+    return summary
+
+
+def file_hash(path: Path) -> str:
+    """SHA-256 of a file's bytes.
+
+    Raises:
+        ValueError: the file is not there.
+    """
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except FileNotFoundError:
+        raise ValueError(f"{path} is missing: the training of this run has not saved any weights yet") from None
