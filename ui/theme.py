@@ -18,17 +18,21 @@ h1 { font-size: 1.9rem !important; } h2 { font-size: 1.4rem !important; } h3 { f
 .polyhead-swatch { display: inline-block; width: .85rem; height: .85rem; border-radius: .15rem;
   border: 1px solid #000000; vertical-align: -.1rem; margin-right: .4rem; }
 .polyhead-facts { display: grid; grid-template-columns: max-content 1fr; gap: .15rem 1rem;
-  font-size: .92rem; margin: 0; }
-.polyhead-facts dt { font-weight: 600; } .polyhead-facts dd { margin: 0; overflow-wrap: anywhere; }
+  font-size: .92rem; margin: 0 !important; padding: 0 !important; }
+.polyhead-legend span { white-space: nowrap; margin-right: 1rem; display: inline-block; }
+.polyhead-facts dt { font-weight: 600; } .polyhead-facts dt, .polyhead-facts dd { margin: 0 !important; }
+.polyhead-facts dd { overflow-wrap: anywhere; }
 .polyhead-table { border-collapse: collapse; width: 100%; font-size: .9rem; line-height: 1.35; }
 .polyhead-table caption { text-align: left; font-weight: 600; padding: 0 0 .3rem; caption-side: top; color: inherit; }
 .polyhead-table th, .polyhead-table td { text-align: left; vertical-align: top; padding: .3rem .6rem;
-  border-bottom: 1px solid color-mix(in srgb, currentColor 22%, transparent); overflow-wrap: break-word; }
-.polyhead-table th { font-weight: 600; border-bottom-width: 2px; }
+  border-bottom: 1px solid color-mix(in srgb, currentColor 22%, transparent); overflow-wrap: anywhere; }
+.polyhead-table th { font-weight: 600; overflow-wrap: normal; border-bottom-width: 2px; }
 .polyhead-table .number { text-align: right; font-variant-numeric: tabular-nums; }
 [data-testid="stCaptionContainer"], [data-testid="stCaptionContainer"] p, [data-testid="stImageCaption"],
 [data-testid="stImageCaption"] p {
   color: color-mix(in srgb, var(--polyhead-text) 82%, transparent) !important; opacity: 1 !important; }
+[data-testid="stBaseButton-primary"], [data-testid="stBaseButton-primary"] p {
+  color: light-dark(#ffffff, #0b1418) !important; }
 :root { --polyhead-text: light-dark(#1b262c, #e8eef1); }
 :focus-visible { outline: 3px solid #3d8fb0 !important; outline-offset: 1px; }
 </style>
@@ -53,7 +57,13 @@ def facts_html(entries: Mapping[str, str]) -> str:
 
 def legend_html(entries: Mapping[str, tuple[int, int, int]]) -> str:
     """Names with their colours as HTML: the colour is never the only sign, its name stands beside it."""
-    return " &nbsp; ".join(
-        f'<span><span class="polyhead-swatch" style="background: rgb{paint}"></span>{html.escape(name)}</span>'
+    items = (
+        f'<span><i class="polyhead-swatch" style="background: rgb{paint}"></i>{html.escape(name)}</span>'
         for name, paint in entries.items()
     )
+    return f'<div class="polyhead-legend">{"".join(items)}</div>'
+
+
+def ink() -> str:
+    """Colour of letters in charts, by the theme that the browser shows."""
+    return "#e8eef1" if st.context.theme.type == "dark" else "#1b262c"

@@ -58,10 +58,13 @@ def square_pixels(image: np.ndarray, spacing: tuple[float, float] | None) -> np.
     return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BILINEAR))
 
 
-def zoomable(image: np.ndarray) -> go.Figure:
-    """A figure that shows an image (H, W, 3) uint8 pixel by pixel, to drag and to zoom with the wheel."""
+def zoomable(image: np.ndarray, width: int = 600) -> go.Figure:
+    """A figure that shows an image (H, W, 3) uint8 pixel by pixel, to drag and to zoom with the wheel.
+
+    Its height is that of the image when it is `width` pixels wide.
+    """
     figure = go.Figure(go.Image(z=image, hovertemplate="x %{x}, y %{y}<extra></extra>"))
-    height = int(min(760, max(320, 640 * image.shape[0] / image.shape[1])))
+    height = int(min(900, max(240, width * image.shape[0] / image.shape[1])))
     figure.update_layout(margin={"l": 0, "r": 0, "t": 0, "b": 0}, height=height, dragmode="pan")
     figure.update_xaxes(visible=False, constrain="domain")
     figure.update_yaxes(visible=False, scaleanchor="x", constrain="domain")
@@ -96,28 +99,35 @@ def view(
             side = st.toggle("Original beside it", key=f"{key}-side")
         zoom = st.toggle("Zoom and drag", key=f"{key}-zoom")
     if len(layers) > 1:
-        shown = st.pills("Shown", names, selection_mode="multi", default=names, key=f"{key}-shown")
+        shown = st.pills("Shown", names, selection_mode="multi", default=names, wrap=True, key=f"{key}-shown")
     drawn = square_pixels(render(image, layers, shown, opacity), spacing)
-    text = f"{caption}. {found}" if found else caption
+    words = f"{caption}. {found}" if found else caption
     if side:
         left, right = st.columns(2)
         with left:
-            _picture(square_pixels(image, spacing), zoom, f"{key}-left", f"{caption}. Original")
+            original = f"{caption}, original"
+            _picture(square_pixels(image, spacing), zoom, f"{key}-left", original, original, 480)
         with right:
-            _picture(drawn, zoom, f"{key}-right", text)
+            _picture(drawn, zoom, f"{key}-right", f"{caption}, with what was found", words, 480)
     else:
-        _picture(drawn, zoom, f"{key}-single", text)
+        _picture(drawn, zoom, f"{key}-single", caption, words, 600)
     visible = {layer.name: layer.colour for layer in layers if layer.name in shown}
     if visible:
         st.html(legend_html(visible))
 
 
-def _picture(image: np.ndarray, zoom: bool, key: str, caption: str) -> None:
+def side_by_side(key: str) -> bool:
+    """Whether the view of that key shows the original beside the overlay, for which it wants the page's whole width."""
+    return bool(st.session_state.get(f"{key}-side"))
+
+
+def _picture(image: np.ndarray, zoom: bool, key: str, caption: str, words: str, width: int) -> None:
     if zoom:
-        st.plotly_chart(zoomable(image), key=key, config={"scrollZoom": True, "displaylogo": False}, alt=caption)
+        config = {"scrollZoom": True, "displaylogo": False}
+        st.plotly_chart(zoomable(image, width), key=key, config=config, alt=words)
         st.caption(caption)
     else:
-        st.image(enlarged(image), caption=caption, alt=caption, output_format="PNG", width="stretch")
+        st.image(enlarged(image), caption=caption, alt=words, output_format="PNG", width="stretch")
 
 
 def enlarged(image: np.ndarray, at_least: int = 640) -> np.ndarray:

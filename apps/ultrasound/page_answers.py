@@ -97,7 +97,8 @@ def _box(corners: tuple[float, ...], text: str) -> Any:
 
 def _points(answer: TaskAnswer) -> Any:
     places = [(float(x), float(y)) for x, y in answer.points or ()]
-    names = [answer.labels[i] if i < len(answer.labels) else str(i + 1) for i in range(len(places))]
+    # Names of points are longer than the distances between them; the numbers are those of the measurements.
+    names = [str(number) for number in range(1, len(places) + 1)]
     return lambda image, opacity, paint: overlay.points(image, places, names, paint)
 
 
@@ -111,7 +112,10 @@ def finding(task: str, answer: TaskAnswer) -> str:
         return f"{label(answer, best)}, {answer.probabilities[best]:.0%}"
     if answer.box is not None:
         return "one box" if answer.score is None else f"one box, score {answer.score:.0%}"
-    return f"{len(answer.points)} points" if answer.points else "nothing found"
+    if not answer.points:
+        return "nothing found"
+    names = [f"{number} {name}" for number, name in enumerate(answer.labels, start=1)]
+    return f"{len(answer.points)} points" + (f": {', '.join(names)}" if names else "")
 
 
 def remarks(answer: TaskAnswer, shape: Sequence[int]) -> list[str]:

@@ -89,7 +89,7 @@ def workspace(tmp_path, monkeypatch) -> Path:
         system="mh-mtl",
         preset="tiny",
         tasks=[task.to_json() for task in TASKS],
-        metrics={"breast_lesion": {"dice": 0.81234}, "mean": 0.5},
+        metrics={"score": 0.5, "metrics": {"breast_lesion": {"DSC": 0.81234}}},
         created="2026-01-02T03:04:05+00:00",
         finished=True,
     )

@@ -198,5 +198,5 @@ def test_a_running_job_is_found_again_after_a_reload_and_can_be_cancelled(app, w
 
 
 def test_the_model_is_told_with_its_scores(app):
-    assert {"Task": "breast lesion", "dice": "0.8123"} in [row for table in tables(app) for row in table]
+    assert {"Task": "breast lesion", "Scores": "DSC 0.812"} in [row for table in tables(app) for row in table]
     assert "There is no card" in text(app) or "data_cards" not in text(app)

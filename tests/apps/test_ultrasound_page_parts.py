@@ -131,8 +131,12 @@ def test_a_bad_file_is_named_as_the_user_knows_it(tmp_path):
 
 
 def test_scores_and_cards_are_found_by_name(tmp_path):
-    assert score_rows({"a_b": {"dice": 0.5, "ok": True}, "mean": 0.4}) == [{"Task": "a b", "dice": 0.5}]
-    assert score_rows({"tasks": {"a": {"auc": 1}}, "score": 1}) == [{"Task": "a", "auc": 1}]
+    scores = {"b": {"IoU": 1, "ok": True}, "a_b": {"DSC": 0.51234, "MRE_of_side": 0.1}, "c": {}}
+    assert score_rows({"metrics": scores, "score": 1}) == [
+        {"Task": "a b", "Scores": "DSC 0.512, MRE of side 0.100"},
+        {"Task": "b", "Scores": "IoU 1.000"},
+    ]
+    assert score_rows({"metrics": 3}) == []
     assert score_rows({}) == []
     (tmp_path / "models").mkdir()
     (tmp_path / "models" / "ultrasound-tiny.md").write_text("# T\n")

@@ -18,11 +18,14 @@ PALETTE: tuple[Colour, ...] = (
     (86, 180, 233),
     (0, 158, 115),
     (240, 228, 66),
-    (0, 114, 178),
     (213, 94, 0),
     (204, 121, 167),
+    (0, 114, 178),
 )
-"""Okabe and Ito's colours, told apart with the common forms of colour blindness (Wong, Nat. Methods 8, 441, 2011)."""
+"""Okabe and Ito's colours, told apart with the common forms of colour blindness (Wong, Nat. Methods 8, 441, 2011).
+
+Blue comes last: it is the darkest, and most of an ultrasound image is dark.
+"""
 
 
 def colour(index: int) -> Colour:
