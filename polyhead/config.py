@@ -30,8 +30,9 @@ class TrainConfig(BaseModel):
         channels_last: memory format of convolution weights and inputs.
         validate_every: epochs between validations.
         patience: validations without a better mean score before stopping, None to run to the end.
-        snapshot_every: steps between snapshots, 0 for one at each validation.
+        snapshot_every: steps between snapshots.
         workers: loader processes; 0 loads in the training process.
+        device: "auto", "cpu", "cuda", "cuda:N" or "mps".
         max_minutes: stop cleanly, resumable, after this long.
         seed: of weights, sampling and augmentation.
     """
@@ -57,7 +58,8 @@ class TrainConfig(BaseModel):
     channels_last: bool = True
     validate_every: int = Field(1, ge=1)
     patience: int | None = Field(None, ge=1)
-    snapshot_every: int = Field(0, ge=0)
+    snapshot_every: int = Field(200, ge=1)
     workers: int = Field(0, ge=0)
+    device: str = "auto"
     max_minutes: float | None = Field(None, gt=0)
     seed: int = 0

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from domains.medical.intake.images import read_index_mask
 from domains.medical.ultrasound.fm_uia import read_tables
 from domains.medical.ultrasound.predictions import (
     SUBFOLDER,
@@ -15,7 +16,6 @@ from domains.medical.ultrasound.predictions import (
     ClassAnswer,
     MaskAnswer,
     PointsAnswer,
-    read_index_mask,
     write_predictions,
 )
 from domains.medical.ultrasound.rows import Row

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from domains.medical.intake.images import read_image, read_mask
+from domains.medical.intake.images import read_image, read_index_mask
 from domains.medical.ultrasound.augment import Affine, keeps, photometric, ultrasound_photometric
 from domains.medical.ultrasound.geometry import Frame, resize_image, resize_mask
 from domains.medical.ultrasound.presets import UltrasoundConfig
@@ -43,7 +43,7 @@ class InputCache:
         with self._lock:
             if key in self._kept:
                 return self._kept[key]
-        pixels = read_mask(path) if is_mask else read_image(path).pixels
+        pixels = read_index_mask(path) if is_mask else read_image(path).pixels
         frame = Frame.fit(*pixels.shape[:2], self.size, keep_aspect=self.keep_aspect)
         entry = ((resize_mask if is_mask else resize_image)(pixels, frame), frame)
         with self._lock:

@@ -150,9 +150,14 @@ class UltrasoundPredictor:
         Raises:
             InvalidInput: the file cannot be read as an image, or none of the tasks asked is one of the model's.
         """
+        if "problem" in case.options:
+            raise InvalidInput("bad-row", str(case.options["problem"]), "mend the table")
         asked = case.tasks or self.default_tasks
         tasks = tuple(task for task in dict.fromkeys(asked) if task in self.model.tasks)
-        unanswered = tuple(task for task in dict.fromkeys(asked) if task not in self.model.tasks)
+        unanswered = (
+            *(task for task in dict.fromkeys(asked) if task not in self.model.tasks),
+            *case.options.get("unknown_tasks", ()),
+        )
         if not tasks:
             raise InvalidInput(
                 "unknown-task",

@@ -1,0 +1,1 @@
+"""One script a claim: each measures it and writes its section of RESULTS.md."""
