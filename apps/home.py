@@ -11,6 +11,7 @@ import streamlit as st
 
 from polyhead.application import load_application
 from ui.banner import banner
+from ui.runs import demo_folder, find_runs, runs_folder
 from ui.table import table
 from ui.theme import page_style
 
@@ -77,6 +78,9 @@ def _application(name: str, page: st.Page | None) -> None:
         for system in application.systems.values()
     ]
     table(rows, "Systems")
+    found = find_runs([runs_folder(), demo_folder()], name)
+    usable = sum(entry.run is not None for entry in found)
+    st.caption(f"Trained runs on this server: {usable}, in {runs_folder()} and {demo_folder()}.")
     if page is not None:
         st.page_link(page, label="Open the page", icon=":material/arrow_forward:")
     else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import sys
 from collections import Counter
@@ -92,31 +93,33 @@ def _start(model: Model | None, tasks: Sequence[str], text: str) -> None:
         st.info("Choose at least one task in the sidebar.")
         return
     if st.button(f"Start the job on {len(cases)} pictures", type="primary", key="start-job"):
-        out = results_folder() / f"{upload.safe_name(source.name)}-{model.weights_hash[:8]}-{_tag(tasks)}"
+        out = results_folder() / output_name(model, source, tasks)
         title = f"{source.name}: {len(cases)} pictures, {len(tasks)} tasks"
         start_job(jobs_folder(), predict_command(model, source, out, tasks), title, out)
         st.rerun()
 
 
-def _tag(tasks: Sequence[str]) -> str:
-    """A short name of a choice of tasks: the same choice goes on in the same folder, another one gets its own."""
-    import hashlib
-
-    return hashlib.sha256("\n".join(sorted(tasks)).encode()).hexdigest()[:6]
+def output_name(model: Model, source: Path, tasks: Sequence[str]) -> str:
+    """A folder name: the same source, weights and tasks go on in the same folder, any other choice gets its own."""
+    choice = "\n".join([str(source.resolve()), model.weights_hash, *sorted(tasks)])
+    return f"{upload.safe_name(source.name)}-{hashlib.sha256(choice.encode()).hexdigest()[:12]}"
 
 
 def job_result(job: Job, status: JobStatus) -> None:
     """What a job left: counts, every failure with its reason, the report, and everything as a zip."""
     out = job.result
-    if out is None or not (out / "results.jsonl").is_file():
+    if out is None or out.parent != results_folder():
         return
-    rows = read_results(out / "results.jsonl")
-    counts = Counter(str(row.get("status")) for row in rows)
+    if status.state in ("cancelled", "failed", "lost"):
+        st.caption("Starting the same job again goes on where this one stopped.")
+    results = out / "results.jsonl"
+    if not results.is_file():
+        return
+    state = results.stat()
+    counts, failures, large = _summary(str(out), state.st_mtime_ns, state.st_size)
     st.write(", ".join(f"{count} {name.replace('_', ' ')}" for name, count in sorted(counts.items())))
-    failures = [failure_row(row) for row in rows if row.get("status") not in ("ok", "skipped")]
-    if failures:
-        cases = "1 case" if len(failures) == 1 else f"{len(failures)} cases"
-        table(failures, f"{cases} without an answer, each with its reason")
+    cases = "1 case" if len(failures) == 1 else f"{len(failures)} cases"
+    table(failures, f"{cases} without an answer, each with its reason")
     st.caption(f"Results: {out}")
     report = out / "summary.html"
     with st.container(horizontal=True):
@@ -129,10 +132,21 @@ def job_result(job: Job, status: JobStatus) -> None:
                 on_click="ignore",
                 key=f"report-{job.id}",
             )
-        if not too_large(out):
+        if not large:
             zip_button("Download everything (zip)", f"{out.name}.zip", lambda: folder_entries(out), f"zip-{job.id}")
+    if large:
+        st.caption("The results are too large to send from here; copy the folder.")
     if report.is_file() and st.toggle("Show the report here", key=f"preview-{job.id}"):
         _preview(report)
+
+
+@st.cache_data(max_entries=50, show_spinner="Reading the results ...")
+def _summary(out: str, modified: int, size: int) -> tuple[dict[str, int], list[dict[str, str]], bool]:
+    """Counts by status, the cases without an answer, and whether the results are too large to send."""
+    rows = read_results(Path(out) / "results.jsonl")
+    counts = Counter(str(row.get("status")) for row in rows)
+    failures = [failure_row(row) for row in rows if row.get("status") not in ("ok", "skipped")]
+    return dict(counts), failures, too_large(Path(out))
 
 
 def _preview(report: Path) -> None:

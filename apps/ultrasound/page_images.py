@@ -16,6 +16,7 @@ import streamlit as st
 
 from apps.ultrasound import page_answers, page_input
 from apps.ultrasound.page_input import Check, Input
+from domains.medical.intake.images import read_image
 from polyhead.application import RESEARCH_USE
 from polyhead.batch.case import Case, InvalidInput
 from ui import upload
@@ -23,7 +24,7 @@ from ui.charts import probability_bars
 from ui.download import zip_button
 from ui.table import table
 from ui.theme import ink
-from ui.viewer import side_by_side, view
+from ui.viewer import frame_slider, side_by_side, square_pixels, view
 
 MAX_IMAGES = 60
 """More images than this are work for the folder part, which runs on its own."""
@@ -118,16 +119,16 @@ def choose_inputs(model: Model | None, tasks: Sequence[str]) -> list[Input]:
         return _simulated(model, tasks)
     if source == SERVER:
         return _on_server()
+    # No filter by suffix: DICOM files often have none. The content is checked instead.
     files = st.file_uploader(
         "PNG, JPEG, BMP, TIFF or DICOM, one or several frames",
-        type=page_input.UPLOAD_TYPES,
         accept_multiple_files=True,
         max_upload_size=upload.MAX_FILE_BYTES // 2**20,
         key="files",
     )
     st.caption(
-        "Files stay on this machine, in a folder that only its user can read, and are removed after a day. "
-        "Names burned into a picture are not removed."
+        "Files stay on the server, in a folder that only its user can read; those older than a day are removed "
+        "when the page is opened. Names burned into a picture are not removed."
     )
     folder = upload.spool_folder()
     if "ultrasound-swept" not in st.session_state:
@@ -188,17 +189,28 @@ def choose_frames(checks: Sequence[Check], tasks: Sequence[str]) -> list[tuple[s
     for number, entry in enumerate(checks):
         frames: Sequence[int | None] = [None]
         if entry.frames > 1:
-            with st.container(horizontal=True, vertical_alignment="bottom"):
-                whole = st.toggle(f"{entry.name}: all {entry.frames} frames", key=f"all-frames-{number}")
-                one = 1
-                if not whole:
-                    one = st.slider(f"{entry.name}: frame", 1, entry.frames, 1, key=f"frame-{number}")
-            frames = range(entry.frames) if whole else [one - 1]
+            frames = _frames_of(entry, number)
         for frame in frames:
             options = {} if frame is None else {"frame": frame}
             name = entry.name if frame is None else f"{entry.name}, frame {frame + 1}"
             chosen.append((name, Case(f"{number:03d}-{frame or 0:04d}", entry.path, tuple(tasks), options)))
     return chosen
+
+
+def _frames_of(entry: Check, number: int) -> Sequence[int]:
+    """The frames to analyse of a sequence: one, which is shown, or all."""
+    with st.container(border=True):
+        if st.toggle(f"{entry.name}: all {entry.frames} frames", key=f"all-frames-{number}"):
+            return range(entry.frames)
+        frame = frame_slider(entry.frames, f"frame-{number}", f"{entry.name}: frame")
+        try:
+            image = read_image(entry.path, frame)
+        except InvalidInput as error:
+            st.error(f"{error.reason}.")
+        else:
+            words = f"{entry.name}, frame {frame + 1}, as it will be analysed"
+            st.image(square_pixels(image.pixels, image.spacing), caption=words, alt=words, width=320)
+        return [frame]
 
 
 def _ready(model: Model | None, tasks: Sequence[str], cases: Sequence[Any]) -> bool:

@@ -7,10 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from domains.medical.intake.images import DICOM_SUFFIXES, IMAGE_SUFFIXES, frame_count, read_image
+from domains.medical.intake.images import frame_count, read_image
 from polyhead.batch.case import InvalidInput
-
-UPLOAD_TYPES = [suffix.removeprefix(".") for suffix in sorted(IMAGE_SUFFIXES | DICOM_SUFFIXES)]
 
 WARNINGS = {
     "burned-in-annotation": "text may be burned into the picture: look for a name before you pass it on",

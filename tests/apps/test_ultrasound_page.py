@@ -3,11 +3,13 @@
 import io
 import sys
 import time
+from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 from PIL import Image
+from pydicom.data import get_testdata_file
 from streamlit.testing.v1 import AppTest
 
 from polyhead.application import RESEARCH_USE
@@ -142,6 +144,25 @@ def test_a_server_folder_is_read_only_under_the_roots(app, workspace):
     assert [row["File"] for table in tables(app) if "File" in table[0] for row in table] == ["one.png"]
     app.text_input(key="server-path").set_value("/etc").run()
     assert "lies outside the folders" in text(app)
+
+
+def test_of_a_sequence_one_frame_or_all_are_analysed(app):
+    content = Path(str(get_testdata_file("examples_ybr_color.dcm"))).read_bytes()
+    app.file_uploader(key="files").upload("clip", content, "application/dicom")
+    app.multiselect(key="tasks").set_value(["breast_lesion"]).run()
+    app.slider(key="frame-0").set_value(7).run()
+    app.button(key="analyse").click().run()
+    assert not app.exception
+    assert "1 of 1 pictures answered" in text(app)
+    (measured,) = [table for table in tables(app) if "Quantity" in table[0]]
+    assert measured[0]["Image"] == "clip, frame 7"
+    app.toggle(key="all-frames-0").set_value(True).run()
+    assert app.button(key="analyse").label == "Analyse 30 pictures for 1 task"
+    app.button(key="analyse").click().run()
+    assert "30 of 30 pictures answered" in text(app)
+    app.select_slider(key="shown-picture").set_value(29).run()
+    (measured,) = [table for table in tables(app) if "Quantity" in table[0]]
+    assert measured[0]["Image"] == "clip, frame 30"
 
 
 def test_a_sample_is_simulated_for_the_chosen_task(app):

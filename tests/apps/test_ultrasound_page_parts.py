@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from pydicom.data import get_testdata_file
 
-from apps.ultrasound import page_answers, page_images, page_input
+from apps.ultrasound import page_answers, page_folder, page_images, page_input
 from apps.ultrasound.page import card_of, score_rows
 from apps.ultrasound.page_images import Answered, Model
 from apps.ultrasound.page_input import Check, Input
@@ -128,6 +128,19 @@ def test_a_bad_file_is_named_as_the_user_knows_it(tmp_path):
         "1 of 2 files can be analysed. The others are named below with their reasons."
     )
     assert page_input.verdict([good]) == "1 file checked: it can be analysed."
+
+
+def test_each_choice_of_source_weights_and_tasks_has_a_folder_of_its_own(tmp_path):
+    model = Model(tmp_path, "m", "ab" * 32, {})
+    first = page_folder.output_name(model, tmp_path / "a" / "study", ["x", "y"])
+    assert first == page_folder.output_name(model, tmp_path / "a" / "study", ["y", "x"])
+    assert first.startswith("study-")
+    others = [
+        page_folder.output_name(model, tmp_path / "b" / "study", ["x", "y"]),
+        page_folder.output_name(Model(tmp_path, "m", "cd" * 32, {}), tmp_path / "a" / "study", ["x", "y"]),
+        page_folder.output_name(model, tmp_path / "a" / "study", ["x"]),
+    ]
+    assert len({first, *others}) == 4
 
 
 def test_scores_and_cards_are_found_by_name(tmp_path):
