@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -214,6 +215,7 @@ def evaluate(
     ] = False,
     resamples: Annotated[int, typer.Option(min=1, help="Bootstrap resamples of the intervals.")] = 1000,
     seed: Seed = 0,
+    full: Annotated[bool, typer.Option("--full", help="Print every metric of every task.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="The scores as JSON on stdout.")] = False,
     quiet: Quiet = False,
 ) -> None:
@@ -222,7 +224,7 @@ def evaluate(
     from domains.medical.ultrasound.evaluate import evaluate as score
     from domains.medical.ultrasound.report import write_report
 
-    chosen, training, words = rows_to_score(predictions, data, rows)
+    chosen, training, in_all, words = rows_to_score(predictions, data, rows)
     if not quiet:
         print(words, file=sys.stderr)
     report = score(
@@ -234,13 +236,18 @@ def evaluate(
         seed=seed or 0,
         baselines_from=training,
     )
-    written = write_report(report, out or predictions)
+    if len(chosen) < in_all:
+        # Answers to the rows that are deliberately not scored are no fault.
+        report = replace(report, problems=[p for p in report.problems if p.code != "prediction-extra"])
+    written = write_report(report, (out or predictions) / "report.html")
     if as_json:
         show_json(report.to_json())
     elif not quiet:
         from rich.console import Console
 
-        report.print(Console())
+        # Where nobody's terminal sets a width, lines are as long as a log can bear.
+        console = Console() if sys.stdout.isatty() else Console(width=120)
+        report.print(console, full=full)
     print(f"report: {written[0]}", file=sys.stderr)
 
 

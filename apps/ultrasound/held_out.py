@@ -14,8 +14,8 @@ from polyhead.runs import Run
 
 def rows_to_score(
     predictions: Path, data: Path, which: Literal["auto", "all", "held-out"]
-) -> tuple[list[Row], list[Row] | None, str]:
-    """The rows to score, the rows that the model was trained on if they are known, and a line that says so.
+) -> tuple[list[Row], list[Row] | None, int, str]:
+    """The rows to score, those that the model was trained on if they are known, how many there are in all, and a line.
 
     A batch names its run, and a run its split. Where the split is of this very data, "auto" scores the validation
     side only: scores on rows that were trained on say little.
@@ -27,14 +27,15 @@ def rows_to_score(
     split, reason = _split(predictions, rows)
     if which == "all" or (split is None and which == "auto"):
         note = f"; {reason}" if split is None else f", {len(split.train)} of which the model was trained on"
-        return rows, list(split.train) if split else None, f"scoring all {len(rows)} rows{note}"
+        return rows, list(split.train) if split else None, len(rows), f"scoring all {len(rows)} rows{note}"
     if split is None:
         raise ValueError(f"--rows held-out: {reason}")
     trained = {row.image_path for row in split.train}
     held = [row for row in rows if row.image_path not in trained]
     if not held:
         raise ValueError("the model was trained on every row of this data set; --rows all scores them nevertheless")
-    return held, list(split.train), f"scoring the {len(held)} rows that the model was not trained on (--rows all: all)"
+    words = f"scoring the {len(held)} rows that the model was not trained on (--rows all: all)"
+    return held, list(split.train), len(rows), words
 
 
 def _split(predictions: Path, rows: list[Row]) -> tuple[Split | None, str]:

@@ -34,6 +34,15 @@ CONVENTIONS = (
 _SHOWN = 500  # problem lines on the page; the JSON holds all
 
 
+MAIN_METRIC: dict[Kind, str] = {
+    "segmentation": "DSC",
+    "classification": "F1_macro",
+    "detection": "IoU",
+    "keypoints": "MRE",
+}
+"""The metric that a task of each kind is judged by where there is room for one."""
+
+
 @dataclass(frozen=True)
 class TaskReport:
     """What one task scored.
@@ -119,12 +128,16 @@ class Report:
             "problems": [asdict(problem) for problem in self.problems],
         }
 
-    def print(self, console: Console, *, problems: int = 10) -> None:
-        """Prints tables of tasks and means and the first `problems` lines of what is wrong."""
+    def print(self, console: Console, *, full: bool = False, problems: int = 10) -> None:
+        """Prints tables of tasks and means and the first `problems` lines of what is wrong.
+
+        One metric a task, the one that its kind is judged by; `full` prints them all.
+        """
         table = self._table("Scores by task")
         for task in self.tasks:
-            for index, score in enumerate(task.scores):
-                self._add(table, task.task if index == 0 else "", score, end=index == len(task.scores) - 1)
+            shown = [score for score in task.scores if full or score.metric.name == MAIN_METRIC[task.kind]]
+            for index, score in enumerate(shown):
+                self._add(table, task.task if index == 0 else "", score, end=full and index == len(shown) - 1)
         console.print(table)
         means = self._table("Means over tasks")
         for column, score in self.means.items():
