@@ -12,6 +12,7 @@ A job is a folder::
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import secrets
@@ -96,7 +97,10 @@ class Job:
     result: Path | None
 
     def poll(self) -> JobStatus:
-        """Reads the job's state from its folder and the process table."""
+        """Reads the job's state from its folder and the process table.
+
+        A command that lost its supervisor before it was cancelled is killed here: nobody else is left to do it.
+        """
         _reap(self.id)
         end = read_json(self.folder / "end.json")
         cancelled = (self.folder / "cancel.json").exists()
@@ -108,8 +112,12 @@ class Job:
         seconds = time.time() - self.started
         if process is None:
             state = "starting" if seconds < START_SECONDS else "lost"
-        elif _alive(process["supervisor"]) or _alive(process["child"]):
+        elif _alive(process["supervisor"]):
             state = "cancelling" if cancelled else "running"
+        elif _alive(process["child"]):
+            state = "cancelling" if cancelled else "running"
+            if cancelled:
+                _kill_group(process["child"]["pid"])
         elif (self.folder / "end.json").exists():
             return self.poll()
         else:
@@ -122,12 +130,9 @@ class Job:
             return False
         write_json(self.folder / "cancel.json", {"asked": time.time()})
         process = read_json(self.folder / "process.json")
-        if process is None:
-            return True
-        if _alive(process["supervisor"]):
-            os.kill(process["supervisor"]["pid"], signal.SIGINT)
-        elif _alive(process["child"]):
-            os.killpg(process["child"]["pid"], signal.SIGKILL)
+        if process is not None and _alive(process["supervisor"]):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process["supervisor"]["pid"], signal.SIGINT)
         return True
 
     def wait(self, timeout: float) -> JobStatus:
@@ -233,6 +238,11 @@ def _alive(process: dict[str, Any]) -> bool:
         return abs(found.create_time() - process["started"]) < 1 and found.status() != psutil.STATUS_ZOMBIE
     except psutil.Error:
         return False
+
+
+def _kill_group(leader: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(leader, signal.SIGKILL)
 
 
 def _reap(name: str) -> None:

@@ -19,7 +19,9 @@ def table_html(rows: Sequence[Mapping[str, Any]], caption: str) -> str:
     head = "".join(f'<th scope="col">{html.escape(str(name))}</th>' for name in rows[0])
     body = "".join(f"<tr>{''.join(_cell(value) for value in row.values())}</tr>" for row in rows)
     title = f"<caption>{html.escape(caption)}</caption>"
-    return f'<table class="polyhead-table">{title}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
+    inner = f'<table class="polyhead-table">{title}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
+    # A wide table scrolls by itself on a narrow screen; the tab stop lets the keyboard scroll it.
+    return f'<div class="polyhead-scroll" role="region" tabindex="0" aria-label="{html.escape(caption)}">{inner}</div>'
 
 
 def table(rows: Sequence[Mapping[str, Any]], caption: str) -> None:

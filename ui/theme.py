@@ -27,6 +27,8 @@ h1 { font-size: 1.9rem !important; } h2 { font-size: 1.4rem !important; } h3 { f
 .polyhead-table th, .polyhead-table td { text-align: left; vertical-align: top; padding: .3rem .6rem;
   border-bottom: 1px solid color-mix(in srgb, currentColor 22%, transparent); overflow-wrap: anywhere; }
 .polyhead-table th { font-weight: 600; overflow-wrap: normal; border-bottom-width: 2px; }
+.polyhead-table td { min-width: 4.5rem; }
+.polyhead-scroll { overflow-x: auto; }
 .polyhead-table .number { text-align: right; font-variant-numeric: tabular-nums; }
 [data-testid="stCaptionContainer"], [data-testid="stCaptionContainer"] p, [data-testid="stImageCaption"],
 [data-testid="stImageCaption"] p {

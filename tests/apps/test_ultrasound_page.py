@@ -45,7 +45,7 @@ def tables(app) -> list[list[dict]]:
     found = []
     for entry in app.get("html"):
         body = entry.proto.body
-        if body.startswith("<table"):
+        if '<table class="polyhead-table"' in body:
             tree = ElementTree.fromstring(body)
             names = [cell.text for cell in tree.iter("th")]
             rows = [[cell.text or "" for cell in row.iter("td")] for row in tree.iter("tr")]

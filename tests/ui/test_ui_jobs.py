@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from ui import supervisor
 from ui.jobs import Progress, last_progress, list_jobs, load_job, start_job
 
 STEADY = """
@@ -130,6 +131,23 @@ def test_progress_is_read_from_the_end_of_a_long_log_with_broken_lines(tmp_path)
     assert last_progress(log).fraction == 0.0
     log.write_text('{"event": "progress", "done": "many"}')
     assert last_progress(log) is None
+
+
+def test_a_command_that_will_not_end_is_killed_in_the_end(tmp_path, monkeypatch):
+    monkeypatch.setattr(supervisor, "GRACE_SECONDS", (0.3, 0.3))
+    stubborn = (
+        "import pathlib, signal, sys, time\n"
+        "seen = []\n"
+        "for name in (signal.SIGINT, signal.SIGTERM):\n"
+        "    signal.signal(name, lambda *_: (seen.append(_[0]), pathlib.Path(sys.argv[1]).write_text(str(seen))))\n"
+        "pathlib.Path(sys.argv[1]).write_text('ready')\n"
+        "while True: time.sleep(0.05)"
+    )
+    mark = tmp_path / "mark"
+    child = subprocess.Popen([sys.executable, "-c", stubborn, str(mark)], start_new_session=True)
+    wait_for(lambda: mark.exists() and mark.read_text() == "ready")
+    assert supervisor._wait(child, [time.monotonic()]) == -signal.SIGKILL
+    assert mark.read_text() == str([int(signal.SIGINT), int(signal.SIGTERM)])
 
 
 def test_a_job_needs_a_command(tmp_path):
