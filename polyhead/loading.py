@@ -57,6 +57,8 @@ def step_loader(
     data: Mapping[str, TaskData], steps: Iterable[Step], *, workers: int, pin_memory: bool
 ) -> DataLoader[dict[str, Any]]:
     """Loads `steps` in order, `workers` processes ahead; draws nothing from the global random generators."""
+    # A forked worker notices when the training process is killed; one of a fork server would wait for ever.
+    forked = workers > 0 and "fork" in torch.multiprocessing.get_all_start_methods()
     return DataLoader(
         _Steps(data),
         batch_size=None,
@@ -65,4 +67,5 @@ def step_loader(
         worker_init_fn=_start_worker,
         pin_memory=pin_memory,
         generator=torch.Generator(),
+        multiprocessing_context="fork" if forked else None,
     )
