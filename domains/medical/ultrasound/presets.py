@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from polyhead.config import TrainConfig
+from polyhead.schedule import TrainConfig
 from polyhead.registry import Registry
 
 
@@ -77,6 +77,7 @@ PRESETS.add("mh-mtl")(
             warmup_steps=0,
             clip_norm=None,
             ema_decay=None,
+            channels_last=True,
             seed=42,
         ),
         # The published training gives the optimiser the encoder and the heads only.
@@ -106,6 +107,7 @@ PRESETS.add("mh-mtl-plus")(
             warmup_steps=200,
             clip_norm=1.0,
             ema_decay=0.999,
+            channels_last=True,
             seed=42,
         ),
         **_MENDED,
@@ -139,6 +141,7 @@ PRESETS.add("tiny")(
             warmup_steps=50,
             clip_norm=1.0,
             ema_decay=0.99,
+            channels_last=True,
             seed=42,
         ),
         head_lr_scale=1.0,
