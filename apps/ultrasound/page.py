@@ -11,7 +11,8 @@ import streamlit as st
 
 from apps.ultrasound.page_answers import task_title
 from apps.ultrasound.page_folder import folder_part, start_demo
-from apps.ultrasound.page_images import Model, images_part
+from apps.ultrasound.page_images import images_part
+from apps.ultrasound.page_results import Model
 from polyhead.runs import Run
 from ui import upload
 from ui.banner import banner

@@ -14,8 +14,9 @@ from typing import Any
 import streamlit as st
 
 from apps.ultrasound import page_input
-from apps.ultrasound.page_images import Model, check_inputs
+from apps.ultrasound.page_images import check_inputs
 from apps.ultrasound.page_input import Input
+from apps.ultrasound.page_results import Model
 from ui import upload
 from ui.download import folder_entries, too_large, zip_button
 from ui.job_panel import job_panel

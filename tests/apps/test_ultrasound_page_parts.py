@@ -10,10 +10,10 @@ import pytest
 from PIL import Image
 from pydicom.data import get_testdata_file
 
-from apps.ultrasound import page_answers, page_folder, page_images, page_input
+from apps.ultrasound import page_answers, page_folder, page_input, page_results
 from apps.ultrasound.page import card_of, score_rows
-from apps.ultrasound.page_images import Answered, Model
 from apps.ultrasound.page_input import Check, Input
+from apps.ultrasound.page_results import Answered, Model
 from domains.medical.export import overlay
 from polyhead.application import RESEARCH_USE
 from ui.download import zip_of
@@ -58,7 +58,7 @@ def test_the_zip_holds_pictures_masks_numbers_and_where_they_come_from(answers):
     Found.image = image
     model = Model(Path("/run"), "mh-mtl, preset tiny (first)", "ab" * 32, {})
     checks = [Check("../a.png", Path("a.png"), kind="PNG", size=(96, 128), frames=1)]
-    data = zip_of(page_images.files(model, [Answered("../a.png", Found)], checks))
+    data = zip_of(page_results.files(model, [Answered("../a.png", Found)], checks))
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         names = archive.namelist()
         folder = "001 a.png"
