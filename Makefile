@@ -1,0 +1,49 @@
+PYTHON ?= python3
+BIN := .venv/bin
+SETUP := .venv/.set-up
+PORT ?= 8501
+
+# Every pip call, those of its own builds included, keeps to the pinned versions: torch above all.
+export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# Nothing here needs a model hub, and the type checker need not look for a newer one.
+export HF_HUB_OFFLINE := 1
+export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
+
+.PHONY: help setup demo app lint test clean
+
+help:
+	@echo "make demo    set up, then train, predict and score on simulated images; minutes on two cores"
+	@echo "make app     set up, then serve the pages on port $(PORT)"
+	@echo "make test    set up, then everything that CI runs"
+	@echo "make lint    the checks of make test that run no code: format, lint, types, layers, cards"
+	@echo "make setup   the environment in .venv alone"
+	@echo "make clean   remove caches, builds, the demo and the environment"
+
+setup: $(SETUP)
+
+$(SETUP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11")'
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[test,fast]'
+	@touch $@
+
+demo: $(SETUP)
+	$(BIN)/polyhead demo ultrasound -o demo
+
+app: $(SETUP)
+	$(BIN)/polyhead app --port $(PORT)
+
+lint: $(SETUP)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/pyright
+	$(BIN)/lint-imports --no-cache
+	$(BIN)/polyhead cards check
+
+test: lint
+	$(BIN)/python -m pytest
+
+clean:
+	rm -rf .venv demo build dist *.egg-info .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
