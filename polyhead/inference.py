@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -107,8 +109,9 @@ def quicken(
             if name == "plain" and resolved == "float32":
                 break
             try:
-                call = _ENGINES[name](module, list(example), resolved, cache)
-                error = relative_error(call(*example), reference)
+                with _undisturbed():
+                    call = _ENGINES[name](module, list(example), resolved, cache)
+                    error = relative_error(call(*example), reference)
             except Exception as failure:
                 reason = str(failure).strip().splitlines()
                 logger.warning("the engine %s is not used: %s", name, reason[0] if reason else type(failure).__name__)
@@ -120,12 +123,32 @@ def quicken(
 
 
 def relative_error(outputs: Sequence[Tensor], reference: Sequence[Tensor]) -> float:
-    """The largest ‖output - reference‖ / ‖reference‖ over the outputs; infinite where anything is not finite."""
+    """The largest ‖output - reference‖ / ‖reference‖ over the outputs; infinite where a shape is another or anything
+    is not finite."""
     worst = 0.0
     for output, expected in zip(outputs, reference, strict=True):
-        difference = (output.double() - expected.double()).norm() / expected.double().norm().clamp_min(1e-12)
+        if output.shape != expected.shape:
+            return float("inf")
+        # On the host: some accelerators have no float64.
+        output, expected = output.cpu().double(), expected.cpu().double()
+        difference = (output - expected).norm() / expected.norm().clamp_min(1e-12)
         worst = max(worst, float(difference) if torch.isfinite(difference) else float("inf"))
     return worst
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Keeps what engines do while they are prepared from reaching the caller.
+
+    Their warnings are about their own workings, and OpenVINO leaves the root logger deaf where a conversion fails.
+    """
+    level = logging.root.level
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.root.setLevel(level)
 
 
 def _choose(plain: Call, example: Sequence[Tensor], items: int | None) -> str:
@@ -221,9 +244,8 @@ def _openvino_engine(module: nn.Module, example: list[Tensor], precision: str, c
         raise ValueError("OpenVINO is used on the CPU only")
     path = None if cache is None else cache / f"openvino-{_weights_digest(module, example)}.xml"
     core = openvino.Core()
-    if path is not None and path.is_file() and path.with_suffix(".bin").is_file():
-        converted = core.read_model(path)
-    else:
+    converted = _kept(core, path)
+    if converted is None:
         shapes = [openvino.PartialShape([-1, *tensor.shape[1:]]) for tensor in example]
         with torch.inference_mode(False), torch.no_grad():
             converted = openvino.convert_model(
@@ -263,17 +285,34 @@ def _weights_digest(module: nn.Module, example: Sequence[Tensor]) -> str:
     return digest.hexdigest()[:24]
 
 
+def _kept(core: Any, path: Path | None) -> Any | None:
+    """The converted model at `path`; None where there is none or it is damaged, which converting anew mends."""
+    if path is None or not path.is_file() or not path.with_suffix(".bin").is_file():
+        return None
+    try:
+        return core.read_model(path)
+    except RuntimeError as failure:
+        logger.info("the kept model %s is damaged and converted anew: %s", path.name, failure)
+        return None
+
+
 def _keep(converted: Any, path: Path) -> None:
     """Writes the converted model beside its final name and renames it, weights first; a read-only folder is no harm."""
     import os
 
     import openvino
 
+    partial = path.with_name(f"{path.stem}.{os.getpid()}.xml")
+    parts = (partial.with_suffix(".bin"), partial)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f"{path.stem}.{os.getpid()}.xml")
         openvino.save_model(converted, partial, compress_to_fp16=False)
-        partial.with_suffix(".bin").replace(path.with_suffix(".bin"))
-        partial.replace(path)
-    except OSError as failure:
+        for part in parts:
+            with part.open("rb+") as file:
+                os.fsync(file.fileno())
+            part.replace(path.with_suffix(part.suffix))
+    except (OSError, RuntimeError) as failure:  # OpenVINO says that it cannot open a file by a RuntimeError
         logger.info("the converted model is not kept: %s", failure)
+        with suppress(OSError):
+            for part in parts:
+                part.unlink(missing_ok=True)
