@@ -1,1 +1,1 @@
-"""Files in, results out: discovery, isolation of cases, receipts and reports."""
+"""Files in, results out: lists of paths, isolation of cases, receipts and reports."""

@@ -14,10 +14,10 @@ from typing import Any
 from polyhead import __version__
 from polyhead.application import RESEARCH_USE
 from polyhead.batch.case import Case
-from polyhead.batch.discover import write_path_list
 from polyhead.batch.folder import FAILED, RESULTS, RUN, OutputFolder, refused_id
 from polyhead.batch.interrupt import Interrupts
 from polyhead.batch.outcome import FAILURES, STATUSES, Outcome, Summary, count_statuses, exit_status, one_line
+from polyhead.batch.path_lists import write_path_list
 from polyhead.batch.receipts import digest, load_receipt, receipt_holds, request_digest
 from polyhead.batch.report import write_report
 from polyhead.batch.supervisor import Supervisor, WorkerCannotStart

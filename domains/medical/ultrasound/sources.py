@@ -14,8 +14,8 @@ from typing import Any
 from domains.medical.intake.images import DICOM_SUFFIXES, IMAGE_SUFFIXES, frame_count, sniff
 from domains.medical.ultrasound.fm_uia import TABLES, Tables, is_data_root, read_tables
 from polyhead.batch.case import Case, InvalidInput
+from polyhead.batch.path_lists import LIST_SUFFIXES, read_path_list
 
-LIST_SUFFIXES = frozenset({".txt", ".lst"})
 _LOOKED_FOR = "png, jpg, bmp, tif or DICOM files"
 
 
@@ -27,14 +27,15 @@ def cases_from(source: str | Path, *, tasks: Mapping[str, tuple[str, int]] | Non
     - a data root (a folder with ``csv_files/``): a case an image, asked for the tasks of its rows, with
       ``options["rows"] = {task: {"image_path": ..., "mask_path": ...}}``, the paths as written;
     - a file; a folder, searched with its subfolders by suffix and content, hidden files and folders left out;
-    - a glob (``**`` goes down); a ``.txt`` list with a path a line and ``#`` comments, such as ``failed.txt``.
-      Relative paths of a list are looked for beside the list, then in the working directory.
+    - a glob (``**`` goes down); a list of paths (``.txt``, see `polyhead.batch.path_lists`), such as ``failed.txt``,
+      whose cases keep the ids that they had. That of a data root names images: their rows are not in it, so its
+      cases are asked for all tasks that the model knows; give the root again to answer its rows.
 
     A clip or a TIFF of several pages gives a case a frame: id ``name/frame_000``, ``options["frame"] = 0``. Files that
     cannot be read and files of a list that do not exist are cases too: reading them says what is wrong; so are rows
     of tables that cannot be understood (the csv is their path, ``options["problem"]`` the reason). Ids are paths
-    relative to the folder, the fixed part of the glob, or the deepest common folder of a list, without suffix; inputs
-    whose ids would be the same, or a folder of others, keep their suffix.
+    relative to the folder, the fixed part of the glob, or the root of a list, without suffix; inputs whose ids would be
+    the same, or a folder of others, keep their suffix.
 
     Args:
         source: what to read.
@@ -71,10 +72,11 @@ def cases_from(source: str | Path, *, tasks: Mapping[str, tuple[str, int]] | Non
 
 @dataclass(frozen=True)
 class _Input:
-    """A file, the name that its id is made of, and what its case holds."""
+    """A file, the name that its id is made of, and what its case holds; an id that is `given` stays as it is."""
 
     path: Path
     name: str
+    given: str | None = None
     frame: str = ""
     tasks: tuple[str, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -113,23 +115,13 @@ def _looks_like_image(path: Path) -> bool:
 
 def _listed(file: Path) -> list[_Input]:
     """The files of a list, each once; folders in it are searched."""
-    try:
-        text = file.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{file} is not a utf-8 list of paths; save it as utf-8") from error
-    paths: dict[Path, None] = {}
-    for line in text.splitlines():
-        # A name may end in U+00A0, so only the line's ordinary spaces go.
-        name = line.strip(" \t\r\n")
-        if not name or name.startswith("#"):
-            continue
-        beside = file.parent / name
-        paths.update(dict.fromkeys(_images_under(beside if beside.exists() else Path(name))))
-    if not paths:
-        return []
-    absolute = {path: Path(os.path.abspath(path)) for path in paths}  # noqa: PTH100 - links stay
-    common = Path(os.path.commonpath([path.parent for path in absolute.values()]))
-    return [_Input(path, _relative(whole, common)) for path, whole in absolute.items()]
+    listed = read_path_list(file)
+    inputs: dict[tuple[Path, str | None], _Input] = {}
+    for entry in listed.entries:
+        for path in _images_under(entry.path):
+            given = entry.id if path == entry.path else None
+            inputs[path, given] = _Input(path, given or _relative(path, listed.root), given=given)
+    return list(inputs.values())
 
 
 def _fixed_part(pattern: str) -> Path:
@@ -147,7 +139,13 @@ def _by_frame(entry: _Input, tasks: tuple[str, ...]) -> list[_Input]:
         frames = 1
     if frames == 1:
         return [replace(entry, tasks=tasks)]
-    return [replace(entry, tasks=tasks, frame=f"frame_{k:03d}", options={"frame": k}) for k in range(frames)]
+    named = {f"frame_{k:03d}": k for k in range(frames)}
+    if entry.given is not None:
+        chosen = named.get(PurePosixPath(entry.given).name)
+        if chosen is not None:
+            return [replace(entry, tasks=tasks, options={"frame": chosen})]
+        entry = replace(entry, given=None)
+    return [replace(entry, tasks=tasks, frame=frame, options={"frame": k}) for frame, k in named.items()]
 
 
 def _may_have_frames(path: Path) -> bool:
@@ -204,6 +202,6 @@ def _id(entry: _Input, *, with_suffix: bool) -> str:
     """A relative POSIX path that cannot leave its folder: ``..``, ``.`` and roots are left out of the name."""
     parts = [part for part in PurePosixPath(entry.name).parts if part not in ("..", ".", "/")]
     name = PurePosixPath(*parts) if parts else PurePosixPath("input")
-    if not with_suffix and name.suffix.lower() in IMAGE_SUFFIXES | DICOM_SUFFIXES:
+    if entry.given is None and not with_suffix and name.suffix.lower() in IMAGE_SUFFIXES | DICOM_SUFFIXES:
         name = name.with_suffix("")
     return (name / entry.frame).as_posix() if entry.frame else name.as_posix()

@@ -14,6 +14,7 @@ from domains.medical.ultrasound.fm_uia import write_tables
 from domains.medical.ultrasound.rows import Row
 from domains.medical.ultrasound.sources import cases_from
 from polyhead.batch.case import InvalidInput
+from polyhead.batch.path_lists import write_path_list
 
 SHIPPED = Path(pydicom.__file__).parent / "data" / "test_files"
 
@@ -105,6 +106,28 @@ def test_lists_keep_what_is_missing(tmp_path, monkeypatch):
     with pytest.raises(InvalidInput, match="missing-file"):
         read_image(by_name["absent.png"].path)
     assert by_name["u\u00a0.png"].id.endswith("e/u\u00a0")
+
+
+def test_a_list_of_failures_gives_the_ids_and_frames_of_the_first_run(tmp_path):
+    study = tmp_path / "study"
+    for name in ("a.png", "a.bmp", "deep/b.png", "deep/u\u00a0.png", "odd.dat"):
+        picture(study / name)
+    (study / "clip.dcm").write_bytes((SHIPPED / "examples_ybr_color.dcm").read_bytes())
+    cases = cases_from(study)
+    chosen = [case for case in cases if case.options.get("frame") in (None, 3, 29) and case.path.name != "a.bmp"]
+    failed = tmp_path / "out" / "failed.txt"
+    failed.parent.mkdir()
+    failed.write_bytes(write_path_list([(case.id, str(case.path), "some reason") for case in chosen]))
+    again = cases_from(failed)
+    assert again == chosen
+    assert [case.id for case in again if "frame" not in case.options] == ["a.png", "deep/b", "deep/u\u00a0", "odd.dat"]
+
+
+def test_a_list_may_name_folders_and_searches_them(tmp_path):
+    for name in ("in/a.png", "in/deep/b.png", "other/c.png"):
+        picture(tmp_path / name)
+    (tmp_path / "list.txt").write_text("in\nother/c.png\nin/a.png\n")
+    assert ids(tmp_path / "list.txt") == ["in/a", "in/deep/b", "other/c"]
 
 
 def data_root(root: Path) -> Path:

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from polyhead.batch.case import Case
-from polyhead.batch.discover import read_path_list
 from polyhead.batch.engine import shard_of
 from polyhead.batch.folder import FolderInUse, OutputFolder
+from polyhead.batch.path_lists import read_path_list
 from polyhead.batch.worker import PredictorFactory
 from polyhead.batch.writer import TEMPORARY
 
@@ -93,8 +93,8 @@ def test_every_kind_of_trouble_is_named_and_stops_no_other(bench):
     for name in seen:
         if name != "../escape":
             assert not (bench.out / name / "answer.txt").exists(), name
-    failed, _ = read_path_list(bench.out / "failed.txt")
-    assert failed == [case.path for case in cases if case.id in seen]
+    failed = read_path_list(bench.out / "failed.txt")
+    assert failed.paths == [case.path for case in cases if case.id in seen]
     assert "# sleep: timeout: no end of read within 2 s" in (bench.out / "failed.txt").read_text()
 
 
@@ -171,9 +171,9 @@ def test_names_of_all_kinds(bench):
     cases = bench.cases(dict.fromkeys(names, "fine") | {"bad\nname": "invalid", '"q"': "invalid"})
     assert bench.run(cases).counts == {"ok": len(names), "invalid_input": 2}
     assert bench.run(cases).counts == {"skipped": len(names), "invalid_input": 2}
-    paths, root = read_path_list(bench.out / "failed.txt")
-    assert paths == [bench.inputs / "bad\nname.toy", bench.inputs / '"q".toy']
-    assert root == bench.inputs
+    failed = read_path_list(bench.out / "failed.txt")
+    assert failed.paths == [bench.inputs / "bad\nname.toy", bench.inputs / '"q".toy']
+    assert failed.root == bench.inputs
 
 
 def test_exit_status_of_nothing_and_of_nothing_valid(bench):
