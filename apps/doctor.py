@@ -1,0 +1,159 @@
+"""What this machine has of what polyhead needs, and how to get the rest."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, requires, version
+from pathlib import Path
+from typing import Literal
+
+GIB = 2**30
+MEMORY_GIB = 4
+"""What training and prediction of the small presets want, with room for the data cache."""
+DISK_GIB = 5
+"""What an installation (2.4 GiB) and a first run take, with room."""
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+
+
+@dataclass(frozen=True)
+class Check:
+    """One finding: "ok", "missing" (polyhead needs it), or "optional" (it does without); what is there; what to do."""
+
+    name: str
+    state: Literal["ok", "missing", "optional"]
+    found: str
+    remedy: str = ""
+
+
+def checks() -> Iterator[Check]:
+    """The findings, the quick ones first; importing torch, the last, takes seconds."""
+    yield _python()
+    yield from packages()
+    yield _openvino()
+    yield _browser()
+    yield Check("processors", "ok", str(usable_processors()))
+    yield _memory()
+    yield _disk(Path.cwd())
+    yield writable("temporary folder", Path(tempfile.gettempdir()), "set TMPDIR to a folder that you may write to")
+    yield writable("working folder", Path.cwd(), "start polyhead in a folder that you may write to")
+    yield from _torch()
+
+
+def _python() -> Check:
+    found = ".".join(map(str, sys.version_info[:3]))
+    return (
+        Check("python", "ok", found) if sys.version_info >= (3, 11) else Check("python", "missing", found, "use 3.11")
+    )
+
+
+def packages(distribution: str = "polyhead") -> Iterator[Check]:
+    """The packages that a distribution needs, extras left out, held against the versions it asks for."""
+    from packaging.requirements import Requirement
+
+    remedy = "install it anew: make setup, or pip install -c constraints.txt -e ."
+    try:
+        wanted = [Requirement(line) for line in requires(distribution) or []]
+    except PackageNotFoundError:
+        yield Check(distribution, "missing", "not installed", remedy)
+        return
+    for requirement in wanted:
+        if requirement.marker is not None and not requirement.marker.evaluate({"extra": ""}):
+            continue
+        try:
+            found = version(requirement.name)
+        except PackageNotFoundError:
+            yield Check(requirement.name, "missing", "not installed", remedy)
+            continue
+        if requirement.specifier.contains(found, prereleases=True):
+            yield Check(requirement.name, "ok", found)
+        else:
+            yield Check(requirement.name, "missing", f"{found}, needed {requirement.specifier}", remedy)
+
+
+def _openvino() -> Check:
+    try:
+        return Check("openvino", "ok", version("openvino"))
+    except PackageNotFoundError:
+        return Check("openvino", "optional", "not installed", "quicker prediction on Intel: pip install polyhead[fast]")
+
+
+def _browser() -> Check:
+    for name in BROWSERS:
+        if (found := shutil.which(name)) is not None:
+            return Check("chromium", "ok", found)
+    return Check("chromium", "optional", "not found", "the browser tests need one; Debian: apt-get install chromium")
+
+
+def usable_processors() -> int:
+    """Processors that this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _memory() -> Check:
+    import psutil
+
+    total, limit = psutil.virtual_memory().total, memory_limit()
+    usable = min(total, limit or total)
+    found = f"{usable / GIB:.1f} GiB" + (" (limit of the container)" if limit is not None and limit < total else "")
+    if usable >= MEMORY_GIB * GIB:
+        return Check("memory", "ok", found)
+    return Check("memory", "optional", found, f"under {MEMORY_GIB} GiB: take small batches (--batch-size 4)")
+
+
+def memory_limit(group: Path = Path("/sys/fs/cgroup")) -> int | None:
+    """Bytes that the control group of the process may use; None where there is no limit."""
+    for name in ("memory.max", "memory/memory.limit_in_bytes"):
+        try:
+            text = (group / name).read_text(encoding="ascii").strip()
+        except OSError:
+            continue
+        return int(text) if re.fullmatch(r"\d+", text) else None
+    return None
+
+
+def _disk(folder: Path) -> Check:
+    free = shutil.disk_usage(folder).free
+    found = f"{free / GIB:.1f} GiB free in {folder}"
+    if free >= DISK_GIB * GIB:
+        return Check("disk", "ok", found)
+    return Check("disk", "optional", found, f"under {DISK_GIB} GiB: free some, or work in another folder")
+
+
+def writable(name: str, folder: Path, remedy: str) -> Check:
+    """Whether a file can be written in `folder`, found by writing one."""
+    try:
+        with tempfile.NamedTemporaryFile(dir=folder, prefix=".polyhead-"):
+            pass
+    except OSError as error:
+        return Check(name, "missing", f"{folder} cannot be written to: {error.strerror or error}", remedy)
+    return Check(name, "ok", str(folder))
+
+
+def _torch() -> Iterator[Check]:
+    try:
+        import torch
+
+        from polyhead.inference import has_bfloat16
+    except Exception as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        yield Check("torch starts", "missing", reason, "install it anew: make setup")
+        return
+    yield Check("torch starts", "ok", f"{torch.__version__}, {torch.get_num_threads()} threads")
+    if torch.cuda.is_available():
+        names = ", ".join(torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count()))
+        yield Check("gpu", "ok", names)
+    elif torch.backends.mps.is_available():
+        yield Check("gpu", "ok", "Apple (mps)")
+    else:
+        yield Check("gpu", "optional", "none that torch can use", "training of the larger presets wants one")
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if has_bfloat16(device):
+        yield Check("bfloat16", "ok", f"computed by the {device.type}")
+    else:
+        yield Check("bfloat16", "optional", f"not computed by the {device.type}", "float32 is used")
