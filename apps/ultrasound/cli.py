@@ -30,6 +30,9 @@ Data = Annotated[Path, typer.Argument(help="FM_UIA data root: the folder that ho
 def sample(
     out: Annotated[Path, typer.Argument(help="New folder for the data set.")],
     rows_per_task: Annotated[int, typer.Option(min=1, help="Training rows of each task.")] = 40,
+    rows_per_class: Annotated[
+        int, typer.Option(min=0, help="At least as many training rows of each class of a classification task.")
+    ] = 12,
     validation: Annotated[int, typer.Option(min=0, help="Rows of each task in OUT/val.")] = 8,
     task: Task = None,
     seed: Seed = 0,
@@ -39,7 +42,15 @@ def sample(
     from domains.medical.ultrasound.simulator import sample as simulate
 
     with _count("simulating", quiet) as progress:
-        simulate(out, rows_per_task=rows_per_task, validation=validation, seed=seed or 0, tasks=task, progress=progress)
+        simulate(
+            out,
+            rows_per_task=rows_per_task,
+            rows_per_class=rows_per_class,
+            validation=validation,
+            seed=seed or 0,
+            tasks=task,
+            progress=progress,
+        )
     typer.echo(out)
 
 

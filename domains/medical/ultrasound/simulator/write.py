@@ -42,6 +42,7 @@ def sample(
     out: Path | str,
     *,
     rows_per_task: int = 24,
+    rows_per_class: int = 0,
     validation: int = 8,
     size: tuple[int, int] = (256, 512),
     seed: int = 0,
@@ -58,6 +59,7 @@ def sample(
     Args:
         out: a new or empty folder, or one that this function wrote with the same settings.
         rows_per_task: rows of every task for training, at least 1.
+        rows_per_class: a classification task of C classes has at least C times as many training rows.
         validation: rows of every task for validation; 0 for none.
         size: smallest and largest height and width, pixels.
         seed: of everything.
@@ -70,7 +72,7 @@ def sample(
     """
     out = Path(out)
     chosen = [sheet(task) for task in dict.fromkeys(SHEETS if tasks is None else tasks)]
-    if rows_per_task < 1 or validation < 0 or seed < 0 or not chosen:
+    if rows_per_task < 1 or min(rows_per_class, validation, seed) < 0 or not chosen:
         raise ValueError(
             f"a sample needs a task, at least one row and nothing negative, got {len(chosen)} tasks, "
             f"{rows_per_task} rows, {validation} for validation, seed {seed}"
@@ -80,14 +82,15 @@ def sample(
     settings = {
         "simulator": VERSION,
         "rows_per_task": rows_per_task,
+        "rows_per_class": rows_per_class,
         "validation": validation,
         "size": list(size),
         "seed": seed,
         "tasks": [plan.name for plan in chosen],
     }
     _claim(out, settings)
-    splits = [(out, 0, rows_per_task)] + ([(out / "val", 1, validation)] if validation else [])
-    layouts = [(root, split, lay_out(chosen, count)) for root, split, count in splits]
+    splits = [(out, 0, rows_per_task, rows_per_class)] + ([(out / "val", 1, validation, 0)] if validation else [])
+    layouts = [(root, split, lay_out(chosen, *counts)) for root, split, *counts in splits]
     total = sum(len({plan.path for plans in layout.values() for plan in plans}) for _, _, layout in layouts)
     done = 0
     with ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool:
@@ -111,13 +114,14 @@ def sample(
             _write(root / "README.txt", _readme(settings).encode())
 
 
-def lay_out(chosen: Iterable[Sheet], count: int) -> dict[str, list[Plan]]:
+def lay_out(chosen: Iterable[Sheet], count: int, per_class: int = 0) -> dict[str, list[Plan]]:
     """Which image every row of every task shows; tasks that borrow take images of their lender where they can."""
     layout: dict[str, list[Plan]] = {}
     for plan in sorted(chosen, key=lambda plan: plan.borrows is not None):
         spare = list(layout.get(plan.borrows[0], ())) if plan.borrows else []
         rows = []
-        for k in range(count):
+        rows_wanted = max(count, per_class * plan.outputs) if plan.kind == "classification" else count
+        for k in range(rows_wanted):
             variant = plan.cycle[k % len(plan.cycle)]
             found = next((image for image in spare if image.variant == variant), None)
             if found is None:
