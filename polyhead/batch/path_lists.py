@@ -73,7 +73,7 @@ def write_path_list(entries: Sequence[tuple[str, str, str]]) -> bytes:
     for name, path, reason in entries:
         absolute = _absolute(path)
         lines.append(f"# {_printable(name)}: {_printable(reason)}")
-        if root is None or Path(os.path.relpath(absolute, root)).with_suffix("").as_posix() != name:
+        if root is None or _root_of(name, path) != root:
             lines.append(_ID + _quote(name))
         lines.append(_quote(str(absolute)))
     return "".join(f"{line}\n" for line in lines).encode("utf-8", "surrogateescape")
@@ -82,7 +82,7 @@ def write_path_list(entries: Sequence[tuple[str, str, str]]) -> bytes:
 def _root_of(name: str, path: str) -> Path | None:
     """The folder against which `path` without its suffix is `name`, None where there is none."""
     absolute, parts = _absolute(path), Path(name).parts
-    bare = absolute.with_suffix("").parts
+    bare = (*absolute.parts[:-1], absolute.stem)
     if not parts or len(parts) >= len(bare) or bare[-len(parts) :] != parts:
         return None
     return absolute.parents[len(parts) - 1]
