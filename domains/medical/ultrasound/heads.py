@@ -72,6 +72,11 @@ class HeatmapKeypoints(nn.Module):
         return self.layers(feature)
 
 
+def at_least_float32(tensor: Tensor) -> Tensor:
+    """Half precision brought to float32; float32 and float64 as they are."""
+    return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
+
+
 def cell_centres(length: int, like: Tensor) -> Tensor:
     """Centres of `length` equal cells of [0, 1]: (i + 0.5) / length."""
     return (torch.arange(length, dtype=like.dtype, device=like.device) + 0.5) / length
@@ -86,7 +91,7 @@ def soft_argmax(logits: Tensor) -> tuple[Tensor, Tensor]:
     Returns:
         Points (B, N, 2) as (x, y) in [0, 1], and the heatmaps (B, N, H, W), each summing to 1.
     """
-    heat = functional.softmax(logits.flatten(2).float(), dim=-1).view(logits.shape)
+    heat = functional.softmax(at_least_float32(logits).flatten(2), dim=-1).view(logits.shape)
     x = (heat.sum(dim=2) * cell_centres(logits.shape[3], heat)).sum(dim=-1)
     y = (heat.sum(dim=3) * cell_centres(logits.shape[2], heat)).sum(dim=-1)
     return torch.stack([x, y], dim=-1), heat

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from domains.medical.ultrasound.heads import cell_centres, soft_argmax
+from domains.medical.ultrasound.heads import at_least_float32, cell_centres, soft_argmax
 from polyhead.registry import Registry
 
 LOSSES: Registry[Callable[[Tensor, Tensor], Tensor]] = Registry("loss")
@@ -22,7 +22,7 @@ def dice_loss(logits: Tensor, mask: Tensor) -> Tensor:
         logits: (B, C, H, W).
         mask: (B, H, W) int64 in [0, C).
     """
-    probabilities = functional.softmax(logits.float(), dim=1)
+    probabilities = functional.softmax(at_least_float32(logits), dim=1)
     truth = functional.one_hot(mask, logits.shape[1]).movedim(-1, 1).to(probabilities.dtype)
     overlap = (probabilities * truth).sum(dim=(0, 2, 3))
     sizes = (probabilities + truth).sum(dim=(0, 2, 3))
@@ -33,19 +33,19 @@ def dice_loss(logits: Tensor, mask: Tensor) -> Tensor:
 @LOSSES.add("dice-ce")
 def dice_cross_entropy(logits: Tensor, mask: Tensor) -> Tensor:
     """Dice plus cross-entropy, the usual pair in medical segmentation (Isensee et al. 2021)."""
-    return dice_loss(logits, mask) + functional.cross_entropy(logits.float(), mask)
+    return dice_loss(logits, mask) + functional.cross_entropy(at_least_float32(logits), mask)
 
 
 @LOSSES.add("cross-entropy")
 def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     """Logits (B, C), labels (B,) int64."""
-    return functional.cross_entropy(logits.float(), labels)
+    return functional.cross_entropy(at_least_float32(logits), labels)
 
 
 @LOSSES.add("mse")
 def point_mse(outputs: Tensor, points: Tensor) -> Tensor:
     """Mean squared error of (B, 2N) numbers against points (B, N, 2)."""
-    return functional.mse_loss(outputs.float(), points.flatten(1))
+    return functional.mse_loss(at_least_float32(outputs), points.flatten(1))
 
 
 @LOSSES.add("grid")
@@ -59,7 +59,7 @@ def grid_detection(raw: Tensor, box: Tensor) -> Tensor:
     height, width = raw.shape[-2:]
     column = ((box[:, 0] + box[:, 2]) / 2 * width).long().clamp(0, width - 1)
     row = ((box[:, 1] + box[:, 3]) / 2 * height).long().clamp(0, height - 1)
-    cells = raw.float()[torch.arange(len(raw), device=raw.device), :, row, column]
+    cells = at_least_float32(raw)[torch.arange(len(raw), device=raw.device), :, row, column]
     score = functional.binary_cross_entropy_with_logits(cells[:, 4], torch.ones_like(cells[:, 4]))
     return score + 8 * functional.l1_loss(cells[:, :4], box)
 
@@ -74,7 +74,7 @@ def center_detection(raw: Tensor, box: Tensor) -> Tensor:
         raw: (B, 5, H, W) of `CenterDetection` for one class of objects.
         box: (B, 4) as (x_min, y_min, x_max, y_max).
     """
-    raw = raw.float()
+    raw = at_least_float32(raw)
     height, width = raw.shape[-2:]
     scale = torch.tensor([width, height], dtype=raw.dtype, device=raw.device)
     centre = (box[:, :2] + box[:, 2:]) / 2
