@@ -28,11 +28,19 @@ class SystemInfo:
 
 
 class Application(Protocol):
-    """One domain application. Importing the module that defines it must stay light: no torch, no streamlit."""
+    """One domain application. Importing the module that defines it must stay light: no torch, no streamlit.
+
+    `data_sets` names the data that the application reads or makes; each has a card, as every preset has.
+    """
 
     name: str
     title: str
     systems: Mapping[str, SystemInfo]
+    data_sets: tuple[str, ...]
+
+    def model_facts(self, preset: str) -> Mapping[str, int]:
+        """Numbers that the card of a preset must state, ``{"parameters": ..., "image_size": ...}``, from the model."""
+        ...
 
     def sample(self, out: Path, **options: Any) -> None:
         """Writes a small simulated data set in the domain's real on-disk format."""

@@ -29,6 +29,22 @@ class UltrasoundApplication:
             ),
         }
     )
+    data_sets = ("fm-uia", "ultrasound-simulator")
+
+    def model_facts(self, preset: str) -> Mapping[str, int]:
+        """Parameters with heads for the simulator's 27 tasks, those of the challenge, and the input's side."""
+        import torch
+
+        from domains.medical.ultrasound.network import build_model, task_specs
+        from domains.medical.ultrasound.presets import PRESETS
+        from domains.medical.ultrasound.simulator.tasks import SHEETS
+
+        config = PRESETS[preset]
+        tasks = {name: (sheet.kind, sheet.outputs) for name, sheet in SHEETS.items()}
+        with torch.device("meta"):
+            model = build_model(task_specs(tasks, config), config.network)
+        parameters = sum(parameter.numel() for parameter in model.parameters())
+        return {"parameters": parameters, "image_size": config.network.image_size}
 
     def sample(self, out: Path, **options: Any) -> None:
         from domains.medical.ultrasound.simulator import sample
