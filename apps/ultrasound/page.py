@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -186,7 +186,6 @@ def _number(value: object) -> bool:
 
 
 def card_of(preset: str, folder: Path = CARDS) -> Path | None:
-    """The card of a preset, by its name, with or without what stands before it."""
-    found: Sequence[Path] = sorted(folder.rglob("*.md")) if folder.is_dir() else []
-    wanted = (preset, f"ultrasound-{preset}", f"ultrasound-mh-mtl-{preset}", f"mh-mtl-{preset}")
-    return next((path for name in wanted for path in found if path.stem == name), None)
+    """The card of a preset, None where there is none."""
+    path = folder / f"ultrasound-{preset}" / "card.md"
+    return path if path.is_file() else None

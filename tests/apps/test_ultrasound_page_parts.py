@@ -151,7 +151,7 @@ def test_scores_and_cards_are_found_by_name(tmp_path):
     ]
     assert score_rows({"metrics": 3}) == []
     assert score_rows({}) == []
-    (tmp_path / "models").mkdir()
-    (tmp_path / "models" / "ultrasound-tiny.md").write_text("# T\n")
-    assert card_of("tiny", tmp_path) == tmp_path / "models" / "ultrasound-tiny.md"
+    (tmp_path / "ultrasound-tiny").mkdir()
+    (tmp_path / "ultrasound-tiny" / "card.md").write_text("# T\n")
+    assert card_of("tiny", tmp_path) == tmp_path / "ultrasound-tiny" / "card.md"
     assert card_of("other", tmp_path) is None
