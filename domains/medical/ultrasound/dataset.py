@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +27,14 @@ class InputCache:
 
     def __init__(self, size: int, *, keep_aspect: bool, megabytes: int):
         self.size, self.keep_aspect = size, keep_aspect
+        self._megabytes = megabytes
         self._left = megabytes * 1_000_000
         self._kept: dict[tuple[Path, bool], tuple[np.ndarray, Frame]] = {}
         self._lock = threading.Lock()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A loader process that is spawned begins with an empty cache; locks cannot be sent.
+        return partial(InputCache, self.size, keep_aspect=self.keep_aspect, megabytes=self._megabytes), ()
 
     def image(self, path: Path) -> tuple[np.ndarray, Frame]:
         """(size, size, 3) uint8 and where the image lies in it."""

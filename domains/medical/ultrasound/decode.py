@@ -67,7 +67,7 @@ def decode(raw: Tensor, task: TaskSpec, frames: Sequence[Frame], network: Networ
 def _masks(raw: Tensor, task: TaskSpec, frames: Sequence[Frame], network: NetworkConfig) -> list[TaskAnswer]:
     raw = raw.float()
     small = raw.argmax(dim=1)
-    confidence = _foreground_certainty(raw, small).tolist()
+    confidence = _foreground_certainty(raw, small, frames).tolist()
     answers = []
     for index, frame in enumerate(frames):
         size = (frame.height, frame.width)
@@ -85,18 +85,22 @@ def _masks(raw: Tensor, task: TaskSpec, frames: Sequence[Frame], network: Networ
     return answers
 
 
-def _foreground_certainty(logits: Tensor, labels: Tensor) -> Tensor:
-    """1 minus the normalised entropy, averaged over the pixels called foreground (over all, where there are none)."""
+def _foreground_certainty(logits: Tensor, labels: Tensor, frames: Sequence[Frame]) -> Tensor:
+    """1 minus the normalised entropy, averaged over the image's pixels called foreground (over all, if there are none)."""
     logs = functional.log_softmax(logits, dim=1)
     certainty = 1 + (logs.exp() * logs).sum(dim=1) / math.log(max(2, logits.shape[1]))
-    weight = (labels > 0).to(certainty.dtype)
+    inside = torch.zeros_like(certainty)
+    for index, frame in enumerate(frames):
+        inside[index, : frame.inner_height, : frame.inner_width] = 1
+    weight = inside * (labels > 0)
     empty = weight.sum(dim=(1, 2), keepdim=True) == 0
-    weight = torch.where(empty, torch.ones_like(weight), weight)
+    weight = torch.where(empty, inside, weight)
     return ((certainty * weight).sum(dim=(1, 2)) / weight.sum(dim=(1, 2))).clamp(0, 1)
 
 
 def _classes(raw: Tensor, task: TaskSpec, frames: Sequence[Frame], network: NetworkConfig) -> list[TaskAnswer]:
-    probabilities = functional.softmax(raw.double(), dim=1)
+    # On the host: some accelerators have no float64.
+    probabilities = functional.softmax(raw.cpu().double(), dim=1)
     entropy = -(probabilities * probabilities.clamp_min(1e-300).log()).sum(dim=1)
     confidence = (1 - entropy / math.log(max(2, raw.shape[1]))).clamp(0, 1).tolist()
     return [
