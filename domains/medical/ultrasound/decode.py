@@ -86,7 +86,7 @@ def _masks(raw: Tensor, task: TaskSpec, frames: Sequence[Frame], network: Networ
 
 
 def _foreground_certainty(logits: Tensor, labels: Tensor, frames: Sequence[Frame]) -> Tensor:
-    """1 minus the normalised entropy, averaged over the image's pixels called foreground (over all, if there are none)."""
+    """1 minus the normalised entropy, averaged over the pixels of the image that are foreground (over all, if none)."""
     logs = functional.log_softmax(logits, dim=1)
     certainty = 1 + (logs.exp() * logs).sum(dim=1) / math.log(max(2, logits.shape[1]))
     inside = torch.zeros_like(certainty)
