@@ -44,7 +44,9 @@ def make_run(rows: list[Row], path: Path, steps: int = 40) -> Run:
     data = task_data(rows, config)
     inputs = [data[task].sample(index, None)[0] for task in data for index in range(min(4, len(data[task])))]
     loader = [torch.stack(inputs[start : start + 12]) for start in range(0, len(inputs), 12)]
-    torch.optim.swa_utils.update_bn(loader, model.backbone.encoder)
+    encoder = model.backbone.encoder
+    assert isinstance(encoder, torch.nn.Module)
+    torch.optim.swa_utils.update_bn(loader, encoder)
     model.eval()
     for name, task in tasks.items():
         samples = [data[name].sample(index, None) for index in range(min(8, len(data[name])))]
@@ -82,7 +84,7 @@ def compare(
     plain = UltrasoundPredictor(run, engine="plain", cache=False)
     items = rows_as_items(plain, asked)
     # The baseline keeps the default memory format.
-    plain.model.to(memory_format=torch.contiguous_format)
+    plain.model.to(memory_format=torch.contiguous_format)  # pyright: ignore[reportCallIssue]
     rows = [(item, task) for item in items for task in item.tasks]
     order = np.random.default_rng(0).permutation(len(rows))
     inputs = {id(item): to_input(item.input) for item in items}
@@ -153,8 +155,8 @@ def agree(found: list[TaskAnswer], reference: list[TaskAnswer]) -> str:
             same += int(np.argmax(one.probabilities) == np.argmax(other.probabilities))
             probability = max(probability, float(np.abs(np.subtract(one.probabilities, other.probabilities)).max()))
         else:
-            ours = np.ravel(one.box if one.box is not None else one.points)
-            theirs = np.ravel(other.box if other.box is not None else other.points)
+            ours = np.ravel(np.asarray(one.box if one.box is not None else one.points))
+            theirs = np.ravel(np.asarray(other.box if other.box is not None else other.points))
             distance = max(distance, float(np.abs(ours - theirs).max()))
     return (
         f"{100 * equal / pixels:.3f} % of mask pixels, {same} of {classes} classes "

@@ -55,7 +55,7 @@ def decode_rle(text: str, height: int, width: int) -> np.ndarray:
     runs: list[int] = []
     position = 0
     while position < len(text):
-        value, shift, more = 0, 0, True
+        value, shift, more, digit = 0, 0, True, 0
         while more:
             digit = ord(text[position]) - 48
             value |= (digit & 31) << shift
@@ -183,15 +183,9 @@ def _regression(split: Split, seed: int) -> list[list[float]]:
 
     train = [row for row in split.train if row.task == "breast_3cls"]
     test = [row for row in split.validation if row.task == "breast_3cls"]
-    classifier = LogisticRegressionCV(
-        Cs=np.logspace(-5, 1, 7),
-        cv=4,
-        scoring="f1_macro",
-        max_iter=2000,
-        random_state=seed,
-        l1_ratios=(0.0,),
-        use_legacy_attributes=False,
-    )
+    # Typed as text by the library's stubs, documented as numbers.
+    options: dict[str, Any] = {"Cs": np.logspace(-5, 1, 7), "l1_ratios": (0.0,), "use_legacy_attributes": False}
+    classifier = LogisticRegressionCV(cv=4, scoring="f1_macro", max_iter=2000, random_state=seed, **options)
     model = make_pipeline(StandardScaler(), classifier)
     model.fit(features(train), [row.label for row in train])
     return model.predict_proba(features(test)).tolist()
@@ -215,7 +209,7 @@ def summarise(found: list[dict[str, Any]]) -> tuple[str, dict[str, Any]]:
 
     def macro_f1(method: str, seed: int, rows: np.ndarray) -> float:
         labels, scores = pooled[seed]["labels"][rows], pooled[seed][method][rows]
-        return float(f1_score(labels, scores.argmax(axis=1), average="macro", labels=[0, 1, 2], zero_division=0.0))
+        return float(f1_score(labels, scores.argmax(axis=1), average="macro", labels=[0, 1, 2]))
 
     def mean(method: str, rows: np.ndarray) -> float:
         return float(np.mean([macro_f1(method, seed, rows) for seed in seeds]))

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterator
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, cast
 
 T = TypeVar("T")
+Entry = TypeVar("Entry")
 
 
 class UnknownName(ValueError):
@@ -27,13 +28,14 @@ class Registry(Generic[T]):
         self.kind = kind
         self._entries: dict[str, T] = {}
 
-    def add(self, name: str) -> Callable[[T], T]:
+    def add(self, name: str) -> Callable[[Entry], Entry]:
         """Decorator that registers its argument; a name taken twice is a `ValueError`."""
 
-        def register(entry: T) -> T:
+        def register(entry: Entry) -> Entry:
             if name in self._entries:
                 raise ValueError(f"the {self.kind} {name!r} is registered already")
-            self._entries[name] = entry
+            # The decorated thing keeps its own type: a class stays a class to its users.
+            self._entries[name] = cast(T, entry)
             return entry
 
         return register

@@ -42,29 +42,29 @@ class TrainConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    epochs: int = Field(10, ge=1)
-    steps_per_epoch: int | None = Field(None, ge=1)
-    batch_size: int = Field(16, ge=1)
-    tasks_per_step: int = Field(1, ge=1)
+    epochs: int = Field(default=10, ge=1)
+    steps_per_epoch: int | None = Field(default=None, ge=1)
+    batch_size: int = Field(default=16, ge=1)
+    tasks_per_step: int = Field(default=1, ge=1)
     sampler: Policy = "uniform"
-    temperature: float = Field(2.0, ge=1)
+    temperature: float = Field(default=2.0, ge=1)
     balancer: str = "equal"
     balancer_options: dict[str, Any] = Field(default_factory=dict)
-    learning_rate: float = Field(1e-4, gt=0)
-    weight_decay: float = Field(1e-2, ge=0)
-    min_learning_rate: float = Field(0.0, ge=0)
+    learning_rate: float = Field(default=1e-4, gt=0)
+    weight_decay: float = Field(default=1e-2, ge=0)
+    min_learning_rate: float = Field(default=0.0, ge=0)
     schedule: Schedule = "cosine"
-    warmup_steps: int = Field(0, ge=0)
-    clip_norm: float | None = Field(None, gt=0)
-    ema_decay: float | None = Field(None, ge=0, lt=1)
+    warmup_steps: int = Field(default=0, ge=0)
+    clip_norm: float | None = Field(default=None, gt=0)
+    ema_decay: float | None = Field(default=None, ge=0, lt=1)
     precision: Literal["no", "bf16"] = "no"
-    validate_every: int = Field(1, ge=1)
-    patience: int | None = Field(None, ge=1)
-    snapshot_every: int = Field(500, ge=1)
-    workers: int = Field(0, ge=0)
-    seed: int = Field(0, ge=0, lt=2**32 - 2**16)
+    validate_every: int = Field(default=1, ge=1)
+    patience: int | None = Field(default=None, ge=1)
+    snapshot_every: int = Field(default=500, ge=1)
+    workers: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, lt=2**32 - 2**16)
     device: str = "auto"
-    max_minutes: float | None = Field(None, gt=0)
+    max_minutes: float | None = Field(default=None, gt=0)
     channels_last: bool = False
 
 

@@ -50,7 +50,7 @@ class InputCache:
             if key in self._kept:
                 return self._kept[key]
         pixels = read_index_mask(path) if is_mask else read_image(path).pixels
-        frame = Frame.fit(*pixels.shape[:2], self.size, keep_aspect=self.keep_aspect)
+        frame = Frame.fit(pixels.shape[0], pixels.shape[1], self.size, keep_aspect=self.keep_aspect)
         entry = ((resize_mask if is_mask else resize_image)(pixels, frame), frame)
         with self._lock:
             if entry[0].nbytes <= self._left and key not in self._kept:

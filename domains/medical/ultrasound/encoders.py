@@ -59,9 +59,10 @@ class EfficientNetB4(nn.Module):
         network = EfficientNetModel(config)
         self.stem = network.embeddings
         self.trunk = network.encoder
-        for block in self.trunk.blocks:
-            # The library drops single activations; the paper's code drops the branch of whole samples.
-            block.projection.dropout = StochasticDepth(block.projection.dropout.p)
+        for name, module in self.trunk.named_modules():
+            if name.endswith("projection") and isinstance(module.dropout, nn.Dropout):
+                # The library drops single activations; the paper's code drops the branch of whole samples.
+                module.dropout = StochasticDepth(module.dropout.p)
         for module in self.modules():
             if isinstance(module, nn.BatchNorm2d):
                 module.momentum = 0.01

@@ -13,11 +13,11 @@ class _Smooth(nn.Module):
         super().__init__()
         self.convolution = nn.Conv2d(inputs, outputs, 3, padding=1, bias=False)
         self.norm = nn.GroupNorm(min(32, outputs // 2), outputs)
-        self.double = double
+        self.doubles = double
 
     def forward(self, feature: Tensor) -> Tensor:
         feature = functional.relu(self.norm(self.convolution(feature)))
-        if self.double:
+        if self.doubles:
             size = (feature.shape[-2] * 2, feature.shape[-1] * 2)
             feature = functional.interpolate(feature, size=size, mode="bilinear", align_corners=True)
         return feature

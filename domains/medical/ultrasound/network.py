@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import cast
 
 from torch import Tensor, nn
 
@@ -30,15 +31,16 @@ class PyramidBackbone(nn.Module):
         features: dict[str, Tensor] = {}
         for name, rows in needed.items():
             if name == "c5":
-                features[name] = _take(maps[-1], rows)
+                features[name] = take_rows(maps[-1], rows)
             elif name == "fpn":
-                features[name] = self.decoder([_take(feature, rows) for feature in maps[-4:]])
+                features[name] = self.decoder([take_rows(feature, rows) for feature in maps[-4:]])
             else:
                 raise ValueError(f"this backbone has the features c5 and fpn, not {name!r}")
         return features
 
 
-def _take(feature: Tensor, rows: Tensor | None) -> Tensor:
+def take_rows(feature: Tensor, rows: Tensor | None) -> Tensor:
+    """The rows of a feature, without a copy where they are all of it."""
     return feature if rows is None or len(rows) == len(feature) else feature.index_select(0, rows)
 
 
@@ -81,7 +83,7 @@ def task_specs(
 def build_model(tasks: TaskSet, network: NetworkConfig) -> MultiHeadModel:
     """A model with random weights for `tasks`."""
     encoder = ENCODERS[network.encoder]()
-    channels = encoder.channels
+    channels = cast(tuple[int, ...], encoder.channels)
     decoder = FeaturePyramid(
         channels[-4:],
         pyramid=network.pyramid_channels,

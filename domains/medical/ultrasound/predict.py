@@ -18,7 +18,7 @@ from domains.medical.ultrasound.dataset import IMAGENET_MEAN, IMAGENET_STD
 from domains.medical.ultrasound.decode import TaskAnswer, decode
 from domains.medical.ultrasound.geometry import Frame, resize_image
 from domains.medical.ultrasound.measure import measurements
-from domains.medical.ultrasound.network import PyramidBackbone
+from domains.medical.ultrasound.network import PyramidBackbone, take_rows
 from domains.medical.ultrasound.presets import UltrasoundConfig
 from domains.medical.ultrasound.saved import load_run
 from domains.medical.ultrasound.write import write_answers
@@ -69,17 +69,20 @@ class QuickBackbone:
             maps = self.encoder(example)
         # The pyramid sees only some rows of a batch: half the batch wastes the least where lengths are fixed.
         half = [feature[: max(1, len(feature) // 2)].clone() for feature in maps]
+        options["precision"] = self.encoder.precision
+        if self.encoder.engine == "plain" or options.get("engine") != "auto":
+            # What was dropped for the encoder, with a warning, is not tried and warned of again.
+            options["engine"] = self.encoder.engine
         self.decoder: Quick = quicken(_Maps(backbone.decoder).eval(), half, **options)  # pyright: ignore[reportArgumentType]
 
     def __call__(self, images: Tensor, needed: Mapping[str, Tensor | None]) -> dict[str, Tensor]:
         maps = self.encoder(images)
         features = {}
         for name, rows in needed.items():
-            whole = rows is None or len(rows) == len(images)
             if name == "c5":
-                features[name] = maps[-1] if whole else maps[-1].index_select(0, rows)
+                features[name] = take_rows(maps[-1], rows)
             else:
-                features[name] = self.decoder(*(m if whole else m.index_select(0, rows) for m in maps))[0]
+                features[name] = self.decoder(*(take_rows(feature, rows) for feature in maps))[0]
         return features
 
 
@@ -129,12 +132,14 @@ class UltrasoundPredictor:
         overlays: bool = True,
         cache: bool = True,
     ):
+        if batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, got {batch_size}")
         self.model, self.config = load_run(Path(run))
         self.default_tasks = tuple(self.model.tasks.subset(tasks)) if tasks else tuple(self.model.tasks)
         self.device = choose_device(device)
         self.batch_size = batch_size
         self.overlays = overlays
-        self.model.eval().to(self.device, memory_format=torch.channels_last)
+        self.model.eval().to(self.device).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         self._options = {
             "engine": engine,
             "precision": precision,
@@ -248,6 +253,8 @@ def choose_device(name: str) -> torch.device:
         device = torch.device(name)
     except RuntimeError:
         raise ValueError(f"unknown device {name!r}: use auto, cpu, cuda, cuda:N or mps") from None
+    if device.type not in ("cpu", "cuda", "mps"):
+        raise ValueError(f"the device {name!r} is not supported: use auto, cpu, cuda, cuda:N or mps")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise ValueError(f"no device {name!r} here: {torch.cuda.device_count()} CUDA devices are visible")
     if device.type == "mps" and not torch.backends.mps.is_available():

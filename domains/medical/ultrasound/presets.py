@@ -6,8 +6,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from polyhead.schedule import TrainConfig
 from polyhead.registry import Registry
+from polyhead.schedule import TrainConfig
 
 
 class NetworkConfig(BaseModel):
@@ -16,7 +16,7 @@ class NetworkConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     encoder: str = "efficientnet-b4"
-    image_size: int = Field(256, multiple_of=32, ge=64)
+    image_size: int = Field(default=256, multiple_of=32, ge=64)
     keep_aspect: bool = False
     pyramid_channels: int = 256
     decoder_channels: int = 128
@@ -33,7 +33,7 @@ class DataConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    validation_fraction: float = Field(0.2, ge=0, lt=1)
+    validation_fraction: float = Field(default=0.2, ge=0, lt=1)
     split_by: Literal["image", "group"] = "image"
     group_pattern: str | None = None
     split_seed: int = 42
@@ -85,12 +85,6 @@ PRESETS.add("mh-mtl")(
     )
 )
 
-_MENDED = {
-    "segmentation_loss": "dice-ce",
-    "detection_loss": "center",
-    "keypoints_loss": "heatmap",
-}
-
 PRESETS.add("mh-mtl-plus")(
     UltrasoundConfig(
         preset="mh-mtl-plus",
@@ -110,7 +104,9 @@ PRESETS.add("mh-mtl-plus")(
             channels_last=True,
             seed=42,
         ),
-        **_MENDED,
+        segmentation_loss="dice-ce",
+        detection_loss="center",
+        keypoints_loss="heatmap",
     )
 )
 
@@ -139,13 +135,16 @@ PRESETS.add("tiny")(
             min_learning_rate=1e-5,
             schedule="cosine",
             warmup_steps=50,
+            validate_every=5,
             clip_norm=1.0,
             ema_decay=0.99,
             channels_last=True,
             seed=42,
         ),
         head_lr_scale=1.0,
-        **_MENDED,
+        segmentation_loss="dice-ce",
+        detection_loss="center",
+        keypoints_loss="heatmap",
     )
 )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +11,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from domains.medical.surface import dice
 from domains.medical.ultrasound.checks import check_rows, leaks, require_none, write_problem_report
 from domains.medical.ultrasound.dataset import task_data
 from domains.medical.ultrasound.decode import decode
 from domains.medical.ultrasound.fm_uia import read_tables, tasks_of
 from domains.medical.ultrasound.geometry import Frame
 from domains.medical.ultrasound.losses import LOSSES
-from domains.medical.ultrasound.metrics import box_iou
+from domains.medical.ultrasound.metrics import box_iou, confusion, confusion_scores
 from domains.medical.ultrasound.network import build_model, task_specs
 from domains.medical.ultrasound.presets import UltrasoundConfig
 from domains.medical.ultrasound.rows import Problem, Row
@@ -168,7 +169,6 @@ def validator(rows: Sequence[Row], config: UltrasoundConfig) -> Callable[[nn.Mod
     The score of a task is the mean Dice over classes and images, the macro F1, the mean IoU, or 1 minus the mean
     radial error over a quarter of the input's side.
     """
-    from sklearn.metrics import f1_score
 
     data = task_data(rows, config)
     size = config.network.image_size
@@ -190,17 +190,17 @@ def validator(rows: Sequence[Row], config: UltrasoundConfig) -> Callable[[nn.Mod
                 answers += decode(raw, task, [frame] * len(samples), config.network)
                 targets += [target.numpy() for _, target in samples]
             if task.kind == "segmentation":
-                dice = [
-                    _dice(answer.mask, target, task.outputs) for answer, target in zip(answers, targets, strict=True)
+                overlaps = [
+                    _mean_dice(answer.mask, target, task.outputs)
+                    for answer, target in zip(answers, targets, strict=True)
                 ]
-                metrics[name] = {"DSC": float(np.mean(dice))}
+                metrics[name] = {"DSC": float(np.mean(overlaps))}
                 scores[name] = metrics[name]["DSC"]
             elif task.kind == "classification":
-                predicted = [int(np.argmax(answer.probabilities)) for answer in answers]
-                truth = [int(target) for target in targets]
-                f1 = float(f1_score(truth, predicted, average="macro", zero_division=0.0))
-                metrics[name] = {"F1_macro": f1, "Accuracy": float(np.mean(np.equal(truth, predicted)))}
-                scores[name] = f1
+                predicted = np.array([np.argmax(answer.probabilities) for answer in answers])
+                found = confusion_scores(confusion(np.array(targets), predicted, task.outputs))
+                metrics[name] = {key: float(found[key]) for key in ("F1_macro", "Accuracy")}
+                scores[name] = metrics[name]["F1_macro"]
             elif task.kind == "detection":
                 iou = box_iou(np.array([answer.box for answer in answers]), np.stack(targets) * size)
                 metrics[name] = {"IoU": float(iou.mean())}
@@ -215,12 +215,7 @@ def validator(rows: Sequence[Row], config: UltrasoundConfig) -> Callable[[nn.Mod
     return validate
 
 
-def _dice(mask: np.ndarray | None, target: np.ndarray, classes: int) -> float:
+def _mean_dice(mask: np.ndarray | None, target: np.ndarray, classes: int) -> float:
     """Mean Dice over the classes but the background; a class absent from both counts 1."""
     assert mask is not None
-    values = []
-    for index in range(1, classes):
-        predicted, truth = mask == index, target == index
-        total = predicted.sum() + truth.sum()
-        values.append(1.0 if total == 0 else 2 * float((predicted & truth).sum()) / float(total))
-    return float(np.mean(values)) if values else 1.0
+    return float(np.mean([dice(mask == index, target == index) for index in range(1, classes)]))
