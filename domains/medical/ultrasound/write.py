@@ -32,7 +32,8 @@ def write_answers(answers: Answers, out: Writer, *, overlays: bool) -> Record:
     tasks: dict[str, Any] = {}
     drawn: np.ndarray | None = None
     for task, answer in answers.tasks.items():
-        name = quote(task, safe=" ()+,-")
+        # Without dots, so that no task is named like another's overlay.
+        name = quote(task, safe=" ()+,-").replace(".", "%2E")
         entry = _entry(answer)
         if answer.mask is not None:
             entry["mask"] = f"{name}.png"
