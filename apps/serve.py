@@ -55,14 +55,16 @@ def serve(*, port: int, address: str, runs: Path | None, headless: bool) -> int:
 
 def require_free(address: str, port: int) -> None:
     """Raises a `ValueError` where `port` of `address` cannot be listened on."""
+    if not 0 < port < 65536:
+        raise ValueError(f"--port {port}: ports go from 1 to 65535")
     try:
         family, kind, protocol, _, place = socket.getaddrinfo(address or None, port, type=socket.SOCK_STREAM)[0]
         with socket.socket(family, kind, protocol) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(place)
-    except (OSError, OverflowError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise ValueError(f"cannot listen on port {port} of {address}: {reason}; choose another with --port") from error
+    except OSError as error:
+        reason = f"cannot listen on port {port} of {address}: {error.strerror or error}"
+        raise ValueError(f"{reason}; choose another with --port") from error
 
 
 def _interrupt(*_: object) -> None:
