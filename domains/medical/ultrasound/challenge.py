@@ -10,12 +10,14 @@ from typing import Any
 from domains.medical.intake.images import read_index_mask
 from domains.medical.ultrasound.fm_uia import read_tables
 from domains.medical.ultrasound.predictions import (
+    FILES,
     SUBFOLDER,
     Answer,
     BoxAnswer,
     ClassAnswer,
     MaskAnswer,
     PointsAnswer,
+    mask_file,
     write_predictions,
 )
 from domains.medical.ultrasound.rows import Row
@@ -37,16 +39,24 @@ def write_challenge(out: Path, data: Path, cases: Iterable[Case], done: Iterable
     """
     rows = read_tables(data, labels=False).rows
     finished = set(done)
-    home = {case.path: case.id for case in cases if case.id in finished}
+    # An image that is listed under several spellings of its path has several cases, each with tasks of its own.
+    home = {(case.path, task): case.id for case in cases if case.id in finished for task in case.tasks}
     missing: list[Row] = []
-    write_predictions(out / SUBFOLDER, rows, _answers(out, rows, home, missing))
+    folder = out / SUBFOLDER
+    written = set(write_predictions(folder, rows, _answers(out, rows, home, missing)))
+    # Files of an earlier batch must not answer rows that this one left unanswered.
+    stale = {folder / mask_file(row) for row in missing if row.kind == "segmentation"}
+    for file in (stale | {folder / name for name in FILES.values()}) - written:
+        file.unlink(missing_ok=True)
     return missing
 
 
-def _answers(out: Path, rows: Sequence[Row], home: Mapping[Path, str], missing: list[Row]) -> Iterator[Answer | None]:
+def _answers(
+    out: Path, rows: Sequence[Row], home: Mapping[tuple[Path, str], str], missing: list[Row]
+) -> Iterator[Answer | None]:
     known: tuple[str, dict[str, Any]] = ("", {})
     for row in rows:
-        case = home.get(row.image)
+        case = home.get((row.image, row.task))
         if case is None:
             missing.append(row)
             yield None
