@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,10 @@ def write_challenge(out: Path, data: Path, cases: Iterable[Case], done: Iterable
     folder = out / SUBFOLDER
     written = set(write_predictions(folder, rows, _answers(out, rows, home, missing)))
     # Files of an earlier batch must not answer rows that this one left unanswered.
-    stale = {folder / mask_file(row) for row in missing if row.kind == "segmentation"}
+    stale: set[Path] = set()
+    for row in missing:
+        with suppress(ValueError):
+            stale |= {folder / mask_file(row)} if row.kind == "segmentation" else set()
     for file in (stale | {folder / name for name in FILES.values()}) - written:
         file.unlink(missing_ok=True)
     return missing

@@ -54,7 +54,7 @@ def train(
         data: the data root.
         out: the run folder.
         config: the system.
-        validation_data: a second data root to validate on; None splits `data`.
+        validation_data: a second data root to validate on; None splits `data`, by a fraction of 0 without validation.
         tasks: train these tasks only.
         strict: any problem of the data is an error.
         resume: go on where an interrupted training stopped.
@@ -67,7 +67,9 @@ def train(
         ValueError: the data cannot be used, or a setting does not fit it.
     """
     rows, problems, labels = _read(data, tasks)
-    if validation_data is None:
+    if validation_data is None and config.data.validation_fraction == 0:
+        split = Split(tuple(rows), (), {"by": "none"})
+    elif validation_data is None:
         split = split_rows(
             rows,
             fraction=config.data.validation_fraction,
@@ -81,7 +83,8 @@ def train(
         split = Split(tuple(rows), tuple(others), {"by": "folder", "validation": str(validation_data.name)})
     if strict:
         require_none(problems)
-    found = tasks_of(rows)
+    found = tasks_of([*rows, *split.validation])
+    _check_sides(split)
     say(f"{len(rows)} rows of {len(found)} tasks; {len(split.train)} to train, {len(split.validation)} to validate")
     if problems:
         say(f"{len(problems)} problems in the data, listed in {out / PROBLEMS_FILE}; first: {problems[0]}")
@@ -113,7 +116,7 @@ def train(
         task_data(split.train, config),
         config.training,
         run,
-        validate=validator(split.validation, config),
+        validate=validator(split.validation, config) if split.validation else None,
         resume=resume,
         on_step=on_step,
         progress=progress,
@@ -129,9 +132,20 @@ def _read(data: Path, tasks: Sequence[str] | None) -> tuple[list[Row], list[Prob
             raise ValueError(f"{data} has no rows of {', '.join(unknown)}; it has {', '.join(tables.tasks())}")
         rows = [row for row in rows if row.task in set(tasks)]
     checked = check_rows(rows)
+    problems = [*tables.problems, *checked.problems]
     if not checked.rows:
-        raise ValueError(f"{data}: none of {len(rows)} rows can be used; first: {checked.problems[0]}")
-    return checked.rows, [*tables.problems, *checked.problems], tables.labels
+        raise ValueError(f"{data}: no row can be used; {len(problems)} problems, first: {problems[0]}")
+    return checked.rows, problems, tables.labels
+
+
+def _check_sides(split: Split) -> None:
+    """Every task is trained and, where there is a validation, scored: better told now than after the first epoch."""
+    trained, scored = ({row.task for row in side} for side in (split.train, split.validation))
+    if scored - trained:
+        raise ValueError(f"the validation asks tasks that are not trained: {', '.join(sorted(scored - trained))}")
+    if scored and trained - scored:
+        missing = ", ".join(sorted(trained - scored))
+        raise ValueError(f"no validation rows of {missing}; add rows, or leave out the task or the validation")
 
 
 def _load_encoder(model: MultiHeadModel, source: str) -> None:
