@@ -66,7 +66,7 @@ def train(
     Raises:
         ValueError: the data cannot be used, or a setting does not fit it.
     """
-    rows, problems, labels = _read(data, tasks)
+    rows, problems, labels = _read(data, tasks, say)
     if validation_data is None and config.data.validation_fraction == 0:
         split = Split(tuple(rows), (), {"by": "none"})
     elif validation_data is None:
@@ -78,7 +78,7 @@ def train(
             group_pattern=config.data.group_pattern,
         )
     else:
-        others, more, _ = _read(validation_data, tasks)
+        others, more, _ = _read(validation_data, tasks, say)
         problems = [*problems, *more, *leaks(rows, others)]
         split = Split(tuple(rows), tuple(others), {"by": "folder", "validation": str(validation_data.name)})
     if strict:
@@ -123,7 +123,9 @@ def train(
     )
 
 
-def _read(data: Path, tasks: Sequence[str] | None) -> tuple[list[Row], list[Problem], dict[str, tuple[str, ...]]]:
+def _read(
+    data: Path, tasks: Sequence[str] | None, say: Callable[[str], None]
+) -> tuple[list[Row], list[Problem], dict[str, tuple[str, ...]]]:
     tables = read_tables(data)
     rows = tables.rows
     if tasks:
@@ -135,6 +137,11 @@ def _read(data: Path, tasks: Sequence[str] | None) -> tuple[list[Row], list[Prob
     problems = [*tables.problems, *checked.problems]
     if not checked.rows:
         raise ValueError(f"{data}: no row can be used; {len(problems)} problems, first: {problems[0]}")
+    lost = sorted({row.task for row in rows} - {row.task for row in checked.rows})
+    if lost and tasks:
+        raise ValueError(f"{data}: no row of {', '.join(lost)} can be used; first problem: {problems[0]}")
+    if lost:
+        say(f"no row of {', '.join(lost)} can be used: without a row there is no such task")
     return checked.rows, problems, tables.labels
 
 
@@ -232,4 +239,4 @@ def validator(rows: Sequence[Row], config: UltrasoundConfig) -> Callable[[nn.Mod
 def _mean_dice(mask: np.ndarray | None, target: np.ndarray, classes: int) -> float:
     """Mean Dice over the classes but the background; a class absent from both counts 1."""
     assert mask is not None
-    return float(np.mean([dice(mask == index, target == index) for index in range(1, classes)]))
+    return float(np.mean([dice(mask == index, target == index) for index in range(1, classes)])) if classes > 1 else 1.0

@@ -113,6 +113,36 @@ def test_a_finished_run_is_not_trained_again(trained):
         run_training(copy, trained, config(learning_rate=0.5), resume=True)
 
 
+def test_an_interrupted_training_ends_in_the_same_weights(data, tmp_path):
+    class Stop(Exception):
+        pass
+
+    def stop(step: int) -> None:
+        if step == 5:
+            raise Stop
+
+    settings = config(augmentation="geometric")
+    run_training(data, tmp_path / "whole", settings)
+    with pytest.raises(Stop):
+        run_training(data, tmp_path / "torn", config(augmentation="geometric", snapshot_every=2), on_step=stop)
+    assert not Run.open(tmp_path / "torn").info.finished
+    result, _ = run_training(data, tmp_path / "torn", settings, resume=True)
+    assert result.stopped == "finished"
+    whole, torn = (Run.open(tmp_path / name).load_weights() for name in ("whole", "torn"))
+    assert whole.keys() == torn.keys() and all(torch.equal(whole[name], torn[name]) for name in whole)
+
+
+def test_a_task_all_of_whose_rows_are_broken_is_told(data, tmp_path):
+    rows = [replace(row, image_path=str(row.image), mask_path=str(row.mask)) for row in read_tables(data).rows]
+    rows = [replace(row, image_path="../none.png") if row.task == "FUGC" else row for row in rows]
+    write_tables(tmp_path / "data", rows)
+    settings = config(epochs=1, steps_per_epoch=1)
+    _, said = run_training(tmp_path / "data", tmp_path / "run", settings)
+    assert any("no row of FUGC can be used" in line for line in said)
+    with pytest.raises(ValueError, match=r"no row of FUGC can be used.*none\.png"):
+        run_training(tmp_path / "data", tmp_path / "other", settings, tasks=["FUGC", "carotid_artery"])
+
+
 def test_strict_makes_a_problem_an_error_and_no_run(trained, tmp_path):
     with pytest.raises(ValueError, match="gone"):
         run_training(trained.parent / "set", tmp_path / "run", config(), strict=True)
