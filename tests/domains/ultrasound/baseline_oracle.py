@@ -2,7 +2,8 @@
 
 Nothing of the product is used here: parameter names and shapes follow the published key layout, and the forward pass
 is written from the layer equations (TensorFlow's "same" padding for an input of 380 pixels, batch normalisation with
-epsilon 1e-3, squeeze and excitation, the pyramid with nearest-neighbour top-down steps and aligned bilinear upsampling).
+epsilon 1e-3, squeeze and excitation, the pyramid with nearest-neighbour top-down steps and bilinear upsampling with
+aligned corners).
 """
 
 from __future__ import annotations
