@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from polyhead.registry import Registry
 from polyhead.schedule import TrainConfig
@@ -159,7 +160,16 @@ def resolve(preset: str, overrides: dict[str, Any] | None = None) -> UltrasoundC
     for name, value in (overrides or {}).items():
         section, field = _locate(values, name)
         section[field] = value
-    return UltrasoundConfig.model_validate(values)
+    return read_config(values)
+
+
+def read_config(values: Mapping[str, Any]) -> UltrasoundConfig:
+    """Settings of JSON values; what does not fit is a `ValueError` of one line."""
+    try:
+        return UltrasoundConfig.model_validate(values)
+    except ValidationError as error:
+        wrong = [f"{'.'.join(map(str, each['loc']))}: {each['msg']}, got {each['input']!r}" for each in error.errors()]
+        raise ValueError(f"settings that do not fit: {'; '.join(wrong)}") from error
 
 
 def _locate(values: dict[str, Any], name: str) -> tuple[dict[str, Any], str]:

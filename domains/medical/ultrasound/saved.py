@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from domains.medical.ultrasound.network import build_model, task_specs
-from domains.medical.ultrasound.presets import PRESETS, UltrasoundConfig
+from domains.medical.ultrasound.presets import PRESETS, UltrasoundConfig, read_config
 from polyhead.model import MultiHeadModel
 from polyhead.runs import Run, RunInfo
 
@@ -23,7 +23,10 @@ def load_run(path: Path) -> tuple[MultiHeadModel, UltrasoundConfig]:
     run = Run.open(path)
     if run.info.application != APPLICATION:
         raise ValueError(f"{path} is a run of {run.info.application!r}, not of {APPLICATION!r}")
-    config = UltrasoundConfig.model_validate(run.info.configuration)
+    try:
+        config = read_config(run.info.configuration)
+    except ValueError as failure:
+        raise ValueError(f"{path}: {failure}") from failure
     # Every parameter comes from the file: without memory of its own the model is built in a moment.
     with torch.device("meta"):
         model = build_model(run.info.task_set, config.network)

@@ -210,6 +210,9 @@ def test_what_is_no_run_of_ours_is_refused(tmp_path, run):
     other = Run.create(tmp_path / "other", Run.open(run).info.model_copy(update={"application": "mri"}))
     with pytest.raises(ValueError, match="'mri'"):
         load_run(other.path)
+    newer = Run.create(tmp_path / "newer", Run.open(run).info.model_copy(update={"configuration": {"colour": 1}}))
+    with pytest.raises(ValueError, match=r"newer.*colour"):
+        load_run(newer.path)
     fewer = make_run(tmp_path / "fewer", tasks={"cls": ("classification", 4)})
     (fewer / "model.safetensors").write_bytes((run / "model.safetensors").read_bytes())
     with pytest.raises(ValueError, match="do not fit") as caught:

@@ -359,5 +359,6 @@ def test_settings_are_changed_by_name_and_wrong_names_name_near_ones():
         resolve("tiny", {"lerning_rate": 1})
     with pytest.raises(ValueError, match="tiny"):
         resolve("tiney")
-    with pytest.raises(ValueError, match="image_size"):
-        resolve("tiny", {"image_size": 100})
+    with pytest.raises(ValueError, match=r"network\.image_size.*100; training\.epochs.*'many'") as caught:
+        resolve("tiny", {"image_size": 100, "epochs": "many"})
+    assert "\n" not in str(caught.value)
