@@ -58,6 +58,9 @@ def task_specs(
         tasks: for each name its kind and its number of classes or points.
         config: the system.
         labels: names of the classes or points, where they are known.
+
+    Raises:
+        ValueError: an unknown kind, or detection of several classes of objects.
     """
     reads = {
         "segmentation": "fpn",
@@ -65,6 +68,13 @@ def task_specs(
         "classification": "c5",
         "keypoints": "fpn" if config.network.keypoints == "heatmap" else "c5",
     }
+    for name, (kind, outputs) in tasks.items():
+        if kind not in reads:
+            raise ValueError(f"task {name!r}: unknown kind {kind!r}; known: {', '.join(reads)}")
+        if kind == "detection" and outputs != 1:
+            raise ValueError(
+                f"task {name!r}: {outputs} classes of objects, but rows name no class; num_classes must be 1"
+            )
     named = {name: tuple(values) for name, values in (labels or {}).items()}
     return TaskSet(
         TaskSpec(

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from domains.medical.intake.images import image_size
 from domains.medical.surface import dice
 from domains.medical.ultrasound.checks import check_rows, leaks, require_none, write_problem_report
 from domains.medical.ultrasound.dataset import task_data
@@ -20,10 +21,11 @@ from domains.medical.ultrasound.geometry import Frame
 from domains.medical.ultrasound.losses import LOSSES
 from domains.medical.ultrasound.metrics import box_iou, confusion, confusion_scores
 from domains.medical.ultrasound.network import build_model, task_specs
-from domains.medical.ultrasound.presets import UltrasoundConfig
+from domains.medical.ultrasound.presets import NetworkConfig, UltrasoundConfig
 from domains.medical.ultrasound.rows import Problem, Row
 from domains.medical.ultrasound.saved import APPLICATION
 from domains.medical.ultrasound.splits import Split, split_rows
+from polyhead.batch.case import InvalidInput
 from polyhead.model import MultiHeadModel
 from polyhead.runs import Run, RunInfo
 from polyhead.tasks import TaskSpec
@@ -66,7 +68,7 @@ def train(
     Raises:
         ValueError: the data cannot be used, or a setting does not fit it.
     """
-    rows, problems, labels = _read(data, tasks, say)
+    rows, problems, labels = _read(data, tasks, config, say)
     if validation_data is None and config.data.validation_fraction == 0:
         split = Split(tuple(rows), (), {"by": "none"})
     elif validation_data is None:
@@ -78,7 +80,7 @@ def train(
             group_pattern=config.data.group_pattern,
         )
     else:
-        others, more, _ = _read(validation_data, tasks, say)
+        others, more, _ = _read(validation_data, tasks, config, say)
         problems = [*problems, *more, *leaks(rows, others)]
         split = Split(tuple(rows), tuple(others), {"by": "folder", "validation": str(validation_data.name)})
     if strict:
@@ -124,7 +126,7 @@ def train(
 
 
 def _read(
-    data: Path, tasks: Sequence[str] | None, say: Callable[[str], None]
+    data: Path, tasks: Sequence[str] | None, config: UltrasoundConfig, say: Callable[[str], None]
 ) -> tuple[list[Row], list[Problem], dict[str, tuple[str, ...]]]:
     tables = read_tables(data)
     rows = tables.rows
@@ -134,15 +136,29 @@ def _read(
             raise ValueError(f"{data} has no rows of {', '.join(unknown)}; it has {', '.join(tables.tasks())}")
         rows = [row for row in rows if row.task in set(tasks)]
     checked = check_rows(rows)
-    problems = [*tables.problems, *checked.problems]
-    if not checked.rows:
+    kept, extreme = _that_fit(checked.rows, config.network)
+    problems = [*tables.problems, *checked.problems, *extreme]
+    if not kept:
         raise ValueError(f"{data}: no row can be used; {len(problems)} problems, first: {problems[0]}")
-    lost = sorted({row.task for row in rows} - {row.task for row in checked.rows})
+    lost = sorted({row.task for row in rows} - {row.task for row in kept})
     if lost and tasks:
         raise ValueError(f"{data}: no row of {', '.join(lost)} can be used; first problem: {problems[0]}")
     if lost:
         say(f"no row of {', '.join(lost)} can be used: without a row there is no such task")
-    return checked.rows, problems, tables.labels
+    return kept, problems, tables.labels
+
+
+def _that_fit(rows: Sequence[Row], network: NetworkConfig) -> tuple[list[Row], list[Problem]]:
+    """The rows whose images keep both sides at the network's size, and a problem for each of the others."""
+    kept, problems = [], []
+    for row in rows:
+        try:
+            Frame.fit(*image_size(row.image), network.image_size, keep_aspect=network.keep_aspect)
+        except InvalidInput as bad:
+            problems.append(Problem(bad.code, f"{row.table}, line {row.line}", bad.reason, bad.remedy))
+        else:
+            kept.append(row)
+    return kept, problems
 
 
 def _check_sides(split: Split) -> None:

@@ -10,12 +10,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
+from domains.medical.ultrasound import training
 from domains.medical.ultrasound.fm_uia import read_tables, tasks_of, write_tables
 from domains.medical.ultrasound.losses import LOSSES
 from domains.medical.ultrasound.network import build_model, task_specs
 from domains.medical.ultrasound.presets import PRESETS, UltrasoundConfig, resolve
+from domains.medical.ultrasound.rows import Row
 from domains.medical.ultrasound.saved import load_run
 from domains.medical.ultrasound.simulator.write import sample
 from domains.medical.ultrasound.training import fingerprint, task_loss, train, validator
@@ -362,3 +365,12 @@ def test_settings_are_changed_by_name_and_wrong_names_name_near_ones():
     with pytest.raises(ValueError, match=r"network\.image_size.*100; training\.epochs.*'many'") as caught:
         resolve("tiny", {"image_size": 100, "epochs": "many"})
     assert "\n" not in str(caught.value)
+
+
+def test_an_image_that_vanishes_at_the_networks_size_is_a_problem_not_a_crash(tmp_path: Path):
+    path = tmp_path / "strip.png"
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (8, 3000, 3), dtype=np.uint8)).save(path)
+    row = Row("breast_2cls", "classification", 2, path, "../strip.png", label=0, table="Cls.csv", line=7)
+    kept, problems = training._that_fit([row], resolve("tiny").network)
+    assert kept == [] and [(p.code, p.where) for p in problems] == [("extreme-aspect", "Cls.csv, line 7")]
+    assert training._that_fit([row], resolve("mh-mtl").network) == ([row], [])
