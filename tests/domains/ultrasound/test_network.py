@@ -167,3 +167,12 @@ def test_the_backbone_is_the_encoder_and_the_pyramid():
     assert isinstance(model.backbone, PyramidBackbone)
     assert count(model.backbone) + count(model.heads) == count(model)
     assert {id(p) for p in model.shared_parameters()} == {id(p) for p in model.backbone.parameters()}
+
+
+@pytest.mark.parametrize(
+    ("task", "message"),
+    [(("detection", 2), "2 classes of objects, but rows name no class"), (("ranking", 2), "unknown kind 'ranking'")],
+)
+def test_tasks_that_no_head_answers_are_refused(task, message):
+    with pytest.raises(ValueError, match=message):
+        task_specs({"odd": task}, PRESETS["tiny"])
