@@ -34,20 +34,19 @@ from polyhead.evaluate import bootstrap_interval
 CLASSES = ("benign", "malignant", "normal")
 SETTINGS: dict[str, Any] = {
     "preset": "real-images",
-    "encoder": "residual-small",
-    "image_size": 160,
-    "pyramid_channels": 64,
-    "decoder_channels": 64,
-    "classification_dropout": 0.3,
+    "image_size": 96,
+    "classification_dropout": 0.2,
     "data.flip": True,
-    "epochs": 80,
+    "epochs": 100,
     "batch_size": 16,
-    "learning_rate": 1e-3,
+    "learning_rate": 2e-3,
     "weight_decay": 0.05,
     "ema_decay": 0.99,
-    "validate_every": 80,
+    "validate_every": 100,
     "sampler": "proportional",
+    "device": "cpu",
 }
+"""Changes of the preset `tiny`; chosen on two folds of the seed 100, which is not among those reported."""
 
 
 def decode_rle(text: str, height: int, width: int) -> np.ndarray:

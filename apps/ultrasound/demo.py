@@ -1,6 +1,7 @@
 """`polyhead demo ultrasound`: simulate, train, predict and score; a repeated call does what is left to do.
 
-The folder: ``data/`` the simulated set, ``run/`` the trained model, ``predictions/`` the answers, ``report.html``.
+The folder: ``data/`` the simulated set, ``run/`` the trained model, ``predictions/`` the answers, ``report.html``,
+``gallery.png`` one answer of each task.
 """
 
 from __future__ import annotations
@@ -63,9 +64,11 @@ def run_demo(
         _predict(run, data, predictions)
     with _stage(4, "evaluate", predictions, data, "-o", out, "--rows", "held-out"):
         cli.evaluate(predictions, data, out, rows="held-out")
+    _gallery(data, predictions, out / "gallery.png")
     _say(f"\nfinished in {time.monotonic() - began:.0f} s; {RESEARCH_USE}")
     _say(f"scores:   {report}")
     _say(f"answers:  {predictions / 'summary.html'}")
+    _say(f"picture:  {out / 'gallery.png'}")
     _say(f"pages:    {_page_command(out)}")
     return report
 
@@ -80,6 +83,17 @@ def _predict(run: Path, data: Path, predictions: Path) -> None:
         raise KeyboardInterrupt
     if status:
         raise RuntimeError(f"the prediction ended with status {status}; see {predictions / 'failed.txt'}")
+
+
+def _gallery(data: Path, predictions: Path, path: Path) -> None:
+    """One image of each task as it was answered, of those that were not trained on."""
+    from apps.ultrasound.held_out import rows_to_score
+    from domains.medical.ultrasound.gallery import write_gallery
+    from domains.medical.ultrasound.sources import cases_from
+
+    held, *_ = rows_to_score(predictions, data, "held-out")
+    images = {row.image for row in held}
+    write_gallery(predictions, [case for case in cases_from(data) if case.path in images], path)
 
 
 def _page_command(out: Path) -> str:
