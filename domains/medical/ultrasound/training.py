@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from domains.medical.intake.images import image_size
 from domains.medical.surface import dice
-from domains.medical.ultrasound.checks import check_rows, leaks, require_none, write_problem_report
+from domains.medical.ultrasound.checks import check_rows, content_hashes, leaks, require_none, write_problem_report
 from domains.medical.ultrasound.dataset import task_data
 from domains.medical.ultrasound.decode import decode
 from domains.medical.ultrasound.fm_uia import read_tables, tasks_of
@@ -78,6 +78,7 @@ def train(
             seed=config.data.split_seed,
             by=config.data.split_by,
             group_pattern=config.data.group_pattern,
+            contents=content_hashes({row.image for row in rows}),
         )
     else:
         others, more, _ = _read(validation_data, tasks, config, say)
