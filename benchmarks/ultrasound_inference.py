@@ -28,11 +28,11 @@ from domains.medical.ultrasound.network import build_model, task_specs
 from domains.medical.ultrasound.predict import UltrasoundItem, UltrasoundPredictor
 from domains.medical.ultrasound.presets import PRESETS
 from domains.medical.ultrasound.rows import Row
-from domains.medical.ultrasound.saved import APPLICATION
+from domains.medical.ultrasound.saved import describe
 from domains.medical.ultrasound.simulator import sample
 from domains.medical.ultrasound.training import task_loss
 from polyhead.batch.case import Case
-from polyhead.runs import Run, RunInfo
+from polyhead.runs import Run
 
 
 def make_run(rows: list[Row], path: Path, steps: int = 40) -> Run:
@@ -59,15 +59,7 @@ def make_run(rows: list[Row], path: Path, steps: int = 40) -> Run:
             optimizer.zero_grad()
             loss(model.head(name)(features), targets).backward()
             optimizer.step()
-    info = RunInfo(
-        application=APPLICATION,
-        system=config.system,
-        preset=config.preset,
-        tasks=tasks.to_json(),
-        configuration=config.model_dump(mode="json"),
-        notes="random encoder, fitted heads: for timing",
-    )
-    run = Run.create(path, info)
+    run = Run.create(path, describe(config, tasks, notes="random encoder, fitted heads: for timing"))
     run.save_weights(model.state_dict())
     run.finish({})
     return run

@@ -134,10 +134,10 @@ def _network(split: Split, seed: int, settings: dict[str, Any]) -> tuple[list[in
     from domains.medical.ultrasound.metrics import box_iou, mask_scores
     from domains.medical.ultrasound.network import build_model, task_specs
     from domains.medical.ultrasound.predict import UltrasoundPredictor
-    from domains.medical.ultrasound.saved import APPLICATION
+    from domains.medical.ultrasound.saved import describe
     from domains.medical.ultrasound.training import task_loss
     from polyhead.batch.case import Case
-    from polyhead.runs import Run, RunInfo
+    from polyhead.runs import Run
     from polyhead.train import fit
 
     config = resolve("tiny", settings | {"training.seed": seed})
@@ -145,14 +145,7 @@ def _network(split: Split, seed: int, settings: dict[str, Any]) -> tuple[list[in
     torch.manual_seed(seed)
     model = build_model(tasks, config.network)
     with tempfile.TemporaryDirectory() as folder:
-        info = RunInfo(
-            application=APPLICATION,
-            system=config.system,
-            preset=config.preset,
-            tasks=tasks.to_json(),
-            configuration=config.model_dump(mode="json"),
-        )
-        run = Run.create(Path(folder) / "run", info)
+        run = Run.create(Path(folder) / "run", describe(config, tasks))
         losses = {name: task_loss(task, config) for name, task in tasks.items()}
         # No validation: the weights of the last epoch are taken, so the fold's fifth is seen once, at the end.
         fit(model, losses, task_data(split.train, config), config.training, run, progress="quiet")

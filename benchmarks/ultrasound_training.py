@@ -27,11 +27,11 @@ from domains.medical.ultrasound.geometry import Frame
 from domains.medical.ultrasound.network import build_model, task_specs
 from domains.medical.ultrasound.presets import UltrasoundConfig, resolve
 from domains.medical.ultrasound.rows import Row
-from domains.medical.ultrasound.saved import APPLICATION
+from domains.medical.ultrasound.saved import describe
 from domains.medical.ultrasound.simulator import sample
 from domains.medical.ultrasound.training import task_loss, validator
 from polyhead.model import MultiHeadModel
-from polyhead.runs import Run, RunInfo
+from polyhead.runs import Run
 from polyhead.sampling import derive_seed
 from polyhead.train import fit
 
@@ -100,14 +100,7 @@ class Ours:
     def epoch(self) -> float:
         """Runs one epoch; every row is seen."""
         self.epochs += 1
-        info = RunInfo(
-            application=APPLICATION,
-            system="mh-mtl",
-            preset="mh-mtl",
-            tasks=self.model.tasks.to_json(),
-            configuration={},
-        )
-        run = Run.create(self.folder / f"run{self.epochs}", info)
+        run = Run.create(self.folder / f"run{self.epochs}", describe(self.config, self.model.tasks))
         fit(self.model, self.losses, self.data, self.config.training, run, validate=self.validate, progress="quiet")
         return 1.0
 

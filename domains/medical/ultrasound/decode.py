@@ -46,6 +46,25 @@ class TaskAnswer:
     measurements: list[dict[str, Any]] = field(default_factory=list)
 
 
+@dataclass(frozen=True)
+class Answers:
+    """The answers for one image.
+
+    Attributes:
+        image: (H, W, 3) uint8, as read.
+        spacing: mm per pixel (row, column), where the file tells it.
+        tasks: one answer a task.
+        unanswered: tasks that were asked and that the model does not have.
+        warnings: stable codes of what was odd about the image.
+    """
+
+    image: np.ndarray
+    spacing: tuple[float, float] | None
+    tasks: dict[str, TaskAnswer]
+    unanswered: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
 def decode(raw: Tensor, task: TaskSpec, frames: Sequence[Frame], network: NetworkConfig) -> list[TaskAnswer]:
     """Answers of one task for a batch.
 

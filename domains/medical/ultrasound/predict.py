@@ -15,16 +15,15 @@ from torch import Tensor, nn
 
 from domains.medical.intake.images import Image, read_image
 from domains.medical.ultrasound.dataset import IMAGENET_MEAN, IMAGENET_STD
-from domains.medical.ultrasound.decode import TaskAnswer, decode
+from domains.medical.ultrasound.decode import Answers, TaskAnswer, decode
 from domains.medical.ultrasound.geometry import Frame, resize_image
 from domains.medical.ultrasound.measure import measurements
 from domains.medical.ultrasound.network import PyramidBackbone, take_rows
-from domains.medical.ultrasound.presets import UltrasoundConfig
 from domains.medical.ultrasound.saved import load_run
 from domains.medical.ultrasound.write import write_answers
 from polyhead.batch.case import Case, InvalidInput, Record, Writer
 from polyhead.inference import Engine, Precision, Quick, quicken
-from polyhead.model import MultiHeadModel, task_rows
+from polyhead.model import task_rows
 
 logger = logging.getLogger(__name__)
 
@@ -38,25 +37,6 @@ class UltrasoundItem:
     frame: Frame
     tasks: tuple[str, ...]
     unanswered: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Answers:
-    """The answers for one image.
-
-    Attributes:
-        image: (H, W, 3) uint8, as read.
-        spacing: mm per pixel (row, column), where the file tells it.
-        tasks: one answer a task.
-        unanswered: tasks that were asked and that the model does not have.
-        warnings: stable codes of what was odd about the image.
-    """
-
-    image: np.ndarray
-    spacing: tuple[float, float] | None
-    tasks: dict[str, TaskAnswer]
-    unanswered: tuple[str, ...] = ()
-    warnings: tuple[str, ...] = ()
 
 
 class QuickBackbone:
@@ -268,6 +248,3 @@ def normalise(inputs: np.ndarray, device: torch.device) -> Tensor:
     mean = torch.tensor(IMAGENET_MEAN, device=device).view(1, 3, 1, 1) * 255
     std = torch.tensor(IMAGENET_STD, device=device).view(1, 3, 1, 1) * 255
     return (pixels - mean) / std
-
-
-__all__ = ["Answers", "MultiHeadModel", "UltrasoundConfig", "UltrasoundItem", "UltrasoundPredictor", "load_predictor"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -10,8 +11,21 @@ from domains.medical.ultrasound.network import build_model, task_specs
 from domains.medical.ultrasound.presets import PRESETS, UltrasoundConfig, read_config
 from polyhead.model import MultiHeadModel
 from polyhead.runs import Run, RunInfo
+from polyhead.tasks import TaskSet
 
 APPLICATION = "ultrasound"
+
+
+def describe(config: UltrasoundConfig, tasks: TaskSet, **more: Any) -> RunInfo:
+    """What run.json says of a model of `config` for `tasks`; `more` are further fields of `RunInfo`."""
+    return RunInfo(
+        application=APPLICATION,
+        system=config.system,
+        preset=config.preset,
+        tasks=tasks.to_json(),
+        configuration=config.model_dump(mode="json"),
+        **more,
+    )
 
 
 def load_run(path: Path) -> tuple[MultiHeadModel, UltrasoundConfig]:
@@ -50,14 +64,7 @@ def import_baseline(checkpoint: Path, path: Path, *, overwrite: bool = False) ->
     tasks = task_specs(baseline_tasks(state), config)
     model = build_model(tasks, config.network)
     load_baseline(model, state)
-    info = RunInfo(
-        application=APPLICATION,
-        system=config.system,
-        preset=config.preset,
-        tasks=tasks.to_json(),
-        configuration=config.model_dump(mode="json"),
-        notes=f"imported from the baseline checkpoint {checkpoint.name}",
-    )
+    info = describe(config, tasks, notes=f"imported from the baseline checkpoint {checkpoint.name}")
     run = Run.create(path, info, overwrite=overwrite)
     run.save_weights(model.state_dict())
     run.finish({})

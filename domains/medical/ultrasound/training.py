@@ -23,11 +23,11 @@ from domains.medical.ultrasound.metrics import box_iou, confusion, confusion_sco
 from domains.medical.ultrasound.network import build_model, task_specs
 from domains.medical.ultrasound.presets import NetworkConfig, UltrasoundConfig
 from domains.medical.ultrasound.rows import Problem, Row
-from domains.medical.ultrasound.saved import APPLICATION
+from domains.medical.ultrasound.saved import describe
 from domains.medical.ultrasound.splits import Split, split_rows
 from polyhead.batch.case import InvalidInput
 from polyhead.model import MultiHeadModel
-from polyhead.runs import Run, RunInfo
+from polyhead.runs import Run
 from polyhead.tasks import TaskSpec
 from polyhead.train import FitResult, Validation, fit
 
@@ -102,13 +102,10 @@ def train(
         assert isinstance(backbone.decoder, nn.Module)
         backbone.decoder.requires_grad_(False)
 
-    info = RunInfo(
-        application=APPLICATION,
-        system=config.system,
-        preset=config.preset,
-        tasks=specs.to_json(),
+    info = describe(
+        config,
+        specs,
         label_maps={task: dict(enumerate(names)) for task, names in labels.items() if task in specs},
-        configuration=config.model_dump(mode="json"),
         data={"fingerprint": fingerprint(rows), "rows": len(rows), "split": split.to_json()},
     )
     run = Run.resume(out, info) if resume else Run.create(out, info, overwrite=overwrite)

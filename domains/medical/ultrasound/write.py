@@ -14,8 +14,7 @@ from polyhead.application import RESEARCH_USE
 from polyhead.batch.case import Record, Writer
 
 if TYPE_CHECKING:
-    from domains.medical.ultrasound.decode import TaskAnswer
-    from domains.medical.ultrasound.predict import Answers
+    from domains.medical.ultrasound.decode import Answers, TaskAnswer
 
 RESULT_FILE = "result.json"
 THUMBNAIL_FILE = "thumbnail.jpg"

@@ -9,9 +9,8 @@ import pytest
 from PIL import Image
 
 from domains.medical.ultrasound.challenge import write_challenge
-from domains.medical.ultrasound.decode import TaskAnswer
+from domains.medical.ultrasound.decode import Answers, TaskAnswer
 from domains.medical.ultrasound.fm_uia import read_tables
-from domains.medical.ultrasound.predict import Answers
 from domains.medical.ultrasound.predictions import read_predictions
 from domains.medical.ultrasound.sources import cases_from
 from domains.medical.ultrasound.write import write_answers

@@ -11,9 +11,9 @@ import torch
 from PIL import Image as Pillow
 
 from domains.medical.intake.images import Image
-from domains.medical.ultrasound.decode import TaskAnswer
+from domains.medical.ultrasound.decode import Answers, TaskAnswer
 from domains.medical.ultrasound.network import build_model, task_specs
-from domains.medical.ultrasound.predict import Answers, UltrasoundPredictor, choose_device, load_predictor
+from domains.medical.ultrasound.predict import UltrasoundPredictor, choose_device, load_predictor
 from domains.medical.ultrasound.presets import resolve
 from domains.medical.ultrasound.saved import APPLICATION, load_run
 from domains.medical.ultrasound.write import write_answers
