@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from itertools import pairwise
 
@@ -66,8 +67,10 @@ class EfficientNetB4(nn.Module):
         for module in self.modules():
             if isinstance(module, nn.BatchNorm2d):
                 module.momentum = 0.01
+                # The library draws the scales about 0, which lets the signal die out over the 32 blocks.
+                module.reset_parameters()
             elif isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, mode="fan_out")
+                _initialise(module)
 
     def forward(self, images: Tensor) -> list[Tensor]:
         feature = self.stem(images)
@@ -77,6 +80,18 @@ class EfficientNetB4(nn.Module):
             if index in _B4_TAPS:
                 maps.append(feature)
         return maps
+
+
+def _initialise(layer: nn.Conv2d) -> None:
+    """The paper's fan-out initialisation, where a depthwise layer has the fan-out of one channel.
+
+    Without the division by groups depthwise outputs would be so small that the epsilon of the normalisation (1e-3)
+    outweighs their variance.
+    """
+    fan_out = layer.out_channels * layer.kernel_size[0] * layer.kernel_size[1] // layer.groups
+    nn.init.normal_(layer.weight, std=math.sqrt(2 / fan_out))
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
 
 
 class _Residual(nn.Module):

@@ -176,3 +176,12 @@ def test_the_backbone_is_the_encoder_and_the_pyramid():
 def test_tasks_that_no_head_answers_are_refused(task, message):
     with pytest.raises(ValueError, match=message):
         task_specs({"odd": task}, PRESETS["tiny"])
+
+
+def test_the_signal_of_a_fresh_efficientnet_lives_through_its_32_blocks():
+    torch.manual_seed(0)
+    encoder = ENCODERS["efficientnet-b4"]().train()
+    with torch.no_grad():
+        maps = encoder(torch.randn(4, 3, 64, 64))
+    assert [feature.shape[1] for feature in maps] == [48, 32, 56, 160, 448]
+    assert all(0.1 < feature.std().item() < 10 for feature in maps)
