@@ -163,7 +163,8 @@ def agree(found: list[TaskAnswer], reference: list[TaskAnswer]) -> str:
             distance = max(distance, float(np.abs(ours - theirs).max()))
     return (
         f"{100 * equal / pixels:.3f} % of mask pixels ({100 * painted / pixels:.0f} % are foreground), "
-        f"{same} of {classes} classes (probabilities within {probability:.1e}), boxes and points within {distance:.2g} px"
+        f"{same} of {classes} classes (probabilities within {probability:.1e}), "
+        f"boxes and points within {distance:.2g} px"
     )
 
 
