@@ -1,7 +1,7 @@
 """The FM_UIA baseline's procedure of prediction and training, as its description gives it, on our weights.
 
 Prediction: batches of 8 in the order of the tables; for each task present in a batch one forward of its images alone;
-logits to the host; argmax, softmax and resizing image by image in NumPy and Pillow. Training: task-homogeneous
+logits to the host; argmax, softmax and resizing image by image in NumPy. Training: task-homogeneous
 batches drawn uniformly, all of the decoder's gradients computed though it is never updated, a loop over the samples of
 a detection batch, two reads of the loss a step, every image decoded anew, default memory format, float32; then a
 validation that again runs one forward for each task of a mixed batch.
@@ -14,11 +14,11 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor, nn
 
 from domains.medical.ultrasound.decode import TaskAnswer
 from domains.medical.ultrasound.geometry import Frame
+from domains.medical.ultrasound.metrics import resize_nearest
 from polyhead.model import MultiHeadModel
 
 BATCH = 8
@@ -46,8 +46,7 @@ def predict(
 def _answer(raw: np.ndarray, kind: str, frame: Frame) -> TaskAnswer:
     if kind == "segmentation":
         mask = np.argmax(raw, axis=0).astype(np.uint8)
-        resized = Image.fromarray(mask).resize((frame.width, frame.height), Image.Resampling.NEAREST)
-        return TaskAnswer(kind, (), mask=np.asarray(resized))
+        return TaskAnswer(kind, (), mask=resize_nearest(mask, (frame.height, frame.width)))
     if kind == "classification":
         exponent = np.exp(raw - raw.max())
         return TaskAnswer(kind, (), probabilities=(exponent / exponent.sum()).tolist())

@@ -95,7 +95,7 @@ def compare(
     tasks = [rows[index][1] for index in order]
 
     quick = {
-        precision: UltrasoundPredictor(run, precision=precision, items=len(items) * 100, batch_size=16, overlays=False)
+        precision: UltrasoundPredictor(run, precision=precision, items=len(items) * 100, batch_size=32, overlays=False)
         for precision in ("float32", "bfloat16")
     }
     prepared = {}
@@ -170,7 +170,7 @@ def agree(found: list[TaskAnswer], reference: list[TaskAnswer]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--run", type=Path, help="a run of the preset mh-mtl with the 27 tasks")
+    parser.add_argument("--run", type=Path, help="a run of the preset mh-mtl with the 27 tasks; made where absent")
     parser.add_argument("--rows", type=int, default=8, help="rows of each task")
     parser.add_argument("--repeats", type=int, default=5)
     given = parser.parse_args()
@@ -178,7 +178,9 @@ def main() -> None:
         data = Path(folder) / "data"
         sample(data, rows_per_task=given.rows, validation=0, seed=3)
         rows = read_tables(data).rows
-        run = given.run or make_run(rows, Path(folder) / "run").path
+        run = given.run or Path(folder) / "run"
+        if not (run / "run.json").is_file():
+            make_run(rows, run)
         # The tables are read task by task; a mixed set comes in any order.
         mixed = [rows[index] for index in np.random.default_rng(1).permutation(len(rows))]
         once = [(row.image, (row.task,)) for row in mixed]
