@@ -20,8 +20,6 @@ from polyhead.application import RESEARCH_USE
 from polyhead.runs import RUN_FILE
 
 ROWS_PER_TASK = 40
-SETTINGS = ("training.epochs=15",)
-"""Changes of the preset ``tiny`` that are to keep the whole under six minutes on two free cores."""
 
 
 def run_demo(
@@ -29,7 +27,7 @@ def run_demo(
     *,
     rows_per_task: int = ROWS_PER_TASK,
     tasks: Sequence[str] | None = None,
-    settings: Sequence[str] = SETTINGS,
+    settings: Sequence[str] = (),
 ) -> Path:
     """Runs the verbs of the command line one after the other and prints where the results are.
 

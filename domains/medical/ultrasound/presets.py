@@ -128,7 +128,7 @@ PRESETS.add("tiny")(
         ),
         data=DataConfig(augmentation="geometric"),
         training=TrainConfig(
-            epochs=30,
+            epochs=45,
             batch_size=16,
             sampler="proportional",
             learning_rate=2e-3,
