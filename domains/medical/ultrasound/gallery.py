@@ -10,7 +10,7 @@ from typing import Any
 
 from PIL import Image, ImageDraw, ImageFont
 
-from domains.medical.ultrasound.write import RESULT_FILE
+from domains.medical.ultrasound.write import RESULT_FILE, summary
 from polyhead.application import RESEARCH_USE
 from polyhead.batch.case import Case
 from polyhead.batch.writer import write_atomic
@@ -55,7 +55,7 @@ def write_gallery(out: Path, cases: Iterable[Case], path: Path, *, columns: int 
         tile = _tile(out / case.id / entry["overlay"] if "overlay" in entry else case.path)
         sheet.paste(tile, (left, top))
         draw.text((left, top + _TILE + 2), task, fill=_INK, font=font)
-        draw.text((left, top + _TILE + 18), _words(entry), fill=_GREY, font=small)
+        draw.text((left, top + _TILE + 18), summary(entry), fill=_GREY, font=small)
     draw.text((_GAP, height - 20), RESEARCH_USE, fill=_GREY, font=small)
     buffer = io.BytesIO()
     sheet.save(buffer, format="PNG", optimize=True)
@@ -71,15 +71,3 @@ def _tile(path: Path) -> Image.Image:
     tile = Image.new("RGB", (_TILE, _TILE), (0, 0, 0))
     tile.paste(picture, ((_TILE - picture.width) // 2, (_TILE - picture.height) // 2))
     return tile
-
-
-def _words(entry: dict[str, Any]) -> str:
-    if "probabilities" in entry:
-        name = entry.get("label", f"class {entry['class']}")
-        return f"{name}, {entry['probabilities'][entry['class']]:.2f}"
-    if entry["kind"] == "detection":
-        return f"box, score {entry['score']:.2f}"
-    if entry["kind"] == "keypoints":
-        return f"{len(entry['points'])} points"
-    areas = sum(1 for measured in entry["measurements"] if measured["unit"] == "px2")
-    return f"{areas} structure{'s' if areas != 1 else ''}"

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 RESULT_FILE = "result.json"
 THUMBNAIL_FILE = "thumbnail.jpg"
 _THUMBNAIL_SIDE = 160
+_SUMMARISED = 4
 
 
 def write_answers(answers: Answers, out: Writer, *, overlays: bool) -> Record:
@@ -27,7 +28,6 @@ def write_answers(answers: Answers, out: Writer, *, overlays: bool) -> Record:
     Returns:
         The record of the case: size, warnings, the files written, and for each task what fits in a table.
     """
-    files: dict[str, str] = {}
     tasks: dict[str, Any] = {}
     drawn: np.ndarray | None = None
     for task, answer in answers.tasks.items():
@@ -53,8 +53,24 @@ def write_answers(answers: Answers, out: Writer, *, overlays: bool) -> Record:
         "unanswered_tasks": list(answers.unanswered),
     }
     out.write_json(RESULT_FILE, {"research_use": RESEARCH_USE, **about, "tasks": tasks})
-    files["thumbnail"] = THUMBNAIL_FILE
-    return {**about, **files, "tasks": {task: _row(entry) for task, entry in tasks.items()}}
+    answered = "; ".join(f"{task}: {summary(entry)}" for task, entry in list(tasks.items())[:_SUMMARISED])
+    if len(tasks) > _SUMMARISED:
+        answered += f"; and {len(tasks) - _SUMMARISED} more"
+    rows = {task: _row(entry) for task, entry in tasks.items()}
+    return {"answer": answered, **about, "thumbnail": THUMBNAIL_FILE, "tasks": rows}
+
+
+def summary(entry: dict[str, Any]) -> str:
+    """An answer of ``result.json`` in a few words."""
+    if "probabilities" in entry:
+        name = entry.get("label", f"class {entry['class']}")
+        return f"{name}, {entry['probabilities'][entry['class']]:.2f}"
+    if entry["kind"] == "detection":
+        return f"box, score {entry['score']:.2f}"
+    if entry["kind"] == "keypoints":
+        return f"{len(entry['points'])} points"
+    found = sum(1 for measured in entry["measurements"] if measured["unit"] == "px2")
+    return "nothing found" if found == 0 else f"{found} structure{'s' if found > 1 else ''}"
 
 
 def draw(image: np.ndarray, answer: TaskAnswer, *, opacity: float = 0.35) -> np.ndarray:
