@@ -240,12 +240,14 @@ def _in_batches(call: Call, length: int) -> Call:
 @_ENGINES.add("openvino")
 def _openvino_engine(module: nn.Module, example: list[Tensor], precision: str, cache: Path | None) -> Call:
     """OpenVINO's CPU runtime on the traced module, any batch length; the converted model is kept in `cache`."""
-    import openvino
+    openvino = _import_openvino()
 
     if example[0].device.type != "cpu":
         raise ValueError("OpenVINO is used on the CPU only")
     path = None if cache is None else cache / f"openvino-{_weights_digest(module, example)}.xml"
     core = openvino.Core()
+    # A kept model that is mapped rather than read would take the process with it if its file were cut short.
+    core.set_property({"ENABLE_MMAP": False})
     converted = _kept(core, path)
     if converted is None:
         shapes = [openvino.PartialShape([-1, *tensor.shape[1:]]) for tensor in example]
@@ -280,6 +282,15 @@ def _openvino_engine(module: nn.Module, example: list[Tensor], precision: str, c
         return tuple(torch.from_numpy(np.concatenate(column)).float() for column in columns)
 
     return call
+
+
+def _import_openvino() -> Any:
+    """OpenVINO without its telemetry, which would report conversions over the network from a process of its own."""
+    import sys
+    from importlib import import_module
+
+    sys.modules.setdefault("openvino_telemetry", None)  # pyright: ignore[reportArgumentType]
+    return import_module("openvino")
 
 
 class _TupleOutputs(nn.Module):
