@@ -262,24 +262,27 @@ def _openvino_engine(module: nn.Module, example: list[Tensor], precision: str, c
     # Several requests of few rows, each on its own cores, keep the cores busier than one of many rows on all of them.
     hints["PERFORMANCE_HINT"] = "THROUGHPUT"
     compiled = core.compile_model(converted, "CPU", hints)
-    requests = compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
-    queue = openvino.AsyncInferQueue(compiled, requests)
+    count = compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
+    requests = [compiled.create_infer_request() for _ in range(count)]
+
+    def collect(request: Any) -> list[np.ndarray]:
+        request.wait()
+        return [np.array(request.get_output_tensor(index).data) for index in range(len(compiled.outputs))]
 
     def call(*inputs: Tensor) -> tuple[Tensor, ...]:
         arrays = [tensor.contiguous().numpy() for tensor in inputs]
         rows = len(arrays[0])
-        step = min(_ROWS_A_REQUEST, -(-rows // requests))
-        parts: dict[int, list[np.ndarray]] = {}
-
-        def keep(request: Any, start: int) -> None:
-            parts[start] = [np.array(request.get_output_tensor(index).data) for index in range(len(compiled.outputs))]
-
-        queue.set_callback(keep)
-        for start in range(0, rows, step):
-            queue.start_async([array[start : start + step] for array in arrays], start)
-        queue.wait_all()
-        columns = zip(*(parts[start] for start in sorted(parts)), strict=True)
-        return tuple(torch.from_numpy(np.concatenate(column)).float() for column in columns)
+        step = min(_ROWS_A_REQUEST, -(-rows // count))
+        parts: list[list[np.ndarray]] = []
+        starts = range(0, rows, step)
+        for turn, start in enumerate(starts):
+            request = requests[turn % count]
+            if turn >= count:
+                parts.append(collect(request))
+            request.start_async([array[start : start + step] for array in arrays])
+        for turn in range(len(parts), len(starts)):
+            parts.append(collect(requests[turn % count]))
+        return tuple(torch.from_numpy(np.concatenate(column)).float() for column in zip(*parts, strict=True))
 
     return call
 
