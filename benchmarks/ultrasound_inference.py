@@ -10,11 +10,15 @@ steps so that its answers are decided; speed does not depend on the weights, agr
 from __future__ import annotations
 
 import argparse
+import os
 import statistics
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
+
+# As the batch engine starts its workers: idle threads sleep, so that one library's do not spin against another's.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import numpy as np
 import torch
