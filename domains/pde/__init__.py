@@ -1,0 +1,1 @@
+"""Partial differential equations: verified solvers, geometry, and operator networks that learn their answers."""
