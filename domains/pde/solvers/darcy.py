@@ -16,7 +16,7 @@ def solve_darcy(
     """Hydraulic head on the grid of a geometry.
 
     Five-point finite volumes. The conductivity of a face is the mean of its two nodes. A link that the boundary cuts at
-    the fraction θ carries the flux K h / (θ Δ) to the boundary value, with K taken in the middle of the part inside: the
+    the fraction θ carries the flux K h / (θ Δ) to the boundary, with K taken in the middle of the part inside: the
     symmetric treatment of Gibou, Fedkiw, Cheng and Kang, "A second-order-accurate symmetric discretization of the
     Poisson equation on irregular domains", J. Comput. Phys. 176 (2002). The matrix is symmetric, positive definite and
     an M-matrix: f >= 0 gives h >= 0. Convergence is second order, less (4/3 on the L) where a corner points inwards.
@@ -57,7 +57,10 @@ def solve_darcy(
     return result.reshape(conductivity.shape)
 
 
-def _solve_one(embedding: Embedding, conductivity: np.ndarray, source: np.ndarray, head: np.ndarray | None):
+def _solve_one(
+    embedding: Embedding, conductivity: np.ndarray, source: np.ndarray, head: np.ndarray | None
+) -> np.ndarray:
+    """(unknowns,): the head at the inside nodes, in C order."""
     inside, number = embedding.inside, embedding.number
     diagonal = np.zeros(embedding.unknowns)
     right = source[inside].copy()
@@ -90,16 +93,13 @@ def _solve_one(embedding: Embedding, conductivity: np.ndarray, source: np.ndarra
 
 def _banded(diagonal: np.ndarray, lower: tuple[np.ndarray, ...], bandwidth: int, right: np.ndarray) -> np.ndarray:
     """Cholesky in a band: for up to about 250 x 250 nodes several times quicker than general sparse elimination."""
-    from scipy.linalg.lapack import dpbsv
+    from scipy.linalg import solveh_banded
 
     rows, columns, entries = lower
     band = np.zeros((bandwidth + 1, len(diagonal)), order="F")
     band[0] = diagonal
     band[rows - columns, columns] = entries
-    _, solution, info = dpbsv(band, right, lower=1, overwrite_ab=1, overwrite_b=1)
-    if info:
-        raise ArithmeticError(f"the matrix of Darcy's equation is not positive definite at unknown {info}")
-    return solution
+    return solveh_banded(band, right, overwrite_ab=True, overwrite_b=True, lower=True, check_finite=False)
 
 
 def _sparse(diagonal: np.ndarray, lower: tuple[np.ndarray, ...], right: np.ndarray) -> np.ndarray:
