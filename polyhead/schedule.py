@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from polyhead.sampling import Policy
 
-Schedule = Literal["cosine", "cosine-epoch", "constant"]
+Schedule = Literal["cosine", "cosine-epoch", "constant", "staircase", "pieces"]
 
 
 class TrainConfig(BaseModel):
@@ -24,9 +24,13 @@ class TrainConfig(BaseModel):
         balancer, balancer_options: see `polyhead.balance.make_balancer`.
         learning_rate: AdamW's, of the shared part; a head's is this times its `TaskSpec.lr_scale`.
         weight_decay: AdamW's, on all parameters but those of the balancer.
+        betas: AdamW's decays of the first and the second moment.
         min_learning_rate: where the cosine ends, for every parameter group alike.
-        schedule: ``cosine`` (each step, after a linear warm-up), ``cosine-epoch`` (one value an epoch), ``constant``.
-        warmup_steps: steps of linear warm-up, for ``cosine`` and ``constant``.
+        schedule: ``cosine`` (each step, after a linear warm-up), ``cosine-epoch`` (one value an epoch), ``constant``,
+            ``staircase`` (times `decay` every `decay_every` steps), ``pieces`` (constant between those of `pieces`).
+        warmup_steps: steps of linear warm-up, for every schedule but ``cosine-epoch``.
+        decay, decay_every: of ``staircase``.
+        pieces: of ``pieces``, pairs (step, factor): from that step on the rate is the factor times the top rate.
         clip_norm: largest norm of the gradient of the whole model; None does not clip.
         ema_decay: decay a step of the averaged weights, which are then those validated and saved; None for none.
         precision: ``bf16`` runs the model under autocast; losses and weights stay float32.
@@ -52,9 +56,13 @@ class TrainConfig(BaseModel):
     balancer_options: dict[str, Any] = Field(default_factory=dict)
     learning_rate: float = Field(default=1e-4, gt=0)
     weight_decay: float = Field(default=1e-2, ge=0)
+    betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = (0.9, 0.999)
     min_learning_rate: float = Field(default=0.0, ge=0)
     schedule: Schedule = "cosine"
     warmup_steps: int = Field(default=0, ge=0)
+    decay: float = Field(default=0.95, gt=0, le=1)
+    decay_every: int = Field(default=1000, ge=1)
+    pieces: tuple[tuple[int, Annotated[float, Field(gt=0)]], ...] = ()
     clip_norm: float | None = Field(default=None, gt=0)
     ema_decay: float | None = Field(default=None, ge=0, lt=1)
     precision: Literal["no", "bf16"] = "no"
@@ -73,13 +81,19 @@ def learning_rate_at(config: TrainConfig, base: float, step: int, steps_per_epoc
 
     With e the end of the schedule and f = `min_learning_rate` (at most `base`): f + (base - f) (1 + cos(pi t / e)) / 2,
     where t counts steps after the warm-up (``cosine``) or whole epochs (``cosine-epoch``, the closed form of
-    `torch.optim.lr_scheduler.CosineAnnealingLR`). Warm-up step i of w has base * (i + 1) / (w + 1).
+    `torch.optim.lr_scheduler.CosineAnnealingLR`). Warm-up step i of w has base * (i + 1) / (w + 1). ``staircase`` is
+    base * decay ** floor(step / decay_every), ``pieces`` base times the factor of the last of `pieces` that has begun.
     """
     warmup = 0 if config.schedule == "cosine-epoch" else config.warmup_steps
     if step < warmup:
         return base * (step + 1) / (warmup + 1)
     if config.schedule == "constant":
         return base
+    if config.schedule == "staircase":
+        return base * config.decay ** (step // config.decay_every)
+    if config.schedule == "pieces":
+        begun = [piece for piece in config.pieces if piece[0] <= step]
+        return base * max(begun)[1] if begun else base
     if config.schedule == "cosine-epoch":
         done = (step // steps_per_epoch) / config.epochs
     else:

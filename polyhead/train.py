@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from polyhead.balance import NonFiniteLoss, make_balancer
 from polyhead.balance.jacobian import JacobianBalancer
-from polyhead.loading import TaskData, step_loader
+from polyhead.loading import BatchedTaskData, TaskData, step_loader
 from polyhead.progress import Mode, TrainingProgress
 from polyhead.ranks import Ranks
 from polyhead.runs import Run, differences
@@ -41,7 +41,7 @@ from polyhead.training_state import (
 if TYPE_CHECKING:
     from polyhead.model import MultiHeadModel
 
-__all__ = ["FitResult", "TaskData", "TrainConfig", "TrainingDiverged", "Validation", "fit"]
+__all__ = ["BatchedTaskData", "FitResult", "TaskData", "TrainConfig", "TrainingDiverged", "Validation", "fit"]
 
 
 class TrainingDiverged(ValueError):
@@ -82,7 +82,7 @@ class FitResult:
 def fit(
     model: MultiHeadModel,
     losses: Mapping[str, Callable[[Any, Any], Tensor]],
-    data: Mapping[str, TaskData],
+    data: Mapping[str, TaskData | BatchedTaskData],
     config: TrainConfig,
     run: Run,
     *,

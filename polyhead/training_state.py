@@ -93,7 +93,7 @@ def make_optimizer(model: MultiHeadModel, balancer: Balancer, config: TrainConfi
     if not groups:
         raise ValueError("nothing to train: every parameter of the model is frozen")
     add(balancer.parameters(), 1.0, 0.0)
-    return AdamW(groups)
+    return AdamW(groups, betas=config.betas)
 
 
 def set_learning_rates(optimizer: AdamW, config: TrainConfig, step: int, steps_per_epoch: int) -> float:
