@@ -1,0 +1,79 @@
+"""Constructive solid geometry by DeepXDE, imported when it is first asked for."""
+
+from __future__ import annotations
+
+import io
+import os
+from contextlib import redirect_stderr, redirect_stdout
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from domains.pde.geometry import polygons
+
+
+def deepxde() -> ModuleType:
+    """The module `deepxde` on the torch backend, quiet and without its change of torch's default device.
+
+    Errors: ValueError if it is not installed.
+    """
+    # Without this variable DeepXDE writes a file into the user's home and may ask questions.
+    os.environ["DDE_BACKEND"] = "pytorch"
+    import torch
+
+    device = torch.get_default_device()
+    try:
+        with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+            import deepxde as module
+    except ImportError as error:
+        raise ValueError(f"DeepXDE is not installed ({error}); install the extra: pip install polyhead[pde]") from error
+    finally:
+        # None is torch's own start, the CPU without a hook on every call.
+        torch.set_default_device(None if device.type == "cpu" else device)
+    return module
+
+
+def polygon(ring: np.ndarray) -> Any:
+    """DeepXDE's Triangle, Rectangle or Polygon of the vertices (k, 2)."""
+    geometry = deepxde().geometry
+    if len(ring) == 3:
+        return geometry.Triangle(*ring)
+    if geometry.Rectangle.is_valid(ring):
+        return geometry.Rectangle(ring.min(axis=0), ring.max(axis=0))
+    return geometry.Polygon(ring)
+
+
+def region(rings: polygons.Rings) -> Any:
+    """Unions and differences of the rings' polygons, the outermost first: a ring inside another is a hole."""
+    csg = deepxde().geometry.csg
+    depth = [
+        sum(polygons.signed_distance(ring[:1], (other,))[0] > 0 for other in rings if other is not ring)
+        for ring in rings
+    ]
+    built: Any = None
+    for level, ring in sorted(zip(depth, rings, strict=True), key=lambda pair: pair[0]):
+        part = polygon(ring)
+        if built is None:
+            built = part
+        else:
+            built = csg.CSGUnion(built, part) if level % 2 == 0 else csg.CSGDifference(built, part)
+    return built
+
+
+def disk(centre: tuple[float, float], radius: float) -> Any:
+    return deepxde().geometry.Disk(list(centre), radius)
+
+
+def annulus(centre: tuple[float, float], outer: float, inner: float) -> Any:
+    return deepxde().geometry.csg.CSGDifference(disk(centre, outer), disk(centre, inner))
+
+
+def ellipse(centre: tuple[float, float], semi_axes: tuple[float, float], angle: float) -> Any:
+    """An ellipse whose major axis is turned by `angle` radians from the x axis; `semi_axes` major first."""
+    return deepxde().geometry.Ellipse(list(centre), *semi_axes, angle)
+
+
+def star(centre: tuple[float, float], radius: float, cosines: np.ndarray, sines: np.ndarray) -> Any:
+    """The region inside r(θ) = radius + Σ cosines[k-1] cos kθ + sines[k-1] sin kθ."""
+    return deepxde().geometry.StarShaped(list(centre), radius, cosines, sines)
