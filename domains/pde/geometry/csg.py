@@ -70,8 +70,9 @@ def annulus(centre: tuple[float, float], outer: float, inner: float) -> Any:
 
 
 def ellipse(centre: tuple[float, float], semi_axes: tuple[float, float], angle: float) -> Any:
-    """An ellipse whose major axis is turned by `angle` radians from the x axis; `semi_axes` major first."""
-    return deepxde().geometry.Ellipse(list(centre), *semi_axes, angle)
+    """An ellipse of semi-axes (major, minor), its major axis turned counterclockwise by `angle` radians from x."""
+    # DeepXDE turns clockwise.
+    return deepxde().geometry.Ellipse(list(centre), *semi_axes, -angle)
 
 
 def star(centre: tuple[float, float], radius: float, cosines: np.ndarray, sines: np.ndarray) -> Any:
