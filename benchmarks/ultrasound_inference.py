@@ -10,15 +10,11 @@ steps so that its answers are decided; speed does not depend on the weights, agr
 from __future__ import annotations
 
 import argparse
-import os
 import statistics
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
-
-# As the batch engine starts its workers: idle threads sleep, so that one library's do not spin against another's.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import numpy as np
 import torch
@@ -131,8 +127,9 @@ def compare(
         if name in quick:
             found = [answers[name][place[id(rows[index][0])]].tasks[rows[index][1]] for index in order]
             agreement = agree(found, reference)
-            encoder = quick[name]._encode.encoder  # pyright: ignore[reportOptionalMemberAccess]
-            engine = f"{encoder.engine}, prepared in {prepared[name]:.0f} s"
+            backbone = quick[name]._encode
+            assert backbone is not None
+            engine = f"{backbone.dense.engine}, prepared in {prepared[name]:.0f} s"
         lines.append(
             [
                 name,

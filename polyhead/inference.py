@@ -189,7 +189,8 @@ def _plain(module: nn.Module, precision: str) -> Call:
 
 
 def _channels_last(tensor: Tensor) -> Tensor:
-    return tensor.contiguous(memory_format=torch.channels_last) if tensor.ndim == 4 else tensor
+    image = tensor.ndim == 4 and tensor.is_floating_point()
+    return tensor.contiguous(memory_format=torch.channels_last) if image else tensor
 
 
 @_ENGINES.add("plain")

@@ -66,8 +66,6 @@ class _Child:
                 stderr=stream,
                 pass_fds=[theirs.fileno()],
                 process_group=0,
-                # Idle threads of one library sleep instead of spinning against another's: a tenth more images a second.
-                env={"OMP_WAIT_POLICY": "PASSIVE", **os.environ},
             )
         theirs.close()
         self.send({"factory": asdict(factory), "settings": asdict(settings)})

@@ -8,7 +8,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 
-class _Smooth(nn.Module):
+class Smooth(nn.Module):
+    """A 3x3 convolution with group normalisation and ReLU, then upsampled twice where it `doubles`."""
+
     def __init__(self, inputs: int, outputs: int, *, double: bool):
         super().__init__()
         self.convolution = nn.Conv2d(inputs, outputs, 3, padding=1, bias=False)
@@ -16,7 +18,11 @@ class _Smooth(nn.Module):
         self.doubles = double
 
     def forward(self, feature: Tensor) -> Tensor:
-        feature = functional.relu(self.norm(self.convolution(feature)))
+        return self.finish(self.convolution(feature))
+
+    def finish(self, convolved: Tensor) -> Tensor:
+        """What follows the convolution."""
+        feature = functional.relu(self.norm(convolved))
         if self.doubles:
             size = (feature.shape[-2] * 2, feature.shape[-1] * 2)
             feature = functional.interpolate(feature, size=size, mode="bilinear", align_corners=True)
@@ -42,7 +48,7 @@ class FeaturePyramid(nn.Module):
         self.branches = nn.ModuleList(
             nn.Sequential(
                 *(
-                    _Smooth(pyramid if index == 0 else outputs, outputs, double=index < doublings)
+                    Smooth(pyramid if index == 0 else outputs, outputs, double=index < doublings)
                     for index in range(max(1, doublings))
                 )
             )

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from domains.medical.intake.images import Image, read_image
 from domains.medical.ultrasound.dataset import IMAGENET_MEAN, IMAGENET_STD
 from domains.medical.ultrasound.decode import Answers, TaskAnswer, decode
+from domains.medical.ultrasound.folded import FoldedPyramid
 from domains.medical.ultrasound.geometry import Frame, resize_image
 from domains.medical.ultrasound.measure import measurements
 from domains.medical.ultrasound.network import PyramidBackbone, take_rows
@@ -40,48 +41,62 @@ class UltrasoundItem:
 
 
 class QuickBackbone:
-    """The encoder and the pyramid behind one call, each run by the engine that suits the machine."""
+    """The backbone behind one call, run by the engine that suits the machine.
+
+    Rows that need the pyramid and rows that need the last map alone pass through two modules of their own: what lies
+    between encoder and pyramid then never leaves the engine.
+    """
 
     def __init__(self, backbone: PyramidBackbone, example: Tensor, **options: object):
-        tail = _LastMaps(backbone.encoder).eval()
-        self.encoder: Quick = quicken(tail, [example], **options)  # pyright: ignore[reportArgumentType]
-        with torch.inference_mode():
-            maps = self.encoder(example)
-        # The pyramid sees only some rows of a batch: half the batch wastes the least where lengths are fixed.
-        half = [feature[: max(1, len(feature) // 2)].clone() for feature in maps]
-        options["precision"] = self.encoder.precision
-        if self.encoder.engine == "plain" or options.get("engine") != "auto":
-            # What was dropped for the encoder, with a warning, is not tried and warned of again.
-            options["engine"] = self.encoder.engine
-        self.decoder: Quick = quicken(_Maps(backbone.decoder).eval(), half, **options)  # pyright: ignore[reportArgumentType]
+        # Either kind of row is only some of a batch: short batches waste the least where lengths are fixed.
+        example = example[: -(-len(example) // 4)]
+        self.dense: Quick = quicken(_Dense(backbone).eval(), [example], **options)  # pyright: ignore[reportArgumentType]
+        options["precision"] = self.dense.precision
+        if self.dense.engine == "plain" or options.get("engine") != "auto":
+            # What was dropped for the first, with a warning, is not tried and warned of again.
+            options["engine"] = self.dense.engine
+        self.last: Quick = quicken(_Last(backbone).eval(), [example], **options)  # pyright: ignore[reportArgumentType]
 
-    def __call__(self, images: Tensor, needed: Mapping[str, Tensor | None]) -> dict[str, Tensor]:
-        maps = self.encoder(images)
-        features = {}
-        for name, rows in needed.items():
-            if name == "c5":
-                features[name] = take_rows(maps[-1], rows)
-            else:
-                features[name] = self.decoder(*(take_rows(feature, rows) for feature in maps))[0]
-        return features
+    def __call__(self, pixels: Tensor, needed: Mapping[str, Tensor | None]) -> dict[str, Tensor]:
+        every = torch.arange(len(pixels), device=pixels.device)
+        rows = {name: every if wanted is None else wanted for name, wanted in needed.items()}
+        dense = rows.get("fpn", every[:0])
+        alone = rows.get("c5", every[:0])
+        alone = alone[~torch.isin(alone, dense)]
+        place = torch.empty_like(every)
+        place[torch.cat([dense, alone])] = every[: len(dense) + len(alone)]
+        features, last = {}, []
+        if len(dense):
+            features["fpn"], found = self.dense(take_rows(pixels, dense))
+            last.append(found)
+        if len(alone):
+            last += self.last(take_rows(pixels, alone))
+        if "c5" in rows:
+            features["c5"] = take_rows(torch.cat(last), place[rows["c5"]])
+        return {name: features[name] for name in needed}
 
 
-class _LastMaps(nn.Module):
-    def __init__(self, encoder: nn.Module):
+class _Dense(nn.Module):
+    """Pixels (B, H, W, 3) uint8 to the pyramid's feature and the last encoder map."""
+
+    def __init__(self, backbone: PyramidBackbone):
         super().__init__()
-        self.encoder = encoder
+        self.encoder, self.decoder = backbone.encoder, FoldedPyramid(backbone.decoder)
 
-    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        return tuple(self.encoder(images)[-4:])
+    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        maps = self.encoder(normalise(pixels))[-4:]
+        return self.decoder(maps), maps[-1]
 
 
-class _Maps(nn.Module):
-    def __init__(self, decoder: nn.Module):
+class _Last(nn.Module):
+    """Pixels (B, H, W, 3) uint8 to the last encoder map."""
+
+    def __init__(self, backbone: PyramidBackbone):
         super().__init__()
-        self.decoder = decoder
+        self.encoder = backbone.encoder
 
-    def forward(self, *maps: Tensor) -> Tensor:
-        return self.decoder(maps)
+    def forward(self, pixels: Tensor) -> Tensor:
+        return self.encoder(normalise(pixels))[-1]
 
 
 class UltrasoundPredictor:
@@ -167,11 +182,11 @@ class UltrasoundPredictor:
         return answers
 
     def _predict_batch(self, items: Sequence[UltrasoundItem]) -> list[Answers]:
-        images = normalise(np.stack([item.input for item in items]), self.device)
+        pixels = torch.from_numpy(np.stack([item.input for item in items])).to(self.device)
         if self._encode is None:
-            self._encode = self._quickened(images)
+            self._encode = self._quickened(pixels)
         rows = {task: index.to(self.device) for task, index in task_rows([item.tasks for item in items]).items()}
-        outputs = self.model.answer_rows(images, rows, encode=self._encode)
+        outputs = self.model.answer_rows(pixels, rows, encode=self._encode)
         found: list[dict[str, TaskAnswer]] = [{} for _ in items]
         for task, raw in outputs.items():
             concerned = rows[task].tolist()
@@ -191,21 +206,20 @@ class UltrasoundPredictor:
             for item, answered in zip(items, found, strict=True)
         ]
 
-    def _quickened(self, images: Tensor) -> QuickBackbone:
+    def _quickened(self, pixels: Tensor) -> QuickBackbone:
         backbone = self.model.backbone
         assert isinstance(backbone, PyramidBackbone)
-        example = images
-        if len(images) < self.batch_size and (self._options["items"] or 0) >= self.batch_size:
-            example = images[torch.arange(self.batch_size) % len(images)]
+        example = pixels
+        if len(pixels) < self.batch_size and (self._options["items"] or 0) >= self.batch_size:
+            example = pixels[torch.arange(self.batch_size) % len(pixels)]
         quick = QuickBackbone(backbone, example, **self._options)
         logger.info(
-            "encoder on %s in %s (prepared in %.1f s, error %.1e); pyramid on %s in %s",
-            quick.encoder.engine,
-            quick.encoder.precision,
-            quick.encoder.seconds + quick.decoder.seconds,
-            quick.encoder.error,
-            quick.decoder.engine,
-            quick.decoder.precision,
+            "encoder and pyramid on %s in %s (prepared in %.1f s, error %.1e), encoder alone on %s",
+            quick.dense.engine,
+            quick.dense.precision,
+            quick.dense.seconds + quick.last.seconds,
+            max(quick.dense.error, quick.last.error),
+            quick.last.engine,
         )
         return quick
 
@@ -242,9 +256,8 @@ def choose_device(name: str) -> torch.device:
     return device
 
 
-def normalise(inputs: np.ndarray, device: torch.device) -> Tensor:
+def normalise(pixels: Tensor) -> Tensor:
     """(B, H, W, 3) uint8 to (B, 3, H, W) float32 in channels-last memory, by ImageNet's mean and deviation."""
-    pixels = torch.from_numpy(inputs).to(device).permute(0, 3, 1, 2).float()
-    mean = torch.tensor(IMAGENET_MEAN, device=device).view(1, 3, 1, 1) * 255
-    std = torch.tensor(IMAGENET_STD, device=device).view(1, 3, 1, 1) * 255
-    return (pixels - mean) / std
+    mean = torch.tensor(IMAGENET_MEAN, device=pixels.device).view(1, 3, 1, 1) * 255
+    std = torch.tensor(IMAGENET_STD, device=pixels.device).view(1, 3, 1, 1) * 255
+    return (pixels.permute(0, 3, 1, 2).float() - mean) / std

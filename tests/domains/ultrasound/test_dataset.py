@@ -149,4 +149,4 @@ def test_training_and_prediction_normalise_alike():
     image = np.random.default_rng(0).integers(0, 256, (8, 9, 3), dtype=np.uint8)
     expected = (image / 255 - np.array(IMAGENET_MEAN)) / np.array(IMAGENET_STD)
     np.testing.assert_allclose(to_input(image).permute(1, 2, 0), expected, atol=1e-5)
-    np.testing.assert_allclose(normalise(image[None], torch.device("cpu"))[0].permute(1, 2, 0), expected, atol=1e-5)
+    np.testing.assert_allclose(normalise(torch.from_numpy(image[None]))[0].permute(1, 2, 0), expected, atol=1e-5)

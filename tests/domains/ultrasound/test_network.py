@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from domains.medical.ultrasound.encoders import ENCODERS, StochasticDepth
+from domains.medical.ultrasound.folded import FoldedPyramid, UpsampledConvolution
 from domains.medical.ultrasound.fpn import FeaturePyramid
 from domains.medical.ultrasound.network import PyramidBackbone, build_model, task_specs
 from domains.medical.ultrasound.presets import PRESETS, resolve
@@ -185,3 +186,23 @@ def test_the_signal_of_a_fresh_efficientnet_lives_through_its_32_blocks():
         maps = encoder(torch.randn(4, 3, 64, 64))
     assert [feature.shape[1] for feature in maps] == [48, 32, 56, 160, 448]
     assert all(0.1 < feature.std().item() < 10 for feature in maps)
+
+
+@pytest.mark.parametrize("widths", [(32, 56, 160, 448), (5, 7, 9)])
+def test_the_folded_pyramid_is_the_same_function(widths):
+    torch.manual_seed(0)
+    pyramid = FeaturePyramid(widths, pyramid=24, outputs=12).eval()
+    for lateral in pyramid.lateral:
+        torch.nn.init.normal_(lateral.bias)
+    sides = [16 >> index for index in range(len(widths))]
+    maps = [torch.randn(2, width, side, side + side // 2) for width, side in zip(widths, sides, strict=True)]
+    with torch.no_grad():
+        torch.testing.assert_close(FoldedPyramid(pyramid)(maps), pyramid(maps), rtol=1e-4, atol=1e-5)
+
+
+def test_a_convolution_of_an_upsampled_map_needs_no_upsampling():
+    torch.manual_seed(0)
+    weight, feature = torch.randn(4, 3, 3, 3), torch.randn(2, 3, 5, 7)
+    upsampled = torch.nn.functional.interpolate(feature, scale_factor=2, mode="nearest")
+    expected = torch.nn.functional.conv2d(upsampled, weight, padding=1)
+    torch.testing.assert_close(UpsampledConvolution(weight)(feature), expected, rtol=1e-4, atol=1e-5)

@@ -13,7 +13,7 @@ from PIL import Image as Pillow
 from domains.medical.intake.images import Image
 from domains.medical.ultrasound.decode import Answers, TaskAnswer
 from domains.medical.ultrasound.network import build_model, task_specs
-from domains.medical.ultrasound.predict import UltrasoundPredictor, choose_device, load_predictor
+from domains.medical.ultrasound.predict import UltrasoundPredictor, choose_device, load_predictor, normalise
 from domains.medical.ultrasound.presets import resolve
 from domains.medical.ultrasound.saved import APPLICATION, load_run
 from domains.medical.ultrasound.write import write_answers
@@ -113,11 +113,27 @@ def test_a_batch_that_mixes_tasks_answers_like_single_images(preset, run, folder
 
 def test_each_image_passes_the_encoder_once(predictor, folder, monkeypatch):
     predictor.predict([predictor.read(Case("0", folder / "0.png"))])
-    seen = []
-    encode = predictor._encode.encoder
-    monkeypatch.setattr(predictor._encode, "encoder", lambda images: seen.append(len(images)) or encode(images))
-    predictor.predict([predictor.read(case) for case in cases(folder, [()] * 7)])
-    assert seen == [3, 3, 1]
+    backbone, seen = predictor._encode, []
+    dense, last = backbone.dense, backbone.last
+    monkeypatch.setattr(backbone, "dense", lambda pixels: seen.append(("dense", len(pixels))) or dense(pixels))
+    monkeypatch.setattr(backbone, "last", lambda pixels: seen.append(("last", len(pixels))) or last(pixels))
+    predictor.predict([predictor.read(case) for case in cases(folder, [()] * 4)])
+    predictor.predict([predictor.read(case) for case in cases(folder, [("cls",), ("seg", "cls"), ("cls",)])])
+    assert seen == [("dense", 3), ("dense", 1), ("dense", 1), ("last", 2)]
+
+
+@pytest.mark.parametrize("asked", [{"c5": [0, 1, 2, 3]}, {"fpn": [1, 3]}, {"c5": [0, 3], "fpn": [1, 3]}, {"fpn": None}])
+def test_features_of_any_rows_are_those_of_the_backbone(predictor, folder, asked):
+    items = [predictor.read(case) for case in cases(folder, [()] * 4)]
+    pixels = torch.from_numpy(np.stack([item.input for item in items]))
+    needed = {name: None if rows is None else torch.tensor(rows) for name, rows in asked.items()}
+    predictor.predict(items[:1])
+    with torch.inference_mode():
+        found = predictor._encode(pixels, needed)
+        expected = predictor.model.encode(normalise(pixels), needed)
+    assert list(found) == list(expected)
+    for name, feature in expected.items():
+        torch.testing.assert_close(found[name], feature, rtol=1e-3, atol=1e-4)
 
 
 def test_engines_agree_on_the_whole_answer(run, predictor, folder):
@@ -126,7 +142,7 @@ def test_engines_agree_on_the_whole_answer(run, predictor, folder):
     for one, two in zip(predictor.predict(items), quick.predict(items), strict=True):
         for task in TASKS:
             assert_same(one.tasks[task], two.tasks[task])
-    assert quick._encode is not None and quick._encode.encoder.engine == "openvino"
+    assert quick._encode is not None and quick._encode.dense.engine == "openvino"
     assert not (run / "engines").exists()
 
 
