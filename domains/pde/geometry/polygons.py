@@ -13,30 +13,67 @@ import numpy as np
 
 Rings = tuple[np.ndarray, ...]
 
-_PAIRS_AT_ONCE = 1_000_000
+_PAIRS_AT_ONCE = 100_000
+_FEW_EDGES = 64
+_CANDIDATES = 24
 
 
 def signed_distance(points: np.ndarray, rings: Rings) -> np.ndarray:
-    """(n,) float64: exact Euclidean distance of the points (n, 2) to the rings, positive inside.
-
-    Work and time are proportional to the number of points times the number of edges.
-    """
+    """(n,) float64: exact Euclidean distance of the points (n, 2) to the rings, positive inside."""
     starts, ends = edges(rings)
-    along = ends - starts
-    squared = np.einsum("ij,ij->i", along, along)
-    # A horizontal edge crosses no horizontal ray: any slope does, as long as nothing is divided by zero.
-    slope = along[:, 0] / np.where(along[:, 1] == 0, 1.0, along[:, 1])
-    result = np.empty(len(points))
-    step = max(1, _PAIRS_AT_ONCE // len(starts))
-    for first in range(0, len(points), step):
-        x, y = points[first : first + step, 0, None], points[first : first + step, 1, None]
-        from_start = x - starts[:, 0], y - starts[:, 1]
-        share = np.clip((from_start[0] * along[:, 0] + from_start[1] * along[:, 1]) / squared, 0.0, 1.0)
-        nearest = np.hypot(from_start[0] - share * along[:, 0], from_start[1] - share * along[:, 1]).min(axis=1)
-        straddles = (starts[:, 1] > y) != (ends[:, 1] > y)
-        crossings = np.count_nonzero(straddles & (from_start[0] < slope * from_start[1]), axis=1)
-        result[first : first + step] = np.where(crossings % 2 == 1, nearest, -nearest)
+    nearest = _nearest(points, starts, ends)
+    return np.where(_odd_crossings(points, starts, ends), nearest, -nearest)
+
+
+def _nearest(points: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
+    """(n,): distance of each point to the nearest edge."""
+    if len(starts) <= _FEW_EDGES:
+        return _nearest_of_all(points, starts, ends)
+    from scipy.spatial import KDTree
+
+    # An edge comes no nearer than its midpoint less half its length: beyond the candidates, none can win.
+    middles = (starts + ends) / 2
+    to_middle, edge = KDTree(middles).query(points, k=_CANDIDATES)
+    result = _to_edges(points, starts[edge], ends[edge]).min(axis=1)
+    longest = np.hypot(*(ends - starts).T).max() / 2
+    unsure = to_middle[:, -1] - longest < result
+    result[unsure] = _nearest_of_all(points[unsure], starts, ends)
     return result
+
+
+def _nearest_of_all(points: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
+    parts = [_to_edges(points[chosen], starts, ends).min(axis=1) for chosen in _chunks(len(points), len(starts))]
+    return np.concatenate(parts) if parts else np.empty(0)
+
+
+def _to_edges(points: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
+    """(n, m): distance of the points (n, 2) to the edges (m, 2) of all or (n, m, 2) of each."""
+    along = ends - starts
+    x, y = points[:, 0, None] - starts[..., 0], points[:, 1, None] - starts[..., 1]
+    share = (x * along[..., 0] + y * along[..., 1]) / np.einsum("...i,...i->...", along, along)
+    np.clip(share, 0.0, 1.0, out=share)
+    return np.hypot(x - share * along[..., 0], y - share * along[..., 1])
+
+
+def _odd_crossings(points: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
+    """(n,) bool: whether the ray from each point to greater x crosses the edges an odd number of times."""
+    odd = np.empty(len(points), dtype=bool)
+    for chosen in _chunks(len(points), len(starts)):
+        y = points[chosen, 1, None]
+        row, edge = np.nonzero((starts[:, 1] > y) != (ends[:, 1] > y))
+        along = ends[edge] - starts[edge]
+        ahead = points[chosen][row] - starts[edge]
+        crossed = ahead[:, 0] * along[:, 1] - ahead[:, 1] * along[:, 0]
+        # Seen from an edge that runs upwards, the ray's start must be on the left; downwards, on the right.
+        hit = np.where(along[:, 1] > 0, crossed, -crossed) < 0
+        odd[chosen] = np.bincount(row[hit], minlength=len(y)) % 2 == 1
+    return odd
+
+
+def _chunks(points: int, edges: int) -> list[slice]:
+    """Slices of the points that keep the tables of points by edges within the processor's caches."""
+    step = max(1, _PAIRS_AT_ONCE // edges)
+    return [slice(first, first + step) for first in range(0, points, step)]
 
 
 def edges(rings: Rings) -> tuple[np.ndarray, np.ndarray]:

@@ -120,6 +120,28 @@ def test_polygon_with_holes_and_either_orientation():
     assert polygons.area(corners) == 16 and polygons.area(corners[::-1]) == -16
 
 
+def test_many_edges_of_unequal_length():
+    # One corner of a square rounded by 90 short edges: the long sides keep the nearest midpoints from deciding.
+    angle = np.linspace(0, np.pi / 2, 91)
+    rounded = np.concatenate([[(0, 0), (1, 0)], 0.9 + 0.1 * np.stack([np.cos(angle), np.sin(angle)], axis=1), [(0, 1)]])
+    points = random_points(300, seed=4)
+    by_edge = np.stack(
+        [
+            np.linalg.norm(
+                points - a - np.clip((points - a) @ (b - a) / ((b - a) @ (b - a)), 0, 1)[:, None] * (b - a), axis=1
+            )
+            for a, b in zip(rounded, np.roll(rounded, -1, axis=0), strict=True)
+        ]
+    ).min(axis=0)
+    corner = (points > 0.9).all(axis=1)
+    inside = np.where(corner, np.hypot(*(points - 0.9).T) < 0.1, ((points > 0) & (points < 1)).all(axis=1))
+    found = from_polygon(rounded).distance(points)
+    np.testing.assert_allclose(np.abs(found), by_edge, atol=1e-13)
+    clear = by_edge > 1e-4
+    np.testing.assert_array_equal(found[clear] > 0, inside[clear])
+    assert from_polygon(rounded).distance(np.empty((0, 2))).shape == (0,)
+
+
 def test_invariance_under_rotation():
     star = random_star(2).boundary(60)
     turn = np.array([[np.cos(1.1), -np.sin(1.1)], [np.sin(1.1), np.cos(1.1)]])
