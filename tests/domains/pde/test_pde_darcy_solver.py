@@ -174,7 +174,7 @@ def test_rough_conductivity_against_a_fine_grid():
 
 
 def test_orientation_on_a_shape_without_symmetry():
-    embedding, y, x = on_grid(l_shape, 41)
+    embedding, _, x = on_grid(l_shape, 41)
     # The quarter x > 1/2, y > 1/2 is missing; row i is y, column j is x.
     assert embedding.inside[10, 30] and embedding.inside[30, 10] and embedding.inside[10, 10]
     assert not embedding.inside[30, 30]
