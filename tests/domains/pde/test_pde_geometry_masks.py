@@ -1,5 +1,6 @@
 """Grids, drawn masks and meshes."""
 
+import meshio
 import numpy as np
 import pytest
 
@@ -9,8 +10,6 @@ from domains.pde.geometry.plate import PlateDesign
 from domains.pde.geometry.raster import bounding_square, grid, plate_raster, raster
 from domains.pde.geometry.shape import from_polygon
 from domains.pde.geometry.shapes import disc, shape
-
-meshio = pytest.importorskip("meshio")
 
 
 def drawn(name: str, pixels: int) -> np.ndarray:
