@@ -33,7 +33,7 @@ def solve_symmetric(
         max_coarse=200,
     )
     residuals: list[float] = []
-    solution = hierarchy.solve(right_side, tol=tolerance, maxiter=limit, accel="cg", residuals=residuals)
+    solution = np.asarray(hierarchy.solve(right_side, tol=tolerance, maxiter=limit, accel="cg", residuals=residuals))
     iterations = len(residuals) - 1
     residual = float(np.linalg.norm(right_side - compressed @ solution)) / scale
     # The residual that the iteration carries along drifts from the true one by rounding, hence the margin.
