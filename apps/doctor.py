@@ -11,7 +11,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from packaging.requirements import Requirement
 
 GIB = 2**30
 MEMORY_GIB = 4
@@ -35,7 +38,6 @@ def checks() -> Iterator[Check]:
     """The findings, the quick ones first; importing torch, the last, takes seconds."""
     yield _python()
     yield from packages()
-    yield _openvino()
     yield _browser()
     yield Check("processors", "ok", str(usable_processors()))
     yield _memory()
@@ -52,8 +54,12 @@ def _python() -> Check:
     )
 
 
+EXTRAS = {"fast": "quicker prediction on CPUs", "pde": "the PDE application"}
+"""What the extras that a machine may do without are good for."""
+
+
 def packages(distribution: str = "polyhead") -> Iterator[Check]:
-    """The packages that a distribution needs, extras left out, held against the versions it asks for."""
+    """The packages that a distribution and its extras ask for, held against the versions that are installed."""
     from packaging.requirements import Requirement
 
     remedy = "install it anew: make setup, or pip install -c constraints.txt -e ."
@@ -63,24 +69,27 @@ def packages(distribution: str = "polyhead") -> Iterator[Check]:
         yield Check(distribution, "missing", "not installed", remedy)
         return
     for requirement in wanted:
-        if requirement.marker is not None and not requirement.marker.evaluate({"extra": ""}):
+        extra = _extra(requirement)
+        if extra is None and requirement.marker is not None and not requirement.marker.evaluate({"extra": ""}):
             continue
+        state = "missing" if extra is None else "optional"
+        advice = remedy if extra is None else f"{EXTRAS[extra]}: pip install -c constraints.txt -e '.[{extra}]'"
         try:
             found = version(requirement.name)
         except PackageNotFoundError:
-            yield Check(requirement.name, "missing", "not installed", remedy)
+            yield Check(requirement.name, state, "not installed", advice)
             continue
         if requirement.specifier.contains(found, prereleases=True):
             yield Check(requirement.name, "ok", found)
         else:
-            yield Check(requirement.name, "missing", f"{found}, needed {requirement.specifier}", remedy)
+            yield Check(requirement.name, state, f"{found}, needed {requirement.specifier}", advice)
 
 
-def _openvino() -> Check:
-    try:
-        return Check("openvino", "ok", version("openvino"))
-    except PackageNotFoundError:
-        return Check("openvino", "optional", "not installed", "quicker prediction on Intel: pip install polyhead[fast]")
+def _extra(requirement: Requirement) -> str | None:
+    """The extra of `EXTRAS` that alone asks for a requirement."""
+    if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
+        return None
+    return next((name for name in EXTRAS if requirement.marker.evaluate({"extra": name})), None)
 
 
 def _browser() -> Check:

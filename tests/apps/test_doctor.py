@@ -21,7 +21,7 @@ def test_this_machine_has_what_is_needed():
 
 
 def test_packages_are_held_against_what_is_asked_for(monkeypatch):
-    wanted = ["numpy>=2", "scipy<0.1", "no-such-package", 'openvino>=1; extra == "fast"', 'x; python_version < "3"']
+    wanted = ["numpy>=2", "scipy<0.1", "no-such-package", 'ruff>=1; extra == "test"', 'x; python_version < "3"']
     monkeypatch.setattr(doctor, "requires", lambda name: wanted)
     numpy, scipy, absent = packages()
     assert numpy == Check("numpy", "ok", importlib.metadata.version("numpy"))
@@ -38,10 +38,14 @@ def test_optional_things_say_what_they_are_good_for(monkeypatch):
     def gone(name):
         raise importlib.metadata.PackageNotFoundError(name)
 
+    wanted = ['openvino>=1; extra == "fast"', 'jax>=0.6; python_version > "3" and extra == "pde"']
+    monkeypatch.setattr(doctor, "requires", lambda name: wanted)
     monkeypatch.setattr(doctor, "version", gone)
     monkeypatch.setattr("shutil.which", lambda name: None)
-    assert doctor._openvino().state == doctor._browser().state == "optional"
-    assert "polyhead[fast]" in doctor._openvino().remedy and "chromium" in doctor._browser().remedy
+    openvino, jax = packages()
+    assert openvino.state == jax.state == doctor._browser().state == "optional"
+    assert "[fast]" in openvino.remedy and "the PDE application" in jax.remedy and "[pde]" in jax.remedy
+    assert "chromium" in doctor._browser().remedy
 
 
 @pytest.mark.parametrize(
