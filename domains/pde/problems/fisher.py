@@ -17,7 +17,7 @@ from domains.pde.solvers.reactions import SOURCES
 SNAPSHOTS, SENSORS = 20, 64
 BLOCK = 500
 SPLIT = (0.72, 0.08, 0.20)
-BETAS = tuple(round(float(beta), 6) for beta in np.linspace(0.5, 2.0, 10))
+BETAS = tuple(np.linspace(0.5, 2.0, 10).tolist())
 GENERATOR = "polyhead fisher 1"
 
 
@@ -46,8 +46,8 @@ class FisherPreset:
     bounded: bool
     rates: tuple[float, ...]
     correlation_length: float = 0.2
-    substeps: int = 4
-    refine: int = 2
+    substeps: int = 2
+    refine: int = 4
 
 
 _PAPER = {

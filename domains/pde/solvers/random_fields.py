@@ -164,14 +164,13 @@ def _modes_2d(
     built. Modes are even or odd in each axis; each of the four kinds is found by itself, which separates the pairs of
     equal eigenvalues of a square, so that the modes are determined up to sign.
     """
-    from scipy.fft import irfft2, rfft2
     from scipy.sparse.linalg import LinearOperator, eigsh
 
     shape = tuple(len(axis) for axis in axes)
     padded = (2 * shape[0], 2 * shape[1])
     root = np.sqrt(np.outer(_weights(axes[0]), _weights(axes[1])))
     lags = [np.minimum(np.arange(n), n - np.arange(n)) * axis[1] for n, axis in zip(padded, axes, strict=True)]
-    symbol = rfft2(kernel(np.hypot(lags[0][:, None], lags[1])))
+    symbol = np.fft.rfft2(kernel(np.hypot(lags[0][:, None], lags[1])))
 
     def of_kind(parity: tuple[int, int], count: int) -> tuple[np.ndarray, np.ndarray]:
         basis_y, basis_x = (_parity_basis(n, p) for n, p in zip(shape, parity, strict=True))
@@ -179,7 +178,7 @@ def _modes_2d(
 
         def covariance(vector: np.ndarray) -> np.ndarray:
             field = basis_y @ vector.reshape(basis_y.shape[1], -1) @ basis_x.T * root
-            image = irfft2(symbol * rfft2(field, s=padded), s=padded)[: shape[0], : shape[1]]
+            image = np.fft.irfft2(symbol * np.fft.rfft2(field, s=padded), s=padded)[: shape[0], : shape[1]]
             return (basis_y.T @ (image * root) @ basis_x).ravel()
 
         if 3 * count >= size:
@@ -188,7 +187,7 @@ def _modes_2d(
         else:
             operator = LinearOperator((size, size), matvec=covariance, dtype=np.float64)  # pyright: ignore[reportCallIssue]
             start = np.random.default_rng(0).standard_normal(size)
-            values, vectors = eigsh(operator, k=count, which="LA", v0=start, tol=1e-13)
+            values, vectors = eigsh(operator, k=count, which="LA", v0=start)
         leading = np.argsort(-values, kind="stable")[:count]
         return values[leading], basis_y @ vectors.T[leading].reshape(-1, basis_y.shape[1], basis_x.shape[1]) @ basis_x.T
 

@@ -6,6 +6,8 @@ Newell-Whitehead-Segel in closed form, for Zeldovich-Frank-Kamenetskii through e
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 
 SOURCES = ("fisher", "nws", "zfk")
@@ -83,24 +85,27 @@ def zfk_flow(u: np.ndarray, beta: float, scaled_time: float) -> np.ndarray:
     return result
 
 
-def zfk_table(beta: float, scaled_time: float, largest: float, density: int) -> tuple[np.ndarray, np.ndarray]:
-    """The ZFK flow on a uniform grid of u, for cubic Hermite interpolation.
+@lru_cache(maxsize=1024)
+def zfk_table(beta: float, scaled_time: float, largest: int, density: int) -> tuple[np.ndarray, np.ndarray]:
+    """The ZFK flow on a uniform grid of u, for cubic Hermite interpolation; kept in this process.
 
     Args:
         beta: β.
         scaled_time: rate times time.
-        largest: the grid runs from 0 to the first integer at or above it.
+        largest: end of the grid, which starts at 0.
         density: nodes for each unit of u.
 
     Returns:
-        Values and derivatives of the flow, (ceil(largest) density + 1,) each. The derivative is f(u(s)) / f(u(0)), and
+        Values and derivatives of the flow, (largest density + 1,) each. The derivative is f(u(s)) / f(u(0)), and
         exp(s f') at the fixed points 0 and 1.
     """
-    nodes = np.arange(max(int(np.ceil(largest)), 1) * density + 1) / density
+    nodes = np.arange(largest * density + 1) / density
     values = zfk_flow(nodes, beta, scaled_time)
     fixed = [0, density]
     before = source_term("zfk", nodes, 1.0, beta)
     before[fixed] = 1
     slopes = source_term("zfk", values, 1.0, beta) / before
     slopes[fixed] = np.exp(scaled_time * np.array([np.exp(-beta), -1.0]))
+    for array in (values, slopes):
+        array.setflags(write=False)
     return values, slopes
