@@ -136,7 +136,8 @@ class Mahalanobis:
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Mahalanobis:
         """The distance that `to_json` wrote."""
-        return cls(**{name: np.array(value) if isinstance(value, list) else value for name, value in values.items()})
+        arrays = {name: np.array(values[name]) for name in ("mean", "deviation", "axes", "variances")}
+        return cls(**arrays, rest=values["rest"], threshold=values["threshold"], level=values["level"])
 
 
 def _standardised(inputs: NDArray, mean: NDArray, deviation: NDArray) -> NDArray[np.float64]:

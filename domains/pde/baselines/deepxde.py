@@ -206,7 +206,7 @@ def import_deepxde() -> ModuleType:
         # Its import makes an accelerator the default device where there is one.
         if torch.get_default_device() != device:
             torch.set_default_device(device)
-    backend = deepxde.backend.backend_name
+    backend = getattr(deepxde.backend, "backend_name", None)
     if backend != "pytorch":
         raise ImportError(f"DeepXDE runs on its backend {backend!r} here; start again with DDE_BACKEND=pytorch")
     return deepxde

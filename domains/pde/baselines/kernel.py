@@ -18,7 +18,7 @@ Kernel = Literal["linear", "laplacian"]
 _WIDTHS = (0.03, 0.1, 0.3, 0.6, 1.0, 1.4, 2.0, 3.0)
 # In units of the mean of the kernel's diagonal.
 _PENALTIES = (1e-8, 1e-6, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
-_MAX_SELECTION_ROWS = 1000  # leave-one-out costs the cube of the rows
+_MAX_SELECTION_ROWS = 600  # leave-one-out costs the cube of the rows
 
 
 class MeanField:
@@ -73,7 +73,7 @@ class KernelRidgeField:
     """Kernel ridge regression from inputs to whole fields (scikit-learn), one model a task.
 
     γ and the penalty are those with the smallest relative L2 error in leave-one-out on the training rows, whose
-    residuals have a closed form: e = A y / diag(A), A = (K + αI)⁻¹ (on 1,000 of them where there are more). Test rows
+    residuals have a closed form: e = A y / diag(A), A = (K + αI)⁻¹ (on 600 of them where there are more). Test rows
     are never looked at. The mean field of the task is taken off before and put back after.
 
     Args:
@@ -147,53 +147,67 @@ def select(x: NDArray, targets: NDArray, kernel: Kernel, *, size: NDArray | None
         kernel: which.
         size: (n,) norms that residuals are divided by; one penalty is chosen for all columns, by the mean of the
             relative errors. None: a penalty for each column, and γ, by squared errors.
-        seed: of the choice of rows where there are more than 1,000.
+        seed: of the choice of rows where there are more than 600.
     """
     rows = np.random.default_rng(seed).permutation(len(x))[:_MAX_SELECTION_ROWS]
-    x, targets = x[rows], targets[rows]
+    x, targets = x[rows], _compressed(targets[rows], whole=size is not None)
     similarity = _Similarity(x, kernel)
-    gram = targets @ targets.T if size is not None else None
-    choices = []
+    alphas = np.array(_PENALTIES) * similarity.level
+    choices: list[Choice] = []
     for gamma in similarity.gammas:
         values, vectors = np.linalg.eigh(similarity(gamma))
-        rotated = vectors.T @ targets if size is None else None
-        columns = []
-        for penalty in _PENALTIES:
-            alpha = penalty * similarity.level
-            inverse = (vectors / (np.maximum(values, 0) + alpha)) @ vectors.T
-            diagonal = inverse.diagonal()
-            if gram is not None and size is not None:
-                squared = np.maximum(np.einsum("ij,jk,ki->i", inverse, gram, inverse, optimize=True), 0) / diagonal**2
-                counted = size[rows] > 0
-                error = float(np.mean(np.sqrt(squared[counted]) / size[rows][counted])) if counted.any() else 0.0
-                choices.append(Choice(gamma, alpha, error))
-            else:
-                residual = (inverse @ targets) / diagonal[:, None]
-                columns.append((residual**2).mean(axis=0))
-        if rotated is not None:
-            errors = np.array(columns)
-            best = errors.argmin(axis=0)
-            alphas = np.array(_PENALTIES)[best] * similarity.level
-            choices.append(Choice(gamma, alphas, float(np.sqrt(errors.min(axis=0).sum()))))
+        rotated = vectors.T @ targets
+        errors = []
+        for alpha in alphas:
+            filtered = vectors / (np.maximum(values, 0) + alpha)
+            # The diagonal of A = V (Λ + αI)⁻¹ Vᵀ, and the residuals A y / diag(A).
+            squared = ((filtered @ rotated) / np.einsum("ij,ij->i", filtered, vectors)[:, None]) ** 2
+            errors.append(squared.mean(axis=0) if size is None else _relative(squared.sum(axis=1), size[rows]))
+        if size is None:
+            best = np.argmin(errors, axis=0)
+            choices.append(Choice(gamma, alphas[best], float(np.sqrt(np.min(errors, axis=0).sum()))))
+        else:
+            best = int(np.argmin(errors))
+            choices.append(Choice(gamma, float(alphas[best]), float(errors[best])))
     return min(choices, key=lambda choice: choice.error)
+
+
+def _compressed(targets: NDArray, *, whole: bool) -> NDArray:
+    """Targets (n, q) with the same products between rows, in at most n columns where only whole rows are compared."""
+    if not whole or targets.shape[1] <= len(targets):
+        return targets
+    values, vectors = np.linalg.eigh(targets @ targets.T)
+    return vectors * np.sqrt(np.maximum(values, 0))
+
+
+def _relative(squared: NDArray, size: NDArray) -> float:
+    counted = size > 0
+    return float(np.mean(np.sqrt(squared[counted]) / size[counted])) if counted.any() else 0.0
 
 
 def fit_kernel_ridge(x: NDArray, targets: NDArray, kernel: Kernel, choice: Choice) -> Callable[[NDArray], NDArray]:
     """A function from inputs (k, f) to targets (k, q), fitted with the chosen settings."""
     from sklearn.kernel_ridge import KernelRidge
+    from sklearn.metrics.pairwise import pairwise_kernels
 
+    def similarity(inputs: NDArray) -> NDArray:
+        # The kernel of images is what costs: it is computed once for all penalties.
+        return pairwise_kernels(inputs, x, metric=kernel, filter_params=True, gamma=choice.gamma)
+
+    own = similarity(x)
     alphas = np.broadcast_to(choice.alpha, targets.shape[1:])
     parts = []
     # Columns that share a penalty share a factorisation.
     for alpha in np.unique(alphas):
         columns = np.flatnonzero(alphas == alpha)
-        model = KernelRidge(alpha=float(alpha), kernel=kernel, gamma=choice.gamma)
-        parts.append((columns, model.fit(x, targets[:, columns])))
+        model = KernelRidge(kernel="precomputed").set_params(alpha=float(alpha))
+        parts.append((columns, model.fit(own, targets[:, columns])))
 
     def answer(inputs: NDArray) -> NDArray:
         out = np.empty((len(inputs), targets.shape[1]))
+        near = similarity(inputs)
         for columns, model in parts:
-            out[:, columns] = model.predict(inputs).reshape(len(inputs), -1)
+            out[:, columns] = model.predict(near).reshape(len(inputs), -1)
         return out
 
     return answer

@@ -58,6 +58,10 @@ def linear_data(samples: int = 60, side: int = 6, tasks: int = 2, parameters: in
     )
 
 
+def numpy_state() -> np.ndarray:
+    return np.random.get_state(legacy=False)["state"]["key"].copy()  # noqa: NPY002
+
+
 def relative(prediction: np.ndarray, data: OperatorData, rows: np.ndarray) -> np.ndarray:
     return np.linalg.norm(prediction - data.solution[rows], axis=1) / np.linalg.norm(data.solution[rows], axis=1)
 
@@ -201,24 +205,24 @@ def test_bad_use_is_refused():
         MeanField().fit(data, np.arange(6))
 
 
-@pytest.mark.parametrize(("kind", "branch", "bound"), [("deeponet", "dense", 0.06), ("pod", "convolutional", 0.06)])
-def test_deepxde_learns_quietly_and_leaves_the_process_as_it_was(kind, branch, bound, capfd):
+@pytest.mark.parametrize(("kind", "branch"), [("deeponet", "dense"), ("pod", "convolutional")])
+def test_deepxde_learns_quietly_and_leaves_the_process_as_it_was(kind, branch, capfd):
     data = linear_data(samples=80)
     train, test = data.rows(split="train"), data.rows(split="test")
-    settings = DeepXdeSettings(width=48, depth=2, latent=16, iterations=500, batch_size=32, branch=branch)
-    states = torch.get_rng_state(), np.random.get_state()[1].copy(), random.getstate()  # noqa: NPY002
+    settings = DeepXdeSettings(width=48, depth=2, latent=16, iterations=300, batch_size=32, branch=branch)
+    states = torch.get_rng_state(), numpy_state(), random.getstate()
     model = DeepXdeOperator(kind, settings, seed=3)
     model.fit(data, train)
     prediction = predict_rows(model, data, test)
     mean = MeanField()
     mean.fit(data, train)
     reached = relative(prediction, data, test).mean()
-    assert reached < bound < relative(predict_rows(mean, data, test), data, test).mean()
+    assert reached < 0.5 * relative(predict_rows(mean, data, test), data, test).mean()
     assert (prediction[~data.sample_mask(test)] == 0).all()
     captured = capfd.readouterr()
     assert captured.out == "" and captured.err == ""
     assert torch.equal(states[0], torch.get_rng_state())
-    assert np.array_equal(states[1], np.random.get_state()[1])  # noqa: NPY002
+    assert np.array_equal(states[1], numpy_state())
     assert states[2] == random.getstate()
     assert torch.get_default_device().type == "cpu"
     assert all(parameter.device.type == "cpu" for parameter in model.network.parameters())
@@ -264,6 +268,50 @@ def test_fno_training_with_a_network_of_ones_own():
     mean.fit(data, train)
     assert relative(prediction, data, test).mean() < 0.6 * relative(predict_rows(mean, data, test), data, test).mean()
     assert (prediction[~data.sample_mask(test)] == 0).all()
+
+
+def test_fno_repeats_an_initial_value_over_time_and_parameters_everywhere():
+    rng = np.random.default_rng(9)
+    rate, start = rng.random((40, 1)), rng.random((40, 1, 8)).astype(np.float32)
+    time = np.linspace(0, 1, 5)
+    decay = start[:, 0, None, :] * np.exp(-rate[:, :, None] * time[:, None])
+    data = OperatorData(
+        problem="decay",
+        tasks=("decay",),
+        coordinates=np.stack(np.meshgrid(time, np.linspace(0, 1, 8), indexing="ij"), axis=-1).reshape(-1, 2),
+        axes=(Quantity("t", "s"), Quantity("x", "m")),
+        grid_shape=(5, 8),
+        parameters=rate,
+        parameter_names=(Quantity("rate", "1/s"),),
+        functions=start,
+        function_names=(Quantity("initial value"),),
+        solution=decay.reshape(40, 40).astype(np.float32),
+        solution_name=Quantity("u"),
+        task=np.zeros(40, dtype=np.int16),
+        split=np.zeros(40, dtype=np.int8),
+        geometry=np.zeros(40, dtype=np.int32),
+        mask=np.ones((1, 40), dtype=bool),
+    )
+    given = []
+
+    class Recorder(nn.Module):
+        def __init__(self, channels: int):
+            super().__init__()
+            self.mix = nn.Conv2d(channels, 1, 1)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            given.append(x.detach().clone())
+            return self.mix(x)
+
+    model = FnoField(FnoSettings(epochs=1), network=lambda channels, grid: Recorder(channels))
+    model.fit(data, np.arange(30))
+    assert predict_rows(model, data, np.arange(30, 40)).shape == (10, 40)
+    asked = given[-1].numpy()
+    assert asked.shape == (10, 2, 5, 8)
+    assert asked[:, 0] == pytest.approx(np.broadcast_to(asked[:, :1, 0, :1][:, 0, :, None], (10, 5, 8)))
+    assert asked[:, 1] == pytest.approx(np.broadcast_to(asked[:, 1, :1], (10, 5, 8)))
+    standard = (start[30:, 0] - start[:30].mean()) / start[:30].std()
+    assert asked[:, 1, 3] == pytest.approx(standard, rel=1e-4, abs=1e-5)
 
 
 def test_fno_refuses_what_is_not_on_its_grid():

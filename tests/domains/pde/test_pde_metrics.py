@@ -143,9 +143,9 @@ def test_frobenius_ratio_is_over_the_set():
     ],
 )
 def test_broken_fields_are_refused(change, message):
-    arrays = change(np.ones(20), np.ones(20), np.ones(20, dtype=bool))
+    prediction, reference, mask = change(np.ones(20), np.ones(20), np.ones(20, dtype=bool))
     with pytest.raises(ValueError, match=message):
-        sample_metrics(*arrays, grid_of(4, 5))
+        sample_metrics(prediction, reference, mask, grid_of(4, 5))
 
 
 def test_grid_of_a_data_set():
