@@ -36,6 +36,10 @@ class PlateProblem:
     Presets: ``"paper"`` trains on the hole positions 0.9, 1.2 and 1.6 m for every number of holes and tests on the
     others (24 and 40 designs, as published); ``"holes-held-out"`` tests on 4 and 7 holes, which it never trains on
     (48 and 16); ``"tiny"`` is the published split on a coarse grid. None has validation samples, as published.
+
+    The kept temperatures differ from those of finer cells by 0.07 % (relative L2 in the solid, cells half as long)
+    where 80 cells are kept, and by 0.3 % (cells 0.4 times as long) where 32 are. The largest differences, 0.006 and
+    0.007, lie at the re-entrant edge under the hub.
     """
 
     name = "plate"

@@ -100,7 +100,7 @@ def test_fewer_samples_keep_both_splits_and_depend_on_the_seed():
 def test_bad_requests_are_one_clear_line():
     with pytest.raises(ValueError, match="unknown preset 'huge' of the plate; known: paper, holes-held-out, tiny"):
         PLATE.plan("huge")
-    with pytest.raises(ValueError, match="the plate has 64 designs.*got 100"):
+    with pytest.raises(ValueError, match=r"the plate has 64 designs.*got 100"):
         PLATE.plan("tiny", samples=100)
     with pytest.raises(ValueError, match="got 1"):
         PLATE.plan("tiny", samples=1)
