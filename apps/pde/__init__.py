@@ -1,0 +1,1 @@
+"""PDE operators: the command line of `polyhead pde`, its demonstration, and what the suite sees of it."""

@@ -1,0 +1,76 @@
+"""The PDE application as the command line, the pages and the packagers see it. Light to import."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from polyhead.application import SystemInfo
+from polyhead.batch.case import Case, Predictor
+
+PUBLISHED = ("mt-deeponet-fisher", "mt-deeponet-darcy", "mt-deeponet-plate")
+MENDED = tuple(f"{name}-plus" for name in PUBLISHED)
+TINY = ("tiny-fisher", "tiny-darcy", "tiny-plate")
+
+DEFAULT_PRESETS = {
+    "fisher": "mt-deeponet-fisher-plus",
+    "darcy": "mt-deeponet-darcy-plus",
+    "darcy-target": "mt-deeponet-darcy-plus",
+    "plate": "mt-deeponet-plate-plus",
+}
+"""What `train` takes for a problem where no preset is named; several problems at once take ``mt-deeponet-joint``."""
+
+
+class PDEApplication:
+    """Reaction-diffusion, Darcy flow and heated plates by operator networks that learn several at once."""
+
+    name = "pde"
+    title = "PDE operators: several equations, geometries and designs with one network"
+    systems: Mapping[str, SystemInfo] = MappingProxyType(
+        {
+            "mt-deeponet": SystemInfo(
+                title="MT-DeepONet: branch and trunk networks for several PDEs or geometries",
+                source="arXiv 2408.02198, Neural Networks 184 (2025) 107113",
+                presets=(*PUBLISHED, *MENDED, "mt-deeponet-joint", *TINY),
+                task_kinds=("operator",),
+                notes="the presets without -plus follow the published settings, tiny ones are for tests",
+            ),
+        }
+    )
+    data_sets = ("pde-fisher-data", "pde-darcy-data", "pde-plate-data")
+
+    def model_facts(self, preset: str) -> Mapping[str, int]:
+        """Parameters of the preset's network for the data that it is meant for."""
+        from domains.pde.facts import parameters
+
+        return {"parameters": parameters(preset)}
+
+    def sample(self, out: Path, **options: Any) -> None:
+        from domains.pde.sampling import sample
+
+        sample(out, **options)
+
+    def cases(self, source: str | Path, **options: Any) -> Iterator[Case]:
+        from domains.pde.sources import cases_from
+
+        yield from cases_from(source, **options)
+
+    def train(self, data: Path, run: Path, config: Any, **options: Any) -> Any:
+        from domains.pde.training import train
+
+        return train(data, run, config, **options)
+
+    def predictor(self, run: Path, **options: Any) -> Predictor:
+        from domains.pde.predict import PDEPredictor
+
+        return PDEPredictor(run, **options)
+
+    def evaluate(self, predictions: Path, data: Path, **options: Any) -> Any:
+        from domains.pde.evaluate import evaluate
+
+        return evaluate(predictions, data, **options)
+
+
+PDE = PDEApplication()

@@ -1,0 +1,118 @@
+"""Bands for a run: split conformal calibration on samples that it was not trained on, kept beside its weights."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from domains.pde.samples import SPLITS
+from domains.pde.sources import cases_from
+from domains.pde.uncertainty import Calibration, Coverage, calibrate, coverage
+from polyhead.application import RESEARCH_USE
+from polyhead.batch.writer import dump_json, write_atomic
+
+CALIBRATION_FILE = "calibration.json"
+BATCH = 64
+
+
+def calibrate_run(
+    run: Path,
+    data: Path,
+    *,
+    alpha: float = 0.1,
+    points: float = 1.0,
+    split: str = "validation",
+    tasks: list[str] | None = None,
+    device: str = "auto",
+    seed: int = 0,
+    say: Callable[[str], None] = lambda line: None,
+) -> dict[str, Any]:
+    """Calibrates every task of a run that `data` has rows of, and writes RUN/calibration.json.
+
+    The rows must be exchangeable with those that are predicted later. Validation rows chose the epoch that was kept,
+    which makes their residuals a little small; rows that the training never saw are fairer, where there are any.
+
+    Args:
+        alpha: share of fields that may leave their band.
+        points: share of a field's points that its band must cover.
+        split: the rows that calibrate; those that are scored later must be others.
+        tasks: only these.
+
+    Returns:
+        what the file says, and under ``"test"`` the coverage of the test rows, where these did not calibrate.
+
+    Raises:
+        ValueError: training rows, or too few rows of a task for `alpha`.
+    """
+    from domains.pde.predict import PDEPredictor
+
+    if split not in SPLITS or split == "train":
+        raise ValueError(f"calibration needs samples that were not trained on: validation or test, got {split!r}")
+    predictor = PDEPredictor(run, tasks=tasks, device=device)
+    found: dict[str, Calibration] = {}
+    tested: dict[str, Coverage] = {}
+    problems: list[str] = []
+    for task in predictor.asker.asked:
+        try:
+            residual, mask, coordinates = _residuals(predictor, data, task, split)
+            found[task] = calibrate(task, residual, mask, coordinates, alpha=alpha, points=points, seed=seed)
+        except LookupError:
+            continue
+        except ValueError as refused:
+            problems.append(str(refused))
+            continue
+        if split != "test":
+            try:
+                tested[task] = coverage(found[task], *_residuals(predictor, data, task, "test"))
+            except LookupError:
+                say(f"{task}: no test sample to count the coverage on")
+    if not found:
+        reason = "; ".join(problems) or f"{data} has no {split} sample of {', '.join(predictor.asker.asked)}"
+        raise ValueError(f"nothing was calibrated: {reason}")
+    for line in problems:
+        say(line)
+    contents = {
+        "research_use": RESEARCH_USE,
+        "data": str(data),
+        "split": split,
+        "tasks": {task: calibration.to_json() for task, calibration in found.items()},
+    }
+    write_atomic(run / CALIBRATION_FILE, dump_json(contents, indent=1) + b"\n")
+    return contents | {"test": {task: each.to_json() for task, each in tested.items()}, "problems": problems}
+
+
+def read_calibrations(path: Path) -> dict[str, Calibration]:
+    """The calibrations of a run by task, none where the run was never calibrated.
+
+    Raises:
+        ValueError: a damaged file.
+    """
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        return {task: Calibration.from_json(values) for task, values in found["tasks"].items()}
+    except FileNotFoundError:
+        return {}
+    except (ValueError, KeyError, TypeError, AttributeError) as failure:
+        raise ValueError(f"{path} is damaged: {failure}; calibrate the run again") from None
+
+
+def _residuals(predictor: Any, data: Path, task: str, split: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(n, P) answers minus references, (n, P) where they count, (P, d) the points; `LookupError` without samples."""
+    try:
+        cases = cases_from(data, split=split, tasks=[task])
+    except ValueError as nothing:
+        if str(nothing).startswith("nothing to do"):
+            raise LookupError(task) from None
+        raise
+    residuals, masks = [], []
+    questions = []
+    for start in range(0, len(cases), BATCH):
+        questions = [predictor.read(case) for case in cases[start : start + BATCH]]
+        fields = predictor.fields(questions)
+        residuals.append(fields - np.stack([question.reference for question in questions]))
+        masks.append(np.stack([question.mask for question in questions]))
+    return np.concatenate(residuals), np.concatenate(masks), questions[0].points

@@ -1,0 +1,108 @@
+"""The geometry of a question: read from a name, a polygon, a mask or a mesh, and measured at points."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from domains.pde.networks.description import Description, grid_axes
+from domains.pde.questions import Question, check_keys, read_array
+from polyhead.batch.case import InvalidInput
+
+GEOMETRY_KEYS = ("shape", "mask", "polygon", "mesh")
+
+
+def is_planar(about: Description) -> bool:
+    """Whether a problem is asked for any geometry in the plane: Darcy flow, whose axes are y and x."""
+    return [axis.name for axis in about.axes] == ["y", "x"] and about.problem.startswith("darcy")
+
+
+def known_shape(name: str) -> Any:
+    """The shape of that name, None where there is none."""
+    from domains.pde.geometry.shapes import shape
+
+    try:
+        return shape(name)
+    except ValueError:
+        return None
+
+
+def between(values: np.ndarray, coordinates: np.ndarray, grid_shape: tuple[int, ...], points: np.ndarray) -> np.ndarray:
+    """(n,): values (P,) on a grid, linear between its nodes; at scattered points the nearest one's."""
+    from scipy.interpolate import NearestNDInterpolator, RegularGridInterpolator
+
+    axes = grid_axes(coordinates, grid_shape)
+    if not axes:
+        return NearestNDInterpolator(coordinates, values)(points)
+    grid = values.reshape(grid_shape)
+    return RegularGridInterpolator(axes, grid, bounds_error=False, fill_value=None)(points)  # pyright: ignore[reportArgumentType]
+
+
+def read_shape(given: object, task: str, folder: Path, about: Description) -> tuple[Any, Any]:
+    """The planar geometry of a request, and the mesh that it came from, if it did."""
+    from domains.pde.geometry.masks import from_mask
+    from domains.pde.geometry.mesh import from_mesh, read_points
+    from domains.pde.geometry.shape import from_polygon
+    from domains.pde.geometry.shapes import shape
+
+    box = (tuple(about.lower[::-1]), tuple(about.upper[::-1]))
+    if given is None:
+        given = {"shape": task.rpartition("/")[2]}
+    if not isinstance(given, Mapping) or len(given) != 1:
+        raise InvalidInput("geometry", "`geometry` needs one entry", f"one of: {', '.join(GEOMETRY_KEYS)}")
+    check_keys(given, GEOMETRY_KEYS, "geometry")
+    (kind, value), mesh = next(iter(given.items())), None
+    try:
+        if kind == "shape":
+            found = shape(str(value))
+        elif kind == "polygon":
+            found = from_polygon(read_array(value, folder, "polygon"))
+        elif kind == "mask":
+            image = value if isinstance(value, np.ndarray) else _read_mask(folder / str(value))
+            origin = "lower" if isinstance(value, np.ndarray) else "upper"
+            found = from_mask(np.asarray(image) > 0, box, origin=origin, name="mask")
+        else:
+            mesh = read_points(folder / str(value))
+            found = from_mesh(mesh)
+    except ValueError as wrong:
+        raise InvalidInput(f"bad-{kind}", " ".join(str(wrong).split()), "mend the geometry") from None
+    (low, high), slack = np.array(found.bounds), 1e-6
+    if (low < np.array(box[0]) - slack).any() or (high > np.array(box[1]) + slack).any():
+        reach = " to ".join(f"({x:g}, {y:g})" for x, y in found.bounds)
+        inside = " to ".join(f"({x:g}, {y:g})" for x, y in box)
+        raise InvalidInput("geometry-outside", f"{found.name} reaches from {reach}", f"it must lie in {inside}")
+    return found, mesh
+
+
+def _read_mask(path: Path) -> np.ndarray:
+    """(H, W) bool of an image: brighter than half of its range, or not transparent, is inside."""
+    from PIL import Image
+
+    try:
+        with Image.open(path) as picture:
+            if picture.width * picture.height > 100_000_000:
+                raise InvalidInput("bad-mask", f"{picture.width} x {picture.height} pixels", "make it smaller")
+            grey = np.asarray(picture.convert("L"))
+    except (OSError, ValueError, SyntaxError) as failure:
+        raise InvalidInput("bad-mask", f"{path.name} cannot be read as an image: {failure}", "save it as PNG") from None
+    # An index mask of 0 and 1 is as good as one of 0 and 255.
+    return grey > int(grey.max()) // 2
+
+
+def measure(question: Question, about: Description, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Signed distance and mask (n,) of points in the geometry of a question."""
+    if about.problem == "plate":
+        from domains.pde.geometry.plate import PlateDesign, plate_distance
+
+        design = PlateDesign(round(float(question.parameters[0])), float(question.parameters[1]))
+        distance = plate_distance(design, points)
+        return distance, distance > -1e-9
+    if question.shape is not None:
+        distance = question.shape.distance(points[:, ::-1])
+        return distance, distance > 1e-9 * question.shape.size
+    raise InvalidInput(
+        "no-geometry", f"the geometry {question.geometry} is known at the data's points only", "ask there"
+    )
