@@ -106,6 +106,8 @@ def _check_blocks(plan: Plan) -> None:
     for number, block in enumerate(plan.blocks):
         if block.start != row or len(block.split) != block.count or len(block.geometry) != block.count:
             raise ValueError(f"{plan.problem}: block {number} does not start at row {row} with {block.count} samples")
+        if not 0 <= block.task < len(plan.tasks) or not np.isin(block.geometry, np.arange(len(plan.mask))).all():
+            raise ValueError(f"{plan.problem}: block {number} names a task or a geometry that the plan has not")
         row += block.count
     if not row:
         raise ValueError(f"{plan.problem}: the plan has no samples; ask for at least one")

@@ -106,15 +106,18 @@ def new_file(path: Path, frame: OperatorData, samples: int, *, plan: str | None 
         # The cache keeps a chunk that two blocks share until it is full, so that each is compressed once.
         with h5py.File(temporary, "w", rdcc_nbytes=32 << 20) as file:
             _write_frame(file, frame, plan)
-            for name in SAMPLE_ARRAYS:
-                shape = (samples, *getattr(frame, name).shape[1:])
-                _create(file, f"samples/{name}", shape, _DTYPES[name])
+            # A data set that nobody holds is closed after every write, and its cache with it.
+            held = [
+                _create(file, f"samples/{name}", (samples, *getattr(frame, name).shape[1:]), _DTYPES[name])
+                for name in SAMPLE_ARRAYS
+            ]
             _name_columns(file["samples/parameters"], frame.parameter_names)
             _name_columns(file["samples/functions"], frame.function_names)
             _name_columns(file["samples/solution"], (frame.solution_name,))
             file["samples/split"].attrs["names"] = list(SPLITS)
             file["samples/task"].attrs["names"] = list(frame.tasks)
             yield file
+            held.clear()
         with temporary.open("rb+") as stream:
             os.fsync(stream.fileno())
         temporary.replace(path)
@@ -182,12 +185,16 @@ def _opened(path: Path) -> Iterator[File]:
     if not path.is_file():
         raise ValueError(f"{path}: no such file")
     if not h5py.is_hdf5(path):
-        raise ValueError(f"{path}: not an HDF5 file, or cut off at its beginning; import foreign data first")
+        raise ValueError(
+            f"{path}: not an HDF5 file, or cut off at its beginning; import foreign data with `polyhead pde import`"
+        )
     try:
         with h5py.File(path, "r") as file:
-            if file.attrs.get("format") != FORMAT:
+            if str(file.attrs.get("format")) != FORMAT:
                 keys = ", ".join(sorted(file)) or "nothing"
-                raise ValueError(f"{path}: HDF5, but not of this project (it holds {keys}); import it first")
+                raise ValueError(
+                    f"{path}: HDF5, but not of this project (it holds {keys}); import it with `polyhead pde import`"
+                )
             version: Any = file.attrs["version"]
             if not 1 <= int(version) <= VERSION:
                 raise ValueError(
@@ -195,7 +202,9 @@ def _opened(path: Path) -> Iterator[File]:
                     "update the program"
                 )
             yield file
-    except (OSError, KeyError, RuntimeError, TypeError, AttributeError, json.JSONDecodeError, UnicodeError) as error:
+    except (OSError, KeyError, RuntimeError, TypeError, AttributeError, ValueError, MemoryError) as error:
+        if str(error).startswith(str(path)):
+            raise
         raise ValueError(f"{path}: damaged ({' '.join(str(error).split())}); {_REMEDY}") from error
 
 

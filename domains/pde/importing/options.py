@@ -32,6 +32,7 @@ class ImportOptions:
         fractions: of training, validation and test samples where the file has no split.
         validation: the share of the file's training samples that becomes validation where the file has a split.
         seed: of the random splits.
+        samples: how many, the first ones of the file, where not all are wanted.
     """
 
     inputs: str | None = None
@@ -56,3 +57,4 @@ class ImportOptions:
     fractions: tuple[float, float, float] = (0.8, 0.1, 0.1)
     validation: float = 0.1
     seed: int = 0
+    samples: int | None = None

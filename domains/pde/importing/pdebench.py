@@ -87,7 +87,7 @@ def _of_seeds(file: Any, seeds: list[str], options: ImportOptions, path: Path):
     shapes = {file[seed]["data"].shape for seed in seeds}
     if len(shapes) > 1:
         raise ValueError(f"{path}: the seeds have data of different shapes: {', '.join(map(str, sorted(shapes)))}")
-    states = np.stack([np.asarray(file[seed]["data"]) for seed in seeds])
+    states = np.stack([np.asarray(file[seed]["data"]) for seed in seeds[: options.samples]])
     if states.ndim == len(axes) + 1:
         states = states[..., None]
     if states.ndim != len(axes) + 2:
@@ -99,11 +99,11 @@ def _of_tensor(file: Any, options: ImportOptions, path: Path):
     field = options.outputs or "tensor"
     if field not in file:
         raise ValueError(f"{path}: no field {field!r}; choose outputs among: {', '.join(sorted(file))}")
-    states = np.asarray(file[field])
+    states = np.asarray(file[field][: options.samples])
     axes = {
         name: np.asarray(file[f"{name}-coordinate"]) for name in ("t", "x", "y", "z") if f"{name}-coordinate" in file
     }
-    nu = np.asarray(file["nu"]) if "nu" in file else None
+    nu = np.asarray(file["nu"][: options.samples]) if "nu" in file else None
     if nu is not None:
         # Steady: the axis of one time is dropped.
         axes.pop("t", None)

@@ -48,6 +48,8 @@ def _import_one(path: Path, problem: str, options: ImportOptions) -> OperatorDat
         options = replace(options, split="validation" if split.startswith("val") else split)
     where = str(path)
     raw, known = _raw(path, options, where)
+    if options.samples is not None:
+        raw = _first(raw, options.samples, where)
     if known == "darcy" and options.order is None:
         options = replace(options, order="F")
     usual = published.task_of(path.stem)
@@ -71,14 +73,29 @@ def _raw(path: Path, options: ImportOptions, where: str) -> tuple[Raw, str]:
     kind = kind_of(path)
     if kind == "csv":
         return read_table(path, options), "table"
-    if kind == "hdf5" and is_pdebench(path):
-        return read_pdebench(path, options), "pdebench"
+    if kind == "hdf5":
+        try:
+            if is_pdebench(path):
+                return read_pdebench(path, options), "pdebench"
+        except (OSError, KeyError, AttributeError, TypeError) as error:
+            raise ValueError(f"{path}: cannot be read as HDF5 ({' '.join(str(error).split())[:200]})") from error
     arrays = read_arrays(path, kind)
     if published.is_fisher(arrays) and not options.leading:
         return published.fisher(arrays), "fisher"
     if published.is_darcy(arrays):
         return published.darcy(arrays, options, where), "darcy"
     return raw_of(arrays, options, where), "named"
+
+
+def _first(raw: Raw, samples: int, where: str) -> Raw:
+    if samples < 1:
+        raise ValueError(f"{where}: samples must be at least 1, got {samples}")
+    count = len(raw.solution)
+    taken = {name: getattr(raw, name) for name in ("solution", "functions", "parameters", "mask", "split")}
+    # A mask of the whole set has no axis of samples.
+    whole = raw.mask is None or raw.mask.ndim < raw.solution.ndim or len(raw.mask) != count
+    rows = {name: values[:samples] for name, values in taken.items() if values is not None}
+    return replace(raw, **{name: values for name, values in rows.items() if name != "mask" or not whole})
 
 
 def join(parts: Sequence[OperatorData]) -> OperatorData:

@@ -26,10 +26,13 @@ def read_table(path: Path, options: ImportOptions) -> Raw:
     Raises:
         ValueError: a unit is missing, a cell is no number, a row is too short; line and column are named.
     """
-    with path.open(newline="", encoding="utf-8-sig") as stream:
-        sample = stream.readline()
-        stream.seek(0)
-        rows = [row for row in csv.reader(stream, delimiter=_delimiter(sample)) if row]
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as stream:
+            sample = stream.readline()
+            stream.seek(0)
+            rows = [row for row in csv.reader(stream, delimiter=_delimiter(sample)) if row]
+    except (UnicodeError, csv.Error) as error:
+        raise ValueError(f"{path}: not a table in UTF-8 ({error}); export it again") from error
     if len(rows) < 2:
         raise ValueError(f"{path}: a table needs a header and at least one row")
     header = [name.strip() for name in rows[0]]

@@ -61,6 +61,15 @@ def test_split_and_seed(arrays, tmp_path):
     assert (test.split == SPLITS.index("test")).all()
 
 
+def test_first_samples_only(arrays, tmp_path):
+    np.savez(tmp_path / "a.npz", **{**arrays, "outputs": np.ones((N, NY, NX))}, mask=np.ones((NY, NX)))
+    data = import_data(tmp_path / "a.npz", problem="p", options=ImportOptions(samples=3))
+    np.testing.assert_array_equal(data.functions[:, 0], arrays["inputs"][:3])
+    assert len(data) == 3 and data.mask.shape == (1, NY * NX)
+    with pytest.raises(ValueError, match="samples must be at least 1"):
+        import_data(tmp_path / "a.npz", problem="p", options=ImportOptions(samples=0))
+
+
 def test_npy_folder_with_train_and_test(arrays, tmp_path):
     for name, values in arrays.items():
         np.save(tmp_path / f"{name}_train.npy", values[:5])
@@ -128,10 +137,11 @@ def test_csv(tmp_path):
         ("split,u [1] @ x=0\nrain,1\n", "line 2: split is one of train, validation, test, got 'rain'"),
         ("u [1] @ x=0\n1\n", "no inputs"),
         ("rate [1],u [1] @ x=0\n", "at least one row"),
+        ("rate [\xb5m],u [1] @ x=0\n1,2\n", "not a table in UTF-8"),
     ],
 )
 def test_bad_tables(tmp_path, text, message):
-    (tmp_path / "bad.csv").write_text(text)
+    (tmp_path / "bad.csv").write_bytes(text.encode("latin-1"))
     with pytest.raises(ValueError, match=message):
         import_data(tmp_path / "bad.csv", problem="p")
 
@@ -172,6 +182,8 @@ def test_pdebench_by_seed(tmp_path):
                 file[f"{k:04d}/grid/{name}"] = np.linspace(0, 1, length)
     with pytest.raises(ValueError, match="2 components; choose one"):
         import_data(tmp_path / "seeds.h5", problem="p")
+    one = import_data(tmp_path / "seeds.h5", problem="p", options=ImportOptions(channel=1, samples=1))
+    assert len(one) == 1
     data = import_data(tmp_path / "seeds.h5", problem="p", options=ImportOptions(channel=1))
     np.testing.assert_array_equal(data.solution.reshape(3, 4, 6, 5), states[..., 1].astype(np.float32))
     np.testing.assert_array_equal(data.functions, np.moveaxis(states[:, 0], -1, 1).astype(np.float32))

@@ -61,4 +61,4 @@ def toy_plan(seed: int = 0, **options) -> Plan:
 
 
 if __name__ == "__main__":
-    make(toy_plan(pause=0.5), sys.argv[1])
+    make(toy_plan(pause=0.5), sys.argv[1], processes=int(sys.argv[2]))
