@@ -397,6 +397,7 @@ _register(
             snapshot_every=1000,
             seed=42,
         ),
+        polish=True,
     )
 )
 
