@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
+from io import BufferedRandom, BufferedReader
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +38,7 @@ _DTYPES: dict[str, type[np.generic]] = {
     "distance": np.float32,
 }
 _CHUNK_BYTES = 1 << 20
+_SEAL_BYTES = 512
 _REMEDY = "make it again with `polyhead pde sample`, or copy it again"
 
 
@@ -104,7 +108,7 @@ def new_file(path: Path, frame: OperatorData, samples: int, *, plan: str | None 
     temporary = path.parent / f"{TEMPORARY}{os.getpid()}-{path.name}"
     try:
         # The cache keeps a chunk that two blocks share until it is full, so that each is compressed once.
-        with h5py.File(temporary, "w", rdcc_nbytes=32 << 20) as file:
+        with h5py.File(temporary, "w", rdcc_nbytes=32 << 20, userblock_size=_SEAL_BYTES) as file:
             _write_frame(file, frame, plan)
             # A data set that nobody holds is closed after every write, and its cache with it.
             held = [
@@ -118,13 +122,41 @@ def new_file(path: Path, frame: OperatorData, samples: int, *, plan: str | None 
             file["samples/task"].attrs["names"] = list(frame.tasks)
             yield file
             held.clear()
-        with temporary.open("rb+") as stream:
-            os.fsync(stream.fileno())
+        seal(temporary)
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
     sync_folder(path.parent)
+
+
+def seal(path: Path) -> None:
+    """Writes the SHA-256 of all that follows into the block that HDF5 leaves to its user, and syncs the file.
+
+    A damaged HDF5 file can make its library crash or never return, so it is recognised before it is opened.
+    """
+    with path.open("rb+") as stream:
+        stream.write(f"{FORMAT} sha256 {_sum(stream)}\n".encode().ljust(_SEAL_BYTES, b"\0"))
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+def _sum(stream: BufferedReader | BufferedRandom) -> str:
+    """Of what follows the seal; the stream is left at its beginning."""
+    stream.seek(_SEAL_BYTES)
+    digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    stream.seek(0)
+    return digest
+
+
+@lru_cache(maxsize=64)
+def _is_whole(path: Path, size: int, changed: int) -> bool:
+    """Whether a file's seal holds; a file without one, written by another tool, is taken as it is."""
+    with path.open("rb") as stream:
+        said = stream.read(_SEAL_BYTES).split(b"\n")[0].split()
+        if said[:2] != [FORMAT.encode(), b"sha256"]:
+            return True
+        return said[2:] == [_sum(stream).encode()]
 
 
 def write_rows(file: File, start: int, arrays: dict[str, np.ndarray]) -> None:
@@ -159,10 +191,7 @@ def _create(file: File, name: str, shape: tuple[int, ...], dtype: type[np.generi
         return file.create_dataset(name, shape, dtype)
     row = int(np.prod(shape[1:])) * np.dtype(dtype).itemsize
     chunks = (min(shape[0], max(1, _CHUNK_BYTES // row)), *shape[1:])
-    # The checksum of every chunk makes silent damage an error at reading.
-    return file.create_dataset(
-        name, shape, dtype, chunks=chunks, compression="gzip", compression_opts=1, shuffle=True, fletcher32=True
-    )
+    return file.create_dataset(name, shape, dtype, chunks=chunks, compression="gzip", compression_opts=1, shuffle=True)
 
 
 def _fill(file: File, name: str, values: np.ndarray) -> None:
@@ -184,6 +213,9 @@ def _opened(path: Path) -> Iterator[File]:
 
     if not path.is_file():
         raise ValueError(f"{path}: no such file")
+    state = path.stat()
+    if not _is_whole(path, state.st_size, state.st_mtime_ns):
+        raise ValueError(f"{path}: damaged (its checksum is not that of its contents); {_REMEDY}")
     if not h5py.is_hdf5(path):
         raise ValueError(
             f"{path}: not an HDF5 file, or cut off at its beginning; import foreign data with `polyhead pde import`"

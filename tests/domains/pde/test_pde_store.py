@@ -17,7 +17,7 @@ from toy_plan import SIZES, solve, toy_plan
 from domains.pde.making import make, plan_fingerprint
 from domains.pde.problems.catalogue import PROBLEMS, problem
 from domains.pde.samples import OperatorData, Quantity
-from domains.pde.store import data_files, read_data, read_info, write_data
+from domains.pde.store import data_files, read_data, read_info, seal, write_data
 from polyhead.application import RESEARCH_USE
 from polyhead.registry import UnknownName
 
@@ -135,6 +135,9 @@ def test_foreign_and_damaged_files(data, tmp_path):
 def test_altered_files(data, tmp_path, change, message):
     with h5py.File(tmp_path / "made.h5", "r+") as file:
         change(file)
+    with pytest.raises(ValueError, match="checksum is not that of its contents"):
+        read_data(tmp_path / "made.h5")
+    seal(tmp_path / "made.h5")
     with pytest.raises(ValueError, match=message):
         read_data(tmp_path / "made.h5")
 
@@ -144,10 +147,22 @@ def test_silent_damage_in_the_numbers_is_found(data, tmp_path):
     with h5py.File(path) as file:
         chunk = file["samples/solution"].id.get_chunk_info(0)
     content = bytearray(path.read_bytes())
-    content[chunk.byte_offset + chunk.size // 2] ^= 0xFF
+    # Offsets count from the end of the block that HDF5 leaves to its user.
+    content[512 + chunk.byte_offset + chunk.size // 2] ^= 0xFF
     path.write_bytes(content)
     with pytest.raises(ValueError, match="damaged"):
         read_data(path)
+
+
+def test_any_damage_is_told_and_never_hangs(data, tmp_path):
+    whole = (tmp_path / "made.h5").read_bytes()
+    generator = np.random.default_rng(0)
+    for place in generator.integers(512, len(whole), 60):
+        content = bytearray(whole)
+        content[place] ^= int(generator.integers(1, 256))
+        (tmp_path / "bad.h5").write_bytes(content)
+        with pytest.raises(ValueError, match=r"bad.h5: damaged"):
+            read_data(tmp_path / "bad.h5")
 
 
 def test_data_files_by_problem(data, tmp_path):
