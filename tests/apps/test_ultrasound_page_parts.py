@@ -10,13 +10,14 @@ import pytest
 from PIL import Image
 from pydicom.data import get_testdata_file
 
-from apps.ultrasound import page_answers, page_folder, page_input, page_results
-from apps.ultrasound.page import card_of, score_rows
+from apps.ultrasound import page_answers, page_input, page_results
 from apps.ultrasound.page_input import Check, Input
 from apps.ultrasound.page_results import Answered, Model
 from domains.medical.export import overlay
 from polyhead.application import RESEARCH_USE
+from ui.batch_jobs import output_name
 from ui.download import zip_of
+from ui.run_choice import card_of, score_rows
 from ui.viewer import render
 
 
@@ -131,14 +132,13 @@ def test_a_bad_file_is_named_as_the_user_knows_it(tmp_path):
 
 
 def test_each_choice_of_source_weights_and_tasks_has_a_folder_of_its_own(tmp_path):
-    model = Model(tmp_path, "m", "ab" * 32, {})
-    first = page_folder.output_name(model, tmp_path / "a" / "study", ["x", "y"])
-    assert first == page_folder.output_name(model, tmp_path / "a" / "study", ["y", "x"])
+    first = output_name(tmp_path / "a" / "study", "ab" * 32, ["x", "y"])
+    assert first == output_name(tmp_path / "a" / "study", "ab" * 32, ["y", "x"])
     assert first.startswith("study-")
     others = [
-        page_folder.output_name(model, tmp_path / "b" / "study", ["x", "y"]),
-        page_folder.output_name(Model(tmp_path, "m", "cd" * 32, {}), tmp_path / "a" / "study", ["x", "y"]),
-        page_folder.output_name(model, tmp_path / "a" / "study", ["x"]),
+        output_name(tmp_path / "b" / "study", "ab" * 32, ["x", "y"]),
+        output_name(tmp_path / "a" / "study", "cd" * 32, ["x", "y"]),
+        output_name(tmp_path / "a" / "study", "ab" * 32, ["x"]),
     ]
     assert len({first, *others}) == 4
 
@@ -153,5 +153,5 @@ def test_scores_and_cards_are_found_by_name(tmp_path):
     assert score_rows({}) == []
     (tmp_path / "ultrasound-tiny").mkdir()
     (tmp_path / "ultrasound-tiny" / "card.md").write_text("# T\n")
-    assert card_of("tiny", tmp_path) == tmp_path / "ultrasound-tiny" / "card.md"
-    assert card_of("other", tmp_path) is None
+    assert card_of("ultrasound", "tiny", tmp_path) == tmp_path / "ultrasound-tiny" / "card.md"
+    assert card_of("ultrasound", "other", tmp_path) is None
