@@ -1,0 +1,163 @@
+"""The PDE page: choose a run and a task, set the input, see the field at once, compare, and read about the model."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from apps.pde.page_folder import folder_part, start_demo
+from apps.pde.page_geometry import unfamiliar
+from apps.pde.page_input import Asked, choose_input
+from apps.pde.page_model import Model, describe, predictor, words
+from apps.pde.page_points import points_part
+from apps.pde.page_results import results_part
+from domains.pde.networks.description import Description
+from domains.pde.write import Answer
+from polyhead.batch.case import Case, InvalidInput
+from polyhead.runs import Run
+from ui import upload
+from ui.banner import banner
+from ui.field_plots import label
+from ui.run_choice import about_run, choose_run, sentence
+from ui.theme import page_style
+
+TITLE = "PDE operators: the field at once"
+
+SOURCES = {
+    "fisher/fisher": "Fisher: u (1 − u)",
+    "fisher/nws": "Newell-Whitehead-Segel: u (1 − u²)",
+    "fisher/zfk": "Zeldovich-Frank-Kamenetskii: u (1 − u) exp(−β (1 − u))",
+    "plate": "Heated plate",
+}
+
+
+def render() -> None:
+    """Draws the page; Streamlit calls it on every interaction."""
+    page_style()
+    with st.sidebar:
+        st.header("Model")
+        run = choose_run("pde", "runs/darcy")
+        model = _described(run)
+        task = choose_task(model) if model else None
+    banner(model.title if model else None, model.weights_hash if model else None)
+    st.title(TITLE)
+    if run is None:
+        no_run()
+    case, folder, about = st.tabs(["One case", "Folder", "About this model"])
+    with case:
+        if model is not None and task is not None:
+            case_part(model, task)
+        else:
+            st.info("Choose a model in the sidebar first.")
+    with folder:
+        folder_part(model)
+    with about:
+        about_part(run, model)
+
+
+def _described(run: Run | None) -> Model | None:
+    try:
+        return describe(run) if run is not None else None
+    except ValueError as error:
+        st.error(sentence(error))
+        return None
+
+
+def task_title(task: str) -> str:
+    """A task as people read it.
+
+    >>> task_title("darcy/l_shape")
+    'Darcy flow: l shape'
+    """
+    if task in SOURCES:
+        return SOURCES[task]
+    problem, _, rest = task.partition("/")
+    name = "Darcy flow" if problem == "darcy" else problem.replace("_", " ").capitalize()
+    return f"{name}: {rest.replace('_', ' ')}" if rest else name
+
+
+def choose_task(model: Model) -> str:
+    """The task that answers: an equation's source term, or a geometry."""
+    task = st.selectbox("Task", list(model.problems), format_func=task_title, key="task")
+    equation = model.problems[task].attributes.get("equation")
+    if isinstance(equation, str):
+        st.caption(f"Equation: {equation}".replace("^", "\\^").replace("_", "\\_"))
+    return task
+
+
+def no_run() -> None:
+    """What to do where no trained run is there."""
+    with st.container(border=True):
+        st.markdown("**No trained model here yet.** The demonstration solves small data sets and trains on them:")
+        st.code("polyhead demo pde", language="shell")
+        st.write("Its result is small and is good for looking around, not for anything else.")
+        if st.button("Start the demonstration", key="start-demo"):
+            start_demo()
+            st.toast("The demonstration runs; see the tab Folder for its progress.")
+
+
+def case_part(model: Model, task: str) -> None:
+    """The input of one case, its field, and values at single points."""
+    about = model.problems[task]
+    st.subheader("1. Input")
+    asked = choose_input(task, about)
+    _sweep()
+    if asked is None:
+        return
+    answer = _answered(model, task, asked)
+    if answer is None:
+        return
+    results_part(model, asked, answer)
+    points_part(predictor(model), asked, about)
+
+
+def _sweep() -> None:
+    if "pde-swept" not in st.session_state:
+        upload.sweep(upload.spool_folder())
+        st.session_state["pde-swept"] = True
+
+
+def _answered(model: Model, task: str, asked: Asked) -> Answer | None:
+    """The operator's answer, asked once as long as the question stays; what is wrong with it is said in one line."""
+    from dataclasses import replace
+
+    loaded = predictor(model)
+    signature = (id(loaded), asked.signature)
+    kept = st.session_state.get("pde-answer")
+    if kept is not None and kept["signature"] == signature:
+        return kept["answer"]
+    try:
+        case = Case("case", asked.spooled(upload.spool_folder()), (task,), {"kind": "request"})
+        (answer,) = loaded.predict([loaded.read(case)])
+    except InvalidInput as wrong:
+        st.error(words(wrong))
+        return None
+    except (ValueError, RuntimeError) as wrong:
+        st.error(sentence(f"The model could not answer: {wrong}"))
+        return None
+    if (remark := unfamiliar(task, answer.question.geometry)) is not None:
+        answer = replace(answer, warnings=(*answer.warnings, remark))
+    st.session_state["pde-answer"] = {"signature": signature, "answer": answer}
+    return answer
+
+
+def about_part(run: Run | None, model: Model | None) -> None:
+    """The facts of the run, its training ranges, its scores by task, and the card of its preset."""
+    more = {} if model is None else {task_title(task): ranges(about, task) for task, about in model.problems.items()}
+    about_run(
+        run,
+        "pde",
+        {f"Trained on, {name}": told for name, told in more.items()},
+        "On the held-out part of its own data, which also chose the weights; relative L2 errors are inside the "
+        "geometry. Inputs outside of the training ranges can be far off.",
+    )
+
+
+def ranges(about: Description, task: str) -> str:
+    """The training range of each input of a task, in words."""
+    found = about.inputs.get(task)
+    if found is None:
+        return ""
+    return ", ".join(
+        f"{label(quantity.name, quantity.unit)} {low:.4g}" + (f" to {high:.4g}" if high > low else "")
+        for quantity, low, high in zip(found.names, found.low, found.high, strict=True)
+    )

@@ -1,0 +1,61 @@
+"""The chosen run as the parts of the page need it, and its predictor, loaded once for all sessions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+
+from domains.pde.calibrate import CALIBRATION_FILE
+from domains.pde.networks.description import Description
+from polyhead.batch.case import InvalidInput
+from polyhead.runs import Run
+from ui.run_choice import run_title, weights_hash
+
+
+@dataclass(frozen=True)
+class Model:
+    """A run: where it lies, what it is called, the SHA-256 of its weights, and the problem of each of its tasks."""
+
+    path: Path
+    title: str
+    weights_hash: str
+    problems: Mapping[str, Description]
+
+
+def describe(run: Run) -> Model:
+    """The run as the page needs it; one whose problems are not described is a `ValueError`."""
+    said = run.info.data.get("problems")
+    if not isinstance(said, Mapping):
+        raise ValueError(f"{run.path} does not describe its problems; train it again")
+    problems = {name: Description.from_json(values) for name, values in said.items()}
+    tasks = run.info.task_set
+    lost = [name for name, task in tasks.items() if task.reads not in problems]
+    if lost:
+        raise ValueError(f"{run.path} does not describe the problem of {lost[0]}; train it again")
+    return Model(
+        run.path, run_title(run), weights_hash(run), {name: problems[task.reads] for name, task in tasks.items()}
+    )
+
+
+def predictor(model: Model) -> Any:
+    """The predictor of a run; loaded anew where its weights or its calibration have changed."""
+    calibration = model.path / CALIBRATION_FILE
+    stamp = calibration.stat().st_mtime_ns if calibration.is_file() else 0
+    return _load(str(model.path), model.weights_hash, stamp)
+
+
+@st.cache_resource(max_entries=4, show_spinner="Loading the model ...")
+def _load(path: str, digest: str, calibrated: int) -> Any:
+    from domains.pde.predict import PDEPredictor
+
+    return PDEPredictor(Path(path), device="auto")
+
+
+def words(wrong: InvalidInput) -> str:
+    """A refusal in one line for people: what is wrong, and what to do."""
+    text = f"{wrong.reason}; {wrong.remedy}" if wrong.remedy else wrong.reason
+    return f"{text[:1].upper()}{text[1:]}."
