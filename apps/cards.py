@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 FILE = "card.md"
 KEYS = {
     "data": ("license", "task_categories", "size_categories", "annotations_creators", "source_datasets"),
-    "model": ("license", "library_name", "tags", "datasets", "metrics", "parameters", "image_size"),
+    "model": ("license", "library_name", "tags", "datasets", "metrics"),
 }
-"""What the front matter of each kind of card holds, besides ``card``, which names the kind."""
+"""What the front matter of each kind of card holds, besides ``card``, which names the kind, and a model's facts."""
 
 HEADINGS = {
     "data": (
@@ -123,7 +123,7 @@ def _card_problems(path: Path, named: Named, cards: Iterable[str]) -> Iterator[s
         return
     if card.front.get("card") != named.kind:
         yield f"the front matter says `card: {card.front.get('card')}`, not `card: {named.kind}`"
-    for key in KEYS[named.kind]:
+    for key in (*KEYS[named.kind], *named.facts):
         if card.front.get(key) in (None, "", [], {}):
             yield f"the front matter lacks {key}"
     yield from _licence_problems(card.front)

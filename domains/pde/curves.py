@@ -79,9 +79,14 @@ def _table(curves: Mapping[str, Sequence[TransferPoint]]) -> str:
     lines = ["<tr><th>task<th>way<th class=n>samples<th class=n>mean<th class=n>median<th class=n>seconds"]
     for task, points in curves.items():
         for index, each in enumerate(points):
-            lines.append(
-                f"<tr{' class=first' if index == 0 else ''}><td>{escape(task) if index == 0 else ''}"
-                f"<td>{escape(WAYS[each.way][1])}<td class=n>{each.samples}"
-                f"<td class=n>{100 * each.relative_l2_mean:.2f} %<td class=n>{100 * each.relative_l2_median:.2f} %<td class=n>{each.seconds:.0f}"
+            name = escape(task) if index == 0 else ""
+            numbers = (
+                str(each.samples),
+                f"{100 * each.relative_l2_mean:.2f} %",
+                f"{100 * each.relative_l2_median:.2f} %",
+                f"{each.seconds:.0f}",
             )
+            cells = "".join(f"<td class=n>{number}" for number in numbers)
+            start = "<tr class=first>" if index == 0 else "<tr>"
+            lines.append(f"{start}<td>{name}<td>{escape(WAYS[each.way][1])}{cells}")
     return f"<h2>Figures</h2><div class=wide><table>{''.join(lines)}</table></div>"

@@ -81,7 +81,7 @@ def draw(panels: Sequence[Panel], canvas: Canvas, *, title: str = "", dpi: int =
     cuts = _cuts(canvas)
     low, high = limits(panels, canvas.mask)
     heights = [_PANEL] + [0.45 * _PANEL] * (len(cuts) - 1)
-    width, height = _COLUMN * len(panels) + 0.15, sum(heights) + 0.55 * len(cuts) + 0.45
+    width, height = _COLUMN * len(panels) + 0.15, sum(heights) + 0.55 * len(cuts) + 0.6
     with _DRAWING:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
@@ -105,6 +105,7 @@ def draw(panels: Sequence[Panel], canvas: Canvas, *, title: str = "", dpi: int =
                 top += heights[row] + 0.55
             bar = figure.colorbar(drawn, cax=place(left + _PANEL + 0.08, 0.65, 0.09, heights[0]))
             bar.ax.tick_params(labelsize=7)
+            bar.ax.locator_params(axis="y", nbins=5)
             bar.set_label(_label(canvas.quantity), fontsize=8)
         if title:
             figure.text(0.5, 1 - 0.12 / height, title, ha="center", va="top", fontsize=10)
@@ -190,6 +191,8 @@ def _draw_cut(axes: Axes, panel: Panel, cut: _Cut, bounds: tuple[float, float]) 
     axes.set_ylabel(cut.names[1], fontsize=8)
     axes.set_xlabel(cut.names[0], fontsize=8)
     axes.tick_params(labelsize=7)
+    # Ticks are most of the time of a drawing.
+    axes.locator_params(nbins=4)
     return drawn
 
 

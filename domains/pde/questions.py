@@ -144,16 +144,16 @@ def read_array(given: object, folder: Path, name: str) -> np.ndarray:
             elif path.suffix.lower() in (".csv", ".txt"):
                 values = np.loadtxt(path, delimiter="," if path.suffix.lower() == ".csv" else None)
             else:
-                raise InvalidInput(name, f"{given!r} is no array file", "give numbers, or a .npy, .csv or .txt file")
+                raise InvalidInput("bad-array", f"{given!r} is no array file", "give numbers, or .npy, .csv or .txt")
         except (OSError, ValueError, EOFError) as failure:
-            raise InvalidInput(name, f"{given!r} cannot be read: {_line(failure)}", "mend the file") from None
+            raise InvalidInput("bad-array", f"{given!r} cannot be read: {_line(failure)}", "mend the file") from None
     else:
         try:
             values = np.array(given, dtype=np.float64)
         except (TypeError, ValueError):
-            raise InvalidInput(name, f"{name} must be numbers in rows of one length", "mend the list") from None
+            raise InvalidInput("bad-array", f"{name} must be numbers in rows of one length", "mend the list") from None
     if values.dtype.kind not in "fiub":
-        raise InvalidInput(name, f"{name} must hold real numbers, got {values.dtype}", "convert it")
+        raise InvalidInput("bad-array", f"{name} must hold real numbers, got {values.dtype}", "convert it")
     bad = np.flatnonzero(~np.isfinite(values.astype(np.float64)).ravel())
     if len(bad):
         raise InvalidInput("not-finite", f"{name} holds NaN or inf, first at index {int(bad[0])}", "mend the values")
@@ -173,7 +173,8 @@ def read_points(given: object, about: Description, folder: Path) -> np.ndarray:
     if isinstance(given, str) and given.lower().endswith(".csv"):
         path = folder / given
         try:
-            first = path.open(encoding="utf-8-sig").readline()
+            with path.open(encoding="utf-8-sig") as file:
+                first = file.readline()
         except (OSError, UnicodeDecodeError) as failure:
             raise InvalidInput("points", f"{given!r} cannot be read: {_line(failure)}", "mend the file") from None
         words = [word.strip().strip('"') for word in first.split(",")]

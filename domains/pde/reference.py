@@ -73,13 +73,15 @@ def _darcy(question: Question, about: Description) -> np.ndarray:
 
 
 def _plate(question: Question) -> np.ndarray:
+    from domains.pde.geometry.plate import PlateDesign
     from domains.pde.problems.plate import REFINEMENT
     from domains.pde.solvers.plate import plate_axes, solve_plate
 
     across = question.grid_shape[0] - 1
     own = len(question.grid_shape) == 3 and question.grid_shape == (across + 1, across + 1, across // 4 + 1)
     cells = REFINEMENT * across if own and across % 16 == 0 and across <= PLATE_CELLS else PLATE_CELLS
-    field = solve_plate(round(float(question.parameters[0])), float(question.parameters[1]), cells).temperature
+    design = PlateDesign(round(float(question.parameters[0])), float(question.parameters[1]))
+    field = solve_plate(design, cells).temperature
     ticks = plate_axes(cells)
     grid = np.stack(np.meshgrid(*ticks, indexing="ij"), axis=-1).reshape(-1, 3)
     return between(field.ravel(), grid, field.shape, question.points)

@@ -130,7 +130,7 @@ def _listed(path: Path, split: str, tasks: Sequence[str] | None) -> list[_Input]
             # The list of what failed names samples and lines of tables by the ids that they had.
             same = [each for each in found if _id(each, False) == entry.id or _id(each, True) == entry.id]
             last = PurePosixPath(entry.id).name
-            found = same or [each for each in found if last in (f"{each.options.get('line')}", each.path.stem)]
+            found = same or [each for each in found if last in (f"{each.options.get('line', 0):05d}", each.path.stem)]
             found = [_Input(each.path, entry.id, each.options, each.tasks, given=True) for each in found]
         inputs += found
     unique = {(each.path, each.name, str(each.options)): each for each in inputs}

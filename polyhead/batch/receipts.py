@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +16,21 @@ from polyhead import __version__
 from polyhead.batch.case import Case, InvalidInput, Record
 from polyhead.batch.writer import RECEIPT, dump_json, safe_relative, sweep_temporaries, write_atomic
 
+LARGE = 8 << 20
+"""Files from this size on are hashed once for all cases that they hold, as long as they are not touched."""
+
 
 def _hash_file(path: Path) -> tuple[str, int]:
+    with path.open("rb") as stream:
+        state = os.fstat(stream.fileno())
+        if state.st_size >= LARGE:
+            return _hash_large(path, state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns)
+        sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
+        return sha256, stream.tell()
+
+
+@lru_cache(maxsize=64)
+def _hash_large(path: Path, *state: int) -> tuple[str, int]:
     with path.open("rb") as stream:
         sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
         return sha256, stream.tell()

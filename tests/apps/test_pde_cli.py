@@ -1,0 +1,169 @@
+"""`polyhead pde` as its users meet it: clear when a call is wrong, and the whole way of the data."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from apps import cli
+from apps.pde.application import DEFAULT_PRESETS, PDE
+from apps.pde.demo import run_demo
+from domains.pde.presets import PRESETS
+from domains.pde.samples import OperatorData, Quantity
+from domains.pde.store import read_data, write_data
+from polyhead.application import RESEARCH_USE
+from polyhead.runs import Run
+
+HEAVY = ("torch", "jax", "deepxde", "h5py", "matplotlib", "streamlit", "numpy", "scipy")
+QUICK = ["--set", "epochs=1", "--set", "steps_per_epoch=4", "--set", "pod_steps=5", "--set", "validate_every=1"]
+
+
+@pytest.fixture
+def polyhead(monkeypatch, capsys):
+    """Runs the command in this process: exit status, stdout, stderr."""
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["polyhead", *map(str, arguments)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        said = capsys.readouterr()
+        assert isinstance(ended.value.code, int)
+        return ended.value.code, said.out, said.err
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A data folder of a made-up reaction on ten places and five times."""
+    generator = np.random.default_rng(0)
+    t, x = np.linspace(0, 1, 5), np.linspace(0, 1, 10)
+    initial = 1 + 0.5 * generator.uniform(size=(30, 1)) * np.cos(np.pi * x)
+    rate = generator.uniform(0.5, 1.0, size=30)
+    data = OperatorData(
+        problem="fisher",
+        tasks=("fisher/fisher",),
+        coordinates=np.stack(np.meshgrid(t, x, indexing="ij"), axis=-1).reshape(-1, 2),
+        axes=(Quantity("t", "s"), Quantity("x", "m")),
+        grid_shape=(5, 10),
+        parameters=np.stack([rate, np.zeros(30)], axis=1),
+        parameter_names=(Quantity("rate", "1/s"), Quantity("beta")),
+        functions=initial[:, None].astype(np.float32),
+        function_names=(Quantity("initial value"),),
+        solution=(initial[:, None] * np.exp(-rate[:, None, None] * t[:, None])).reshape(30, -1).astype(np.float32),
+        solution_name=Quantity("concentration"),
+        task=np.zeros(30, dtype=np.int16),
+        split=np.resize([0, 0, 0, 1, 2], 30).astype(np.int8),
+        geometry=np.zeros(30, dtype=np.int32),
+        mask=np.ones((1, 50), dtype=bool),
+    )
+    place = tmp_path_factory.mktemp("pde")
+    write_data(data, place / "data" / "fisher.h5")
+    return place
+
+
+@pytest.mark.parametrize("arguments", [["info", "--json"], ["pde", "--help"], ["pde", "predict", "--help"]])
+def test_a_light_command_imports_nothing_heavy(arguments):
+    code = (
+        "import sys; from apps.cli import main; sys.argv[1:] = sys.argv[2:]\n"
+        f"try: main()\nfinally: print(*(set({HEAVY}) & set(sys.modules)), file=sys.stderr, end='')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code, "--", *arguments], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout
+
+
+def test_the_application_names_the_presets_that_there_are():
+    assert set(PDE.systems["mt-deeponet"].presets) == set(PRESETS)
+    assert set(DEFAULT_PRESETS.values()) <= set(PRESETS)
+    published = [PDE.model_facts(name)["parameters"] for name in ("mt-deeponet-fisher", "mt-deeponet-darcy")]
+    assert published == [136_664, 559_164]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "words"),
+    [
+        (["pde", "sample", "D", "--problem", "fischer"], 2, "unknown problem 'fischer'; known: fisher"),
+        (["pde", "sample", "D", "--preset", "huge"], 2, "unknown preset 'huge'"),
+        (["pde", "import", "gone.npz", "-o", "D"], 2, "gone.npz"),
+        (["pde", "train", "gone", "-o", "R"], 2, "gone: no such file or folder"),
+        (["pde", "train", "gone", "-o", "R", "--preset", "tiny"], 2, "--preset: unknown preset 'tiny'; known: tiny-"),
+        (["pde", "train", "D", "-o", "R", "--preset", "tiny-darcy", "--set", "epoch=3"], 2, "near: epochs"),
+        (["pde", "train", "D", "-o", "R", "--system", "fno"], 2, "unknown system 'fno'; known: mt-deeponet"),
+        (["pde", "predict", "R", "x", "-o", "O"], 2, "R is not a run: it has no run.json"),
+        (["pde", "predict", "R", "x", "-o", "O", "--shard", "2/2"], 2, "--shard 2/2: write i/n with 0 <= i < n"),
+        (["pde", "evaluate", "O", "D"], 2, "O holds no results.jsonl"),
+        (["pde", "transfer", "R", "D", "-o", "O", "--samples", "ten"], 2, "--samples ten: write numbers as 10,25"),
+        (["pde", "calibrate", "R", "D"], 2, "R is not a run: it has no run.json"),
+    ],
+)
+def test_a_wrong_call_ends_with_one_clear_line(polyhead, tmp_path, monkeypatch, arguments, status, words):
+    monkeypatch.chdir(tmp_path)
+    found, out, err = polyhead(*arguments)
+    assert (found, out) == (status, "")
+    assert words in " ".join(err.split())
+    assert "Traceback" not in err and not list(tmp_path.iterdir())
+
+
+def test_the_whole_way_of_the_data(polyhead, folder, tmp_path):
+    data, run, out = folder / "data", tmp_path / "run", tmp_path / "out"
+    status, said, _ = polyhead("pde", "train", data, "-o", run, "--dry-run")
+    assert status == 0 and json.loads(said)["preset"] == "mt-deeponet-fisher-plus"
+    status, said, _ = polyhead("pde", "train", data, "-o", run, "--preset", "tiny-fisher", *QUICK, "-q")
+    assert (status, said) == (0, f"{run}\n") and Run.open(run).info.finished
+    status, said, _ = polyhead("pde", "calibrate", run, data, "--alpha", "0.3", "-q")
+    assert (status, said) == (0, f"{run / 'calibration.json'}\n")
+    status, said, _ = polyhead("pde", "predict", run, data, "-o", out, "-q", "--no-plots")
+    assert (status, said) == (0, f"{out / 'summary.html'}\n")
+    assert (out / "calibration.json").read_bytes() == (run / "calibration.json").read_bytes()
+    status, said, err = polyhead("pde", "predict", run, data, "-o", out, "--no-plots")
+    assert status == 0 and "6 skipped" in err
+    status, said, _ = polyhead("pde", "evaluate", out, data, "--json", "--no-pictures")
+    report = json.loads(said)
+    assert status == 0 and report["research_use"] == RESEARCH_USE and report["missing"] == 0
+    (task,) = report["tasks"]
+    assert task["rows"] == 6 and task["coverage"]["rows"] == 6 and (out / "report.html").is_file()
+    status, said, _ = polyhead("pde", "transfer", run, data, "-o", tmp_path / "curve", "--samples", "4,8", *QUICK[:4])
+    assert (status, said) == (0, f"{tmp_path / 'curve' / 'learning_curve.html'}\n")
+    curve = json.loads((tmp_path / "curve" / "learning_curve.json").read_text())["tasks"]["fisher/fisher"]
+    assert [(point["way"], point["samples"]) for point in curve] == [("transfer", 4), ("transfer", 8)]
+
+    (tmp_path / "ask").mkdir()
+    request = {"parameters": {"rate": 0.7}, "initial": [1.0] * 10, "points": [[0.5, 0.25]]}
+    (tmp_path / "ask" / "good.json").write_text(json.dumps(request))
+    (tmp_path / "ask" / "bad.json").write_text(json.dumps(request | {"initial": [1.0] * 9}))
+    status, _, err = polyhead("pde", "predict", run, tmp_path / "ask", "-o", tmp_path / "asked")
+    assert status == 3 and "initial value: 9 values, the model takes 10" in err
+    found = json.loads((tmp_path / "asked" / "good" / "result.json").read_text())
+    assert found["points"] == 1 and found["band"]["level"] == pytest.approx(0.7) and found["error"] is None
+    assert polyhead("pde", "predict", run, tmp_path / "ask" / "*.png", "-o", tmp_path / "none")[0] == 4
+
+
+def test_foreign_data_are_imported(polyhead, tmp_path):
+    generator = np.random.default_rng(1)
+    np.savez(tmp_path / "a.npz", inputs=generator.normal(size=(20, 8)), outputs=generator.normal(size=(20, 6, 8)))
+    arguments = ["--problem", "waves", "--axis", "t:s", "--axis", "x:m", "--solution", "height:m"]
+    status, said, err = polyhead("pde", "import", tmp_path / "a.npz", "-o", tmp_path / "data", *arguments)
+    assert (status, said) == (0, f"{tmp_path / 'data' / 'waves.h5'}\n")
+    data = read_data(tmp_path / "data" / "waves.h5")
+    assert data.solution_name == Quantity("height", "m") and data.axes == (Quantity("t", "s"), Quantity("x", "m"))
+    assert data.grid_shape == (6, 8) and "20 samples" in err
+    status, _, err = polyhead("pde", "import", tmp_path / "a.npz", "-o", tmp_path / "data", *arguments)
+    assert status == 2 and "is there already; --overwrite replaces it" in err
+    status, _, err = polyhead("pde", "train", tmp_path / "data", "-o", tmp_path / "run")
+    assert status == 2 and "holds 'waves', which no preset is made for; name one with --preset" in err
+
+
+def test_the_demonstration_goes_its_whole_way_and_goes_on(tmp_path, capsys):
+    settings = ["epochs=1", "steps_per_epoch=3", "pod_steps=5", "validate_every=1"]
+    reports = run_demo(tmp_path, problems=("fisher",), samples={"fisher": 12}, settings=settings, plots=False)
+    assert reports == [tmp_path / "fisher" / "report.html"] and reports[0].is_file()
+    said = capsys.readouterr().err
+    assert "[4/4] evaluate" in said and RESEARCH_USE in said
+    again = run_demo(tmp_path, problems=("fisher",), samples={"fisher": 12}, settings=settings, plots=False)
+    assert again == reports and "skipped" in capsys.readouterr().err
