@@ -24,7 +24,8 @@ class EncodingConfig(BaseModel):
         source_samples: points of that grid, which spans the fields of the training data.
         parameters: whether the sample's numbers are inputs, each scaled to [0, 1] over the training samples.
         functions: normalisation of the input functions: a mean and deviation at every sensor, or one for all sensors.
-        image_size: side of the image that a convolutional branch sees, by averaging; None keeps the sensors.
+        image_size: side of the image that a convolutional branch sees, by averaging; None, and where there are fewer
+            sensors, keeps them.
         geometry: further channels of a convolutional branch.
     """
 
@@ -233,7 +234,7 @@ _register(
         },
         loss=LossConfig(kind="relative", points=256),
         training=TrainConfig(
-            epochs=60,
+            epochs=20,
             steps_per_epoch=500,
             batch_size=67,
             tasks_per_step=3,
@@ -371,24 +372,23 @@ _register(
         problems={
             "plate": NetworkConfig(
                 encoding=EncodingConfig(parameters=True),
-                branch=BranchConfig(widths=(64, 64), activation="swish"),
+                branch=BranchConfig(widths=(64, 64), activation="gelu"),
                 trunk=TrunkConfig(
                     coordinates="symmetric",
                     features="holes",
                     widths=(128, 128, 128, 128),
-                    activation="swish",
-                    skip=True,
+                    activation="gelu",
                 ),
                 latent=100,
                 scale="global",
             )
         },
-        loss=LossConfig(kind="mse-masked", points=512),
+        loss=LossConfig(kind="relative", points=512),
         training=TrainConfig(
             epochs=50,
             steps_per_epoch=100,
             batch_size=12,
-            learning_rate=2e-3,
+            learning_rate=3e-3,
             weight_decay=1e-5,
             schedule="cosine",
             warmup_steps=100,
@@ -538,5 +538,6 @@ _tiny(
     {"branch.widths": (32,), "trunk.widths": (64, 64, 64), "latent": 48, "points": 256},
     epochs=15,
     steps_per_epoch=50,
+    learning_rate=5e-3,
     validate_every=5,
 )

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from domains.pde.geometry.plate import DISC_RADIUS, HOLE_RADIUS
+from domains.pde.geometry.plate import DISC_RADIUS, HOLE_RADIUS, HUB_RADIUS, THICKNESS
 from domains.pde.networks.description import Description
 from domains.pde.presets import NetworkConfig
 from domains.pde.samples import OperatorData
@@ -36,11 +36,11 @@ def taylor_coefficients(source: str, rate: np.ndarray, beta: np.ndarray) -> np.n
 
 
 def hole_features(points: np.ndarray, parameters: np.ndarray) -> np.ndarray:
-    """(B, n, 4) float32: the place of points among the evenly spaced holes of plates, the first at angle 0.
+    """(B, n, 5) float32: the place of points among the evenly spaced holes of plates, the first at angle 0.
 
-    Distance from the axis, height, cos(holes · angle), and distance to the nearest hole's wall, the lengths over the
-    disc's radius. They hold all that an axially symmetric problem knows of a point: turning by the angle between two
-    holes, and mirroring, changes none of them.
+    Distance from the axis, height, distance from the inward edge between hub and disc, cos(holes · angle), and distance
+    to the nearest hole's wall, the lengths over a quarter of the disc's radius. They hold all that an axially symmetric
+    problem knows of a point: turning by the angle between two holes, and mirroring, changes none of them.
 
     Args:
         points: (n, 3) x, y, z in m.
@@ -53,7 +53,9 @@ def hole_features(points: np.ndarray, parameters: np.ndarray) -> np.ndarray:
     folded = np.mod(angle + between / 2, between) - between / 2
     wall = np.hypot(from_axis * np.cos(folded) - position, from_axis * np.sin(folded)) - HOLE_RADIUS
     shape = (len(parameters), len(points))
-    columns = [from_axis / DISC_RADIUS, points[:, 2] / DISC_RADIUS, np.cos(holes * angle), wall / DISC_RADIUS]
+    unit = DISC_RADIUS / 4
+    edge = np.hypot(from_axis - HUB_RADIUS, points[:, 2] - THICKNESS)
+    columns = [from_axis / unit, points[:, 2] / unit, edge / unit, np.cos(holes * angle), wall / unit]
     return np.stack([np.broadcast_to(column, shape) for column in columns], axis=-1).astype(np.float32)
 
 
@@ -110,7 +112,7 @@ class InputEncoding(nn.Module):
         if not self.is_image:
             return None
         size = self.config.image_size
-        height, width = (size, size) if size else self.description.sensor_shape
+        height, width = (min(size or given, given) for given in self.description.sensor_shape)
         return len(self.description.functions) + len(self.config.geometry), height, width
 
     def fit(self, data: OperatorData, rows: np.ndarray) -> None:

@@ -80,7 +80,7 @@ class ProblemNetwork(nn.Module):
         self.scaling = FieldScaling(config, description)
         latent = None if stems else config.latent
         self.branch = Branch(config.branch, self.encoding.numbers, self.encoding.image, latent)
-        features = {"none": len(description.axes), "distance": len(description.axes) + 1, "holes": 4}
+        features = {"none": len(description.axes), "distance": len(description.axes) + 1, "holes": 5}
         if config.trunk.features == "holes" and (len(description.axes) != 3 or len(description.parameters) != 2):
             raise ValueError(f"{description.problem}: hole features need points x, y, z and the parameters of a plate")
         self.trunk = Trunk(config.trunk, features[config.trunk.features], latent)

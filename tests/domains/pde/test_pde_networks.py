@@ -109,7 +109,7 @@ def test_hole_features_do_not_change_when_the_plate_is_turned_by_a_hole():
     points = np.column_stack([generator.uniform(-1.8, 1.8, (50, 2)), generator.uniform(0, 1, 50)])
     parameters = np.array([[3, 0.9], [5, 1.4]])
     features = hole_features(points, parameters)
-    assert features.shape == (2, 50, 4) and features.dtype == np.float32
+    assert features.shape == (2, 50, 5) and features.dtype == np.float32
     for row, holes in enumerate((3, 5)):
         angle = 2 * np.pi / holes
         turn = np.array([[np.cos(angle), -np.sin(angle), 0], [np.sin(angle), np.cos(angle), 0], [0, 0, 1]])
@@ -118,7 +118,7 @@ def test_hole_features_do_not_change_when_the_plate_is_turned_by_a_hole():
     from domains.pde.geometry.plate import PlateDesign, hole_distance
 
     for row, design in enumerate((PlateDesign(3, 0.9), PlateDesign(5, 1.4))):
-        np.testing.assert_allclose(2 * features[row, :, 3], hole_distance(design, points), atol=1e-5)
+        np.testing.assert_allclose(features[row, :, 4] / 2, hole_distance(design, points), atol=1e-5)
 
 
 def test_products_are_sums_over_terms():
@@ -165,7 +165,7 @@ def test_the_published_skip_connections():
 def test_joint_model_shares_bodies_and_keeps_stems():
     model = model_of("mt-deeponet-joint", FISHER, DARCY, PLATE)
     backbone = backbone_of(model)
-    inputs = {"vector": torch.rand(2, backbone.network("plate").encoding.numbers), "points": torch.rand(2, 7, 4)}
+    inputs = {"vector": torch.rand(2, backbone.network("plate").encoding.numbers), "points": torch.rand(2, 7, 5)}
     answer = model(inputs, "plate/one")
     assert answer.shape == (2, 7)
     answer.sum().backward()

@@ -110,7 +110,7 @@ def test_batches_draw_points_inside_from_the_first_seed(darcy):
 def test_rows_of_several_geometries_have_their_own_points(plate):
     _, data = prepared(resolve("tiny-plate", {"points": 50}), plate)
     inputs, targets = data["plate"].batch([0, 1, 2], [1, 2, 3])
-    assert inputs["points"].shape == (3, 50, 4) and targets["weight"].shape == (3, 50)
+    assert inputs["points"].shape == (3, 50, 5) and targets["weight"].shape == (3, 50)
     assert 0 < targets["weight"].mean() < 1 or targets["weight"].min() == 1
 
 
