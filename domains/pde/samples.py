@@ -102,15 +102,16 @@ class OperatorData:
             raise ValueError(f"{self.problem}: a task is there twice: {', '.join(self.tasks)}")
         for name, bound in (("task", len(self.tasks)), ("split", len(SPLITS)), ("geometry", geometries)):
             values = getattr(self, name)
-            if len(values) and not (0 <= values.min() and values.max() < bound):
-                raise ValueError(f"{self.problem}: {name} must lie in [0, {bound}), got {values.min()} to {values.max()}")
+            if len(values) and not 0 <= values.min() <= values.max() < bound:
+                low, high = values.min(), values.max()
+                raise ValueError(f"{self.problem}: {name} must lie in [0, {bound}), got {low} to {high}")
 
     def __len__(self) -> int:
         return len(self.solution)
 
     def take(self, rows: Sequence[int] | np.ndarray) -> OperatorData:
         """The named samples, in that order; points and geometries stay as they are."""
-        rows = np.asarray(rows)
+        rows = np.asarray(rows, dtype=np.intp)
         changed = ("parameters", "functions", "solution", "task", "split", "geometry")
         return replace(self, **{name: getattr(self, name)[rows] for name in changed})
 

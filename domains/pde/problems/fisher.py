@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -97,22 +98,10 @@ class FisherProblem:
             raise ValueError(f"samples must be at least 1, got {samples}")
         setting = PRESETS[preset]
         counts = setting.samples if samples is None else (samples,) * len(SOURCES)
-        blocks, first = _blocks(counts, seed)
+        blocks, _ = _blocks(counts, seed)
         time = np.linspace(0.0, setting.horizon, SNAPSHOTS)
         place = np.linspace(0.0, 1.0, SENSORS)
         attributes = _attributes(preset, seed, setting)
-
-        def solve(number: int) -> Solved:
-            block = blocks[number]
-            generator = np.random.default_rng([seed, number, 1])
-            index = first[number] + np.arange(block.count)
-            parameters = np.zeros((block.count, 2))
-            parameters[:, 0] = np.take(setting.rates, index % len(setting.rates))
-            if SOURCES[block.task] == "zfk":
-                parameters[:, 1] = np.take(BETAS, index // len(setting.rates) % len(BETAS))
-            functions = _initial_values(setting, block.count, generator).astype(np.float32)[:, None]
-            task = f"{self.name}/{SOURCES[block.task]}"
-            return Solved(parameters, functions, self.solve(task, parameters, functions, attributes).astype(np.float32))
 
         return Plan(
             problem=self.name,
@@ -130,7 +119,7 @@ class FisherProblem:
             distance=None,
             geometry_names=("interval",),
             blocks=blocks,
-            solve=solve,
+            solve=partial(_solve_block, preset, seed, counts),
             attributes=attributes,
         )
 
@@ -169,6 +158,23 @@ class FisherProblem:
 
 
 FISHER = FisherProblem()
+
+
+def _solve_block(preset: str, seed: int, counts: tuple[int, ...], number: int) -> Solved:
+    """Draws and solves one block of a plan."""
+    setting = PRESETS[preset]
+    blocks, first = _blocks(counts, seed)
+    block = blocks[number]
+    generator = np.random.default_rng([seed, number, 1])
+    index = first[number] + np.arange(block.count)
+    parameters = np.zeros((block.count, 2))
+    parameters[:, 0] = np.take(setting.rates, index % len(setting.rates))
+    if SOURCES[block.task] == "zfk":
+        parameters[:, 1] = np.take(BETAS, index // len(setting.rates) % len(BETAS))
+    functions = _initial_values(setting, block.count, generator).astype(np.float32)[:, None]
+    task = f"{FISHER.name}/{SOURCES[block.task]}"
+    solution = FISHER.solve(task, parameters, functions, _attributes(preset, seed, setting))
+    return Solved(parameters, functions, solution.astype(np.float32))
 
 
 def _blocks(counts: tuple[int, ...], seed: int) -> tuple[tuple[Block, ...], list[int]]:

@@ -1,6 +1,7 @@
 """The Fisher data: what is drawn, how it is split, and that the stored answers solve the equation."""
 
 import json
+import pickle
 from dataclasses import replace
 
 import numpy as np
@@ -153,3 +154,11 @@ def test_bad_input():
         FISHER.plan("tiny", samples=0)
     with pytest.raises(ValueError, match=r"needs parameters \(B, 2\)"):
         FISHER.solve("fisher/zfk", np.ones((2, 1)), np.ones((2, 1, 64)), FISHER.plan("tiny").attributes)
+
+
+def test_blocks_may_be_solved_in_other_processes():
+    plan = FISHER.plan("tiny", seed=3, samples=4)
+    elsewhere = pickle.loads(pickle.dumps(plan.solve))(1)
+    here = plan.solve(1)
+    for name in ("parameters", "functions", "solution"):
+        np.testing.assert_array_equal(getattr(elsewhere, name), getattr(here, name))
