@@ -14,8 +14,8 @@ from torch import Tensor
 from domains.pde.input_range import InputRange
 from domains.pde.networks.description import Axis, Description, joined_inputs
 from domains.pde.networks.model import OperatorFeature, ProblemNetwork, backbone_of
-from domains.pde.presets import PdeConfig
 from domains.pde.saved import load_run
+from domains.pde.settings import PdeConfig
 from polyhead.model import MultiHeadModel
 from polyhead.runs import Run, RunInfo
 from polyhead.tasks import TaskSet

@@ -10,7 +10,7 @@ import torch
 
 from domains.pde.networks.description import Description
 from domains.pde.networks.model import build_model
-from domains.pde.presets import PdeConfig, read_config
+from domains.pde.settings import PdeConfig, read_config
 from polyhead.model import MultiHeadModel
 from polyhead.runs import Run, RunInfo
 from polyhead.tasks import TaskSet

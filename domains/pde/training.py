@@ -15,9 +15,9 @@ from domains.pde.losses import LOSSES, Loss, with_penalty
 from domains.pde.networks.description import Description
 from domains.pde.networks.model import WeightedProduct, backbone_of, build_model, freeze_parts, task_specs
 from domains.pde.polish import RIDGES, fit_trunk_to_pod, solve_last_layer
-from domains.pde.presets import PdeConfig
 from domains.pde.samples import OperatorData
 from domains.pde.saved import describe, load_run
+from domains.pde.settings import PdeConfig
 from polyhead.model import MultiHeadModel
 from polyhead.progress import Mode
 from polyhead.runs import Run

@@ -11,9 +11,9 @@ from typing import Any, Literal
 import numpy as np
 
 from domains.pde.networks.model import backbone_of
-from domains.pde.presets import PdeConfig
 from domains.pde.samples import OperatorData
 from domains.pde.saved import load_run
+from domains.pde.settings import PdeConfig
 from domains.pde.training import relative_errors, train
 from polyhead.progress import Mode
 from polyhead.runs import Run, replacing

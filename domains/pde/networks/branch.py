@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from domains.pde.networks.dense import DenseStack
-from domains.pde.presets import BranchConfig
+from domains.pde.settings import BranchConfig
 
 
 class Branch(nn.Module):

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 from torch.nn import functional
 
-from domains.pde.presets import Activation, Norm
+from domains.pde.settings import Activation, Norm
 
 ACTIVATIONS = {
     "relu": nn.ReLU,

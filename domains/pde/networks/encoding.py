@@ -9,8 +9,8 @@ from torch.nn import functional
 
 from domains.pde.geometry.plate import DISC_RADIUS, HOLE_RADIUS, HUB_RADIUS, THICKNESS
 from domains.pde.networks.description import Description
-from domains.pde.presets import NetworkConfig
 from domains.pde.samples import OperatorData
+from domains.pde.settings import NetworkConfig
 from domains.pde.solvers.reactions import source_term
 
 

@@ -17,7 +17,7 @@ from domains.pde.networks.description import Description
 from domains.pde.networks.encoding import InputEncoding, hole_features
 from domains.pde.networks.scaling import FieldScaling
 from domains.pde.networks.trunk import Trunk
-from domains.pde.presets import NetworkConfig, PdeConfig
+from domains.pde.settings import NetworkConfig, PdeConfig
 from polyhead.model import MultiHeadModel
 from polyhead.tasks import TaskSet, TaskSpec
 

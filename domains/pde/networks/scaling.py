@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from domains.pde.networks.description import Description
-from domains.pde.presets import NetworkConfig
 from domains.pde.samples import OperatorData
+from domains.pde.settings import NetworkConfig
 
 
 class FieldScaling(nn.Module):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from domains.pde.networks.dense import DenseStack
-from domains.pde.presets import TrunkConfig
+from domains.pde.settings import TrunkConfig
 
 
 class Trunk(nn.Module):
