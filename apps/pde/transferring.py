@@ -38,7 +38,7 @@ def run_transfer(
     """
     from domains.pde.curves import write_curves
     from domains.pde.store import data_files, read_data
-    from domains.pde.transfer import fine_tuning, learning_curve
+    from domains.pde.transfer import PUBLISHED_FREEZE, fine_tuning, learning_curve
 
     files = data_files(data)
     if len(files) > 1:
@@ -53,6 +53,10 @@ def run_transfer(
         config = fine_tuning(run, **{name.removeprefix("training."): v for name, v in (settings or {}).items()})
     except ValueError as wrong:
         raise ValueError(f"settings that do not fit: {' '.join(str(wrong).split())}") from None
+    # The published list names convolutions; a dense branch has none, and all of it is trained.
+    convolutional = bool(config.network_of(samples.problem).branch.channels)
+    freeze = [part for part in PUBLISHED_FREEZE if convolutional or ".conv" not in part]
+    say(f"kept as they are: {', '.join(freeze)}")
     curves = {}
     for task in wanted:
         folder = out / task.replace("/", "-")
@@ -66,6 +70,7 @@ def run_transfer(
             counts=list(counts),
             seeds=[seed],
             ways=("transfer", "scratch") if from_scratch else ("transfer",),
+            freeze=freeze,
             overwrite=overwrite,
             say=say,
             progress="quiet",
