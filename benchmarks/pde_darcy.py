@@ -55,8 +55,8 @@ def main() -> None:
         measured["fno, square alone"] = [] if one is None else [one]
     transferred = transfer(work, work.data("darcy-target", "paper"))
     note = (
-        "1,700 training, 100 validation and 200 test samples of each geometry at 100 x 100; mean over test samples of the "
-        "relative L2 error in the mask, 95 % intervals over seeds."
+        "1,700 training, 100 validation and 200 test samples of each geometry at 100 x 100; means over test samples of "
+        "the relative L2 error in the mask, 95 % intervals over seeds."
     )
     write_section("PDE: Darcy", f"{results_table(measured, data.tasks)}\n\n{transferred}\n\n{note}")
 
