@@ -8,8 +8,13 @@ from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
+from plotly.colors import sequential
 
-FIELD, ERROR = "Viridis", "Inferno"
+Colours = str | list[str]
+
+FIELD: Colours = "Viridis"
+# Streamlit's theme takes colours between #000001 and #000038 for places to fill in; the first of Inferno is one.
+ERROR: Colours = ["rgb(0, 0, 4)", *sequential.Inferno[1:]]
 """Colours of fields and of errors; both grow evenly in lightness, so that they survive grey printing."""
 
 LINES = ("#2a7fa3", "#c2571a", "#5d8a2f")
@@ -50,7 +55,7 @@ def field_map(
     bounds: tuple[float, float],
     ink: str,
     title: str = "",
-    colours: str = FIELD,
+    colours: Colours = FIELD,
     equal: bool = False,
     outline: Sequence[np.ndarray] = (),
     height: int = 360,
@@ -70,9 +75,14 @@ def field_map(
     if values.shape != (len(up), len(across)):
         raise ValueError(f"values of shape {values.shape} for {len(up)} rows and {len(across)} columns")
     bar = {
-        "title": {"text": quantity, "side": "right", "font": {"color": ink}},
+        "title": {"text": quantity, "side": "top", "font": {"color": ink}},
         "tickfont": {"color": ink},
-        "thickness": 14,
+        "thickness": 12,
+        "orientation": "h",
+        "x": 0.5,
+        "y": 1.0,
+        "yanchor": "bottom",
+        "nticks": 6,
     }
     figure = go.Figure(
         go.Heatmap(
@@ -98,6 +108,7 @@ def field_map(
             showlegend=False,
         )
     _style(figure, names, ink, title, height)
+    figure.update_layout(margin={"t": 84 if title else 56})
     if equal:
         figure.update_yaxes(scaleanchor="x", constrain="domain")
         figure.update_xaxes(constrain="domain")
@@ -142,112 +153,131 @@ def profile(
     _style(figure, names, ink, title, height)
     figure.update_layout(
         showlegend=len(curves) > 1 or band is not None,
-        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0, "font": {"color": ink}},
-    )
-    return figure
-
-
-def solid(
-    points: np.ndarray,
-    values: np.ndarray,
-    inside: np.ndarray,
-    *,
-    names: tuple[str, str, str],
-    quantity: str,
-    bounds: tuple[float, float],
-    ink: str,
-    height: int = 520,
-) -> go.Figure:
-    """The surface of a solid in space, coloured by a field on its nodes.
-
-    Args:
-        points: (nx, ny, nz, 3) of a grid.
-        values: (nx, ny, nz).
-        inside: (nx, ny, nz) bool, nodes of the solid.
-    """
-    triangles = surface(inside)
-    used, index = np.unique(triangles, return_inverse=True)
-    corners, index = points.reshape(-1, 3)[used], index.reshape(-1, 3)
-    figure = go.Figure(
-        go.Mesh3d(
-            x=corners[:, 0],
-            y=corners[:, 1],
-            z=corners[:, 2],
-            i=index[:, 0],
-            j=index[:, 1],
-            k=index[:, 2],
-            intensity=values.ravel()[used],
-            cmin=bounds[0],
-            cmax=bounds[1],
-            colorscale=FIELD,
-            colorbar={
-                "title": {"text": quantity, "side": "right", "font": {"color": ink}},
-                "tickfont": {"color": ink},
-                "thickness": 14,
-                "len": 0.8,
-            },
-            lighting={"ambient": 0.75, "diffuse": 0.4, "specular": 0.05},
-            flatshading=False,
-            hovertemplate=f"{names[0]} %{{x:.3g}}<br>{names[1]} %{{y:.3g}}<br>{names[2]} %{{z:.3g}}<br>"
-            f"{quantity} %{{intensity:.5g}}<extra></extra>",
-        )
-    )
-    axis = {"color": ink, "showbackground": False, "gridcolor": "rgba(128,128,128,.35)"}
-    figure.update_layout(
-        height=height,
-        margin={"l": 0, "r": 0, "t": 0, "b": 0},
-        scene={
-            **{f"{key}axis": {"title": {"text": name}, **axis} for key, name in zip("xyz", names, strict=True)},
-            "aspectmode": "data",
-            "camera": {"eye": {"x": 0.9, "y": -1.2, "z": 1.0}},
+        legend={
+            "orientation": "h",
+            "y": 1.02,
+            "yanchor": "bottom",
+            "x": 1,
+            "xanchor": "right",
+            "font": {"color": ink, "size": 13},
         },
     )
     return figure
 
 
-def surface(inside: np.ndarray) -> np.ndarray:
-    """(k, 3) int: triangles of the surface of the cells whose eight nodes (nx, ny, nz) all lie inside.
+def solid(
+    corners: np.ndarray,
+    triangles: np.ndarray,
+    values: np.ndarray,
+    *,
+    names: tuple[str, str, str],
+    quantity: str,
+    bounds: tuple[float, float],
+    ink: str,
+    colours: Colours = FIELD,
+    height: int = 460,
+) -> go.Figure:
+    """The surface of a solid in space, coloured by a field.
 
-    The numbers are those of the nodes in C order; seen from outside the corners run counter-clockwise.
+    Args:
+        corners: (k, 3) x, y, z.
+        triangles: (t, 3) numbers of corners.
+        values: (k,) the field at the corners.
+        names: labels of the axes.
     """
-    if inside.ndim != 3 or min(inside.shape) < 2:
-        raise ValueError(f"nodes of a solid need three axes of at least two, got {inside.shape}")
-    x, y, z = (slice(0, -1), slice(1, None)), (slice(0, -1), slice(1, None)), (slice(0, -1), slice(1, None))
-    cells = np.ones(np.array(inside.shape) - 1, dtype=bool)
-    for a in x:
-        for b in y:
-            for c in z:
-                cells &= inside[a, b, c]
-    number = np.arange(inside.size).reshape(inside.shape)
-    found = []
-    for axis in range(3):
-        first, second = (axis + 1) % 3, (axis + 2) % 3
-        padded = np.pad(cells, [(1, 1) if each == axis else (0, 0) for each in range(3)])
-        step = np.diff(padded.astype(np.int8), axis=axis)
-        # A face before its cell (step 1) looks back along the axis, one behind it (step -1) along it.
-        for sign in (1, -1):
-            at = np.argwhere(step == sign)
-            corners = np.repeat(at[:, None], 4, axis=1)
-            corners[:, [1, 2], first] += 1
-            corners[:, [2, 3], second] += 1
-            if sign == 1:
-                corners = corners[:, ::-1]
-            nodes = number[tuple(np.moveaxis(corners, -1, 0))]
-            found += [nodes[:, [0, 1, 2]], nodes[:, [0, 2, 3]]]
-    return np.concatenate(found)
+    if values.shape != (len(corners),):
+        raise ValueError(f"values of shape {values.shape} for {len(corners)} corners")
+    figure = go.Figure(
+        go.Mesh3d(
+            x=corners[:, 0],
+            y=corners[:, 1],
+            z=corners[:, 2],
+            i=triangles[:, 0],
+            j=triangles[:, 1],
+            k=triangles[:, 2],
+            intensity=values,
+            cmin=bounds[0],
+            cmax=bounds[1],
+            colorscale=colours,
+            colorbar={
+                "title": {"text": quantity, "side": "top", "font": {"color": ink}},
+                "tickfont": {"color": ink},
+                "thickness": 12,
+                "orientation": "h",
+                "y": 1.0,
+                "yanchor": "bottom",
+                "nticks": 6,
+            },
+            # Light from the front only tints a little: the colour is what is read off.
+            lighting={"ambient": 0.85, "diffuse": 0.3, "specular": 0.02},
+            hovertemplate=f"{names[0]} %{{x:.3g}}<br>{names[1]} %{{y:.3g}}<br>{names[2]} %{{z:.3g}}<br>"
+            f"{quantity} %{{intensity:.5g}}<extra></extra>",
+        )
+    )
+    axis = {"color": ink, "showbackground": False, "gridcolor": "rgba(128,128,128,.35)", "nticks": 5}
+    figure.update_layout(
+        height=height,
+        margin={"l": 0, "r": 0, "t": 60, "b": 0},
+        scene={
+            **{f"{key}axis": {"title": {"text": name}, **axis} for key, name in zip("xyz", names, strict=True)},
+            "aspectmode": "data",
+            "camera": {"eye": {"x": 0.95, "y": -1.5, "z": 1.25}, "center": {"x": 0, "y": 0, "z": -0.1}},
+        },
+    )
+    return figure
+
+
+def level_surface(distance: np.ndarray, axes: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """The surface where a signed distance on a grid is zero: corners (k, 3) and triangles (t, 3).
+
+    The solid ends at the box of the grid at the latest.
+
+    Args:
+        distance: (nx, ny, nz), positive inside.
+        axes: three evenly spaced axes of it.
+    """
+    from skimage.measure import marching_cubes
+
+    if not (distance > 0).any():
+        raise ValueError("there is no solid: the distance is nowhere positive")
+    step = np.array([axis[1] - axis[0] for axis in axes])
+    # Just outside, so that what touches the box ends on it.
+    padded = np.pad(distance.astype(np.float64), 1, constant_values=-1e-3 * float(step.min()))
+    corners, triangles, _, _ = marching_cubes(padded, 0.0)
+    start = np.array([axis[0] for axis in axes])
+    last = np.array([axis[-1] for axis in axes])
+    return np.clip(start + (corners - 1) * step, start, last), triangles
+
+
+def between_nodes(values: np.ndarray, inside: np.ndarray, axes: Sequence[np.ndarray], places: np.ndarray) -> np.ndarray:
+    """(k,): a field on the nodes of a grid at places (k, 3), linear; nodes outside take the nearest one inside.
+
+    Args:
+        values: (nx, ny, nz).
+        inside: (nx, ny, nz) bool, where the field counts; somewhere at least.
+        axes: three evenly spaced axes of it.
+    """
+    from scipy.ndimage import distance_transform_edt, map_coordinates
+
+    step = [axis[1] - axis[0] for axis in axes]
+    nearest = distance_transform_edt(~inside, sampling=step, return_distances=False, return_indices=True)
+    filled = values[tuple(np.asarray(nearest))]
+    index = [(places[:, k] - axes[k][0]) / step[k] for k in range(3)]
+    return map_coordinates(filled.astype(np.float64), index, order=1, mode="nearest")
 
 
 def _style(figure: go.Figure, names: tuple[str, str], ink: str, title: str, height: int) -> None:
     figure.update_layout(
         title={"text": title, "font": {"size": 14, "color": ink}, "x": 0} if title else None,
         height=height,
-        margin={"l": 8, "r": 8, "t": 36 if title else 12, "b": 8},
+        margin={"l": 64, "r": 16, "t": 36 if title else 12, "b": 52},
     )
     for update, name in ((figure.update_xaxes, names[0]), (figure.update_yaxes, names[1])):
         update(
-            title={"text": name, "font": {"color": ink}},
+            title={"text": name, "font": {"color": ink}, "standoff": 8},
+            nticks=7,
             tickfont={"color": ink},
-            automargin=True,
+            automargin=False,
             showgrid=False,
             zeroline=False,
         )

@@ -9,7 +9,7 @@ from apps.pde.page_geometry import unfamiliar
 from apps.pde.page_input import Asked, choose_input
 from apps.pde.page_model import Model, describe, predictor, words
 from apps.pde.page_points import points_part
-from apps.pde.page_results import results_part
+from apps.pde.page_results import compare_part, field_part, input_part, with_solver
 from domains.pde.networks.description import Description
 from domains.pde.write import Answer
 from polyhead.batch.case import Case, InvalidInput
@@ -98,15 +98,23 @@ def no_run() -> None:
 def case_part(model: Model, task: str) -> None:
     """The input of one case, its field, and values at single points."""
     about = model.problems[task]
-    st.subheader("1. Input")
-    asked = choose_input(task, about)
+    left, right = st.columns([2, 3], gap="large")
+    with left:
+        st.subheader("1. Input")
+        asked = choose_input(task, about)
     _sweep()
     if asked is None:
         return
-    answer = _answered(model, task, asked)
-    if answer is None:
-        return
-    results_part(model, asked, answer)
+    with right:
+        st.subheader("2. Field")
+        answer = _answered(model, task, asked)
+        if answer is None:
+            return
+        answer, refused = with_solver(model, asked, answer)
+        field_part(answer)
+    with left:
+        input_part(answer)
+    compare_part(model, asked, answer, refused)
     points_part(predictor(model), asked, about)
 
 

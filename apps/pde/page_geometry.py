@@ -24,6 +24,7 @@ def choose_geometry(task: str) -> tuple[dict[str, Any] | None, dict[str, bytes]]
         [NAMED, RANDOM, POLYGON, FILE],
         default=RANDOM if own in families else NAMED,
         required=True,
+        wrap=True,
         key=f"geometry-{task}",
     )
     if kind == NAMED:

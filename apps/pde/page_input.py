@@ -124,7 +124,7 @@ def _function(task: str, about: Description, key: str) -> tuple[Any, dict[str, b
     quantity = about.functions[0]
     kinds = [RANDOM, UNIFORM, UPLOAD]
     kind = st.segmented_control(
-        quantity.name.capitalize(), kinds, default=RANDOM, required=True, key=f"function-{task}"
+        quantity.name.capitalize(), kinds, default=RANDOM, required=True, wrap=True, key=f"function-{task}"
     )
     usual = usual_field(task, about)
     if kind == UPLOAD:
@@ -250,11 +250,9 @@ def choose_resolution(about: Description) -> list[int] | None:
     def words(name: str) -> str:
         return f"{name} ({' x '.join(str(shapes[name][index]) for index in order)})"
 
-    chosen = st.segmented_control(
+    chosen = st.selectbox(
         f"Grid of the answer ({', '.join(about.axes[index].name for index in order)})",
         offered,
-        default=offered[0],
-        required=True,
         format_func=words,
         key=f"grid-{about.problem}",
     )

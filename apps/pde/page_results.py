@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from dataclasses import replace
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,9 @@ import streamlit as st
 
 from apps.pde.page_input import Asked
 from apps.pde.page_model import Model
-from domains.pde.networks.description import grid_axes
+from domains.pde.networks.description import Description, grid_axes
+from domains.pde.outlines import measure
+from domains.pde.questions import Question
 from domains.pde.samples import Quantity
 from domains.pde.write import (
     FIELD_FILE,
@@ -25,10 +28,14 @@ from domains.pde.write import (
 )
 from polyhead.application import RESEARCH_USE
 from ui.download import zip_of
-from ui.field_plots import ERROR, Curve, field_map, label, limits, profile, solid
+from ui.field_plots import ERROR, FIELD, Curve, between_nodes, field_map, label, level_surface, limits, profile, solid
 from ui.theme import facts, ink
 
 CHART = {"displaylogo": False, "scrollZoom": False}
+
+BAND = "Half-width of the band"
+
+SURFACE_GRID = (97, 97, 25)
 
 
 class Collected:
@@ -53,41 +60,85 @@ def files_of(answer: Answer, *, plots: bool = True) -> dict[str, bytes]:
     return {name: data for name, data in out.files.items() if name != THUMBNAIL_FILE}
 
 
-def results_part(model: Model, asked: Asked, answer: Answer) -> Answer:
-    """Shows an answer with all that belongs to it; returns it with the solver's answer, where there is one."""
-    st.subheader("2. Field")
+def with_solver(model: Model, asked: Asked, answer: Answer) -> tuple[Answer, str]:
+    """The answer with that of the solver where it was asked, or why the solver has none."""
+    kept = st.session_state.get("pde-solved")
+    if kept is None or kept["signature"] != _signature(model, asked):
+        return answer, ""
+    if kept["field"] is None:
+        return answer, kept["reason"]
+    seconds = {**(answer.seconds or {}), "solver": round(kept["seconds"], 6)}
+    return replace(answer, solver=kept["field"], seconds=seconds), ""
+
+
+def _signature(model: Model, asked: Asked) -> str:
+    return f"{model.weights_hash} {asked.signature}"
+
+
+def field_part(answer: Answer) -> None:
+    """The field of the operator and what is to be said of it."""
     for line in answer.warnings:
         st.warning(f"{line[:1].upper()}{line[1:]}.", icon=":material/warning:")
-    answer = _compared(model, asked, answer)
     if len(answer.question.grid_shape) == 3:
-        _space(answer)
+        _in_space(answer)
     else:
-        _plane(answer)
+        _map(answer, "Operator", _plane(answer), height=430)
     facts(fact_words(answer))
     if answer.half_width is None:
         st.caption("No coverage band: this task was not calibrated. `polyhead pde calibrate RUN DATA` makes its bands.")
+
+
+def compare_part(model: Model, asked: Asked, answer: Answer, refused: str) -> None:
+    """The solver's answer on request, the difference and the band as maps, a profile, and the downloads."""
+    if refused:
+        st.warning(refused, icon=":material/warning:")
+    elif answer.solver is None and st.button(
+        "Solve it too, and compare", key="solve", help="Our own verified solver, on this machine"
+    ):
+        with st.spinner("Solving ..."):
+            st.session_state["pde-solved"] = {"signature": _signature(model, asked), **solved(answer)}
+        st.rerun()
+    plane = _level(answer) if len(answer.question.grid_shape) == 3 else _plane(answer)
+    in_space = len(answer.question.grid_shape) == 3
+    shown = [title for title in _fields(answer) if title != "Operator" or in_space]
+    for start in range(0, len(shown), 2):
+        for column, title in zip(st.columns(2), shown[start : start + 2], strict=False):
+            with column:
+                _map(answer, title, plane)
+    _profile(answer, plane)
     _downloads(model, asked, answer)
-    return answer
 
 
-def _compared(model: Model, asked: Asked, answer: Answer) -> Answer:
-    """The answer with that of the solver, which runs on the button and is kept until the question changes."""
-    signature = f"{model.weights_hash} {asked.signature}"
-    kept = st.session_state.get("pde-solved")
-    if kept is None or kept["signature"] != signature:
-        kept = None
-        if st.button("Solve it too, and compare", key="solve", help="Our own verified solver, on this machine"):
-            with st.spinner("Solving ..."):
-                kept = {"signature": signature, **solved(answer)}
-            st.session_state["pde-solved"] = kept
-    if kept is None:
-        return answer
-    if kept["field"] is None:
-        st.warning(kept["reason"], icon=":material/warning:")
-        return answer
-    return replace(
-        answer, solver=kept["field"], seconds={**(answer.seconds or {}), "solver": round(kept["seconds"], 6)}
-    )
+def input_part(answer: Answer) -> None:
+    """A picture of the input function."""
+    about, values = answer.about, answer.question.functions
+    if not about.functions:
+        return
+    name = _label(about.functions[0])
+    axes = about.axes[-(values.ndim - 1) :]
+    ticks = [np.linspace(axis[0], axis[-1], count) for axis, count in zip(about.sensors, values.shape[1:], strict=True)]
+    low, high = limits([values])
+    words = f"Input, {name}: from {low:.4g} to {high:.4g}"
+    if len(ticks) == 1:
+        curves = [Curve(name, values[0])]
+        figure = profile(ticks[0], curves, names=(_label(axes[0]), name), ink=ink(), height=220)
+    elif len(ticks) == 2:
+        figure = field_map(
+            values[0],
+            ticks[1],
+            ticks[0],
+            names=(_label(axes[1]), _label(axes[0])),
+            quantity=name,
+            bounds=(low, high),
+            ink=ink(),
+            colours="Cividis",
+            equal=True,
+            outline=_outline(answer),
+            height=330,
+        )
+    else:
+        return
+    st.plotly_chart(figure, key="input", config=CHART, alt=words)
 
 
 def solved(answer: Answer) -> dict[str, Any]:
@@ -113,8 +164,8 @@ def fact_words(answer: Answer) -> dict[str, str]:
         "Points": f"{said['points_inside']:,} inside of {said['points']:,}",
     }
     if said["integral"] is not None:
-        units = [said["quantity"]["unit"], *(axis["unit"] for axis in said["axes"])]
-        told["Integral"] = f"{said['integral']:.4g} {'·'.join(each for each in units if each != '1')}".rstrip()
+        units = product([said["quantity"]["unit"], *(axis["unit"] for axis in said["axes"])])
+        told["Integral"] = f"{said['integral']:.4g} {units}".rstrip()
     told["Time of the operator"] = duration_words(said["seconds"]["operator"])
     if (error := said["error"]) is not None:
         relative = "not defined" if error["relative_l2"] is None else f"{100 * error['relative_l2']:.2f} %"
@@ -129,6 +180,17 @@ def fact_words(answer: Answer) -> dict[str, str]:
             f"on average, ± {band['largest_half_width']:.3g}{unit} at most"
         )
     return told
+
+
+def product(units: Sequence[str]) -> str:
+    """Units multiplied, equal ones as a power.
+
+    >>> product(["K", "m", "1", "m"])
+    'K·m²'
+    """
+    counts = Counter(unit for unit in units if unit != "1")
+    powers = {1: "", 2: "²", 3: "³"}
+    return "·".join(f"{unit}{powers.get(count, f'^{count}')}" for unit, count in counts.items())
 
 
 def duration_words(seconds: float) -> str:
@@ -147,7 +209,7 @@ def _fields(answer: Answer) -> dict[str, np.ndarray]:
         found = {"Solver": answer.solver, "Operator": answer.field}
         found["|Operator − solver|"] = np.abs(answer.field - answer.solver)
     if answer.half_width is not None:
-        found["Half-width of the band"] = answer.half_width
+        found[BAND] = answer.half_width
     return {name: np.where(mask, values, np.nan) for name, values in found.items()}
 
 
@@ -169,35 +231,78 @@ def _ranges(fields: Mapping[str, np.ndarray]) -> dict[str, tuple[float, float]]:
     return {name: (0.0, limits([values])[1]) if _is_error(name) else shared for name, values in fields.items()}
 
 
-def _maps(answer: Answer, cut: Any, across: np.ndarray, up: np.ndarray, axes: tuple[int, int], words: str) -> None:
-    """A map for each field beside each other; `cut` takes the plane out of a field on the grid."""
+@dataclass(frozen=True)
+class Plane:
+    """Two axes to draw a field over: which they are, their values, what is taken of the grid, and where, in words."""
+
+    across: int
+    up: int
+    ticks: tuple[np.ndarray, ...]
+    take: tuple[Any, ...] = ()
+    words: str = ""
+
+    def of(self, grid: np.ndarray) -> np.ndarray:
+        """(rows, columns) of a field on the grid."""
+        plane = grid[self.take] if self.take else grid
+        return plane if self.up < self.across else plane.T
+
+
+def _plane(answer: Answer) -> Plane:
+    """All of a field of two axes, the first upwards."""
+    return Plane(1, 0, _ticks(answer))
+
+
+def _level(answer: Answer) -> Plane:
+    """The level of a field of three axes that a slider chooses."""
+    ticks = _ticks(answer)
+    inside = answer.question.mask.reshape(answer.question.grid_shape)
+    filled = [level for level in range(len(ticks[2])) if inside[:, :, level].any()]
+    axis = answer.about.axes[2]
+    level = st.select_slider(
+        f"Level {_label(axis)}",
+        filled,
+        filled[0],
+        format_func=lambda index: f"{ticks[2][index]:.3g}",
+        key=f"level-{len(ticks[2])}",
+    )
+    return Plane(0, 1, ticks, (slice(None), slice(None), level), _at(axis, ticks[2][level]))
+
+
+def _ticks(answer: Answer) -> tuple[np.ndarray, ...]:
+    return tuple(np.array(axis) for axis in grid_axes(answer.question.points, answer.question.grid_shape))
+
+
+def _at(axis: Quantity, value: float) -> str:
+    unit = "" if axis.unit == "1" else f" {axis.unit}"
+    return f"{axis.name} = {value:.4g}{unit}"
+
+
+def _map(answer: Answer, title: str, plane: Plane, height: int = 400) -> None:
     names, quantity = _labels(answer)
     fields = _fields(answer)
-    bounds = _ranges(fields)
-    units = [answer.about.axes[axis] for axis in axes]
-    equal = units[0].unit == units[1].unit and "t" not in (units[0].name, units[1].name)
-    rings = _outline(answer)
-    for column, (title, values) in zip(st.columns(max(2, len(fields))), fields.items(), strict=False):
-        low, high = limits([values])
-        with column:
-            st.plotly_chart(
-                field_map(
-                    cut(values.reshape(answer.question.grid_shape)),
-                    across,
-                    up,
-                    names=(names[axes[0]], names[axes[1]]),
-                    quantity=quantity,
-                    bounds=bounds[title],
-                    ink=ink(),
-                    title=title,
-                    colours=ERROR if _is_error(title) else "Viridis",
-                    equal=equal,
-                    outline=rings,
-                ),
-                key=f"map-{title}",
-                config=CHART,
-                alt=f"{title}: map of {quantity}{words}, from {low:.4g} to {high:.4g}",
-            )
+    values = plane.of(fields[title].reshape(answer.question.grid_shape))
+    axes = [answer.about.axes[plane.across], answer.about.axes[plane.up]]
+    low, high = limits([values])
+    where = f" at {plane.words}" if plane.words else ""
+    st.plotly_chart(
+        field_map(
+            values,
+            plane.ticks[plane.across],
+            plane.ticks[plane.up],
+            names=(names[plane.across], names[plane.up]),
+            quantity=quantity,
+            bounds=_ranges(fields)[title],
+            ink=ink(),
+            title=f"{title}{where}",
+            colours=ERROR if _is_error(title) else FIELD,
+            equal=axes[0].unit == axes[1].unit and "t" not in (axes[0].name, axes[1].name),
+            outline=_outline(answer),
+            height=height,
+        ),
+        key=f"map-{title}",
+        config=CHART,
+        alt=f"{title}: map of {quantity}{where}, from {low:.4g} to {high:.4g}",
+    )
 
 
 def _outline(answer: Answer) -> list[np.ndarray]:
@@ -213,84 +318,83 @@ def _outline(answer: Answer) -> list[np.ndarray]:
     return [ticks[0] + (ticks[1] - ticks[0]) * ring[:-1, ::-1] for ring in find_contours(distance, 0.0)]
 
 
-def _plane(answer: Answer) -> None:
-    first, second = (np.array(axis) for axis in grid_axes(answer.question.points, answer.question.grid_shape))
-    _maps(answer, lambda grid: grid, second, first, (1, 0), "")
-    names, _ = _labels(answer)
+def _profile(answer: Answer, plane: Plane) -> None:
+    """The fields along one axis, with the band around the operator's; a slider chooses where on the other axis."""
+    names, quantity = _labels(answer)
+    across, up = plane.across, plane.up
+    axis, ticks = answer.about.axes[up], plane.ticks[up]
     row = st.select_slider(
-        f"Profile at {names[0]}",
-        range(len(first)),
-        len(first) - 1 if answer.about.axes[0].name == "t" else len(first) // 2,
-        format_func=lambda index: f"{first[index]:.4g}",
-        key=f"profile-{answer.about.problem}-{len(first)}",
+        f"Profile at {names[up]}",
+        range(len(ticks)),
+        len(ticks) - 1 if axis.name == "t" else len(ticks) // 2,
+        format_func=lambda index: f"{ticks[index]:.4g}",
+        key=f"profile-{answer.about.problem}-{len(ticks)}",
     )
-    _profile(answer, (row,), second, names[1], f"{names[0]} = {first[row]:.4g}")
-
-
-def _profile(answer: Answer, pick: tuple[Any, ...], place: np.ndarray, name: str, words: str) -> None:
-    _, quantity = _labels(answer)
-    grid = {title: values.reshape(answer.question.grid_shape)[pick] for title, values in _fields(answer).items()}
-    curves = [Curve(title, values) for title, values in grid.items() if not _is_error(title)][::-1]
+    lines = {
+        title: plane.of(values.reshape(answer.question.grid_shape))[row] for title, values in _fields(answer).items()
+    }
+    curves = [Curve(title, values) for title, values in lines.items() if not _is_error(title)][::-1]
     band = None
     if answer.half_width is not None:
-        width = grid["Half-width of the band"]
-        band = (grid["Operator"] - width, grid["Operator"] + width)
-    level = f"{answer.level:.0%} band" if answer.level is not None else "band"
+        width = lines[BAND]
+        band = (lines["Operator"] - width, lines["Operator"] + width)
+    level = "band" if answer.level is None else f"{answer.level:.0%} band"
+    where = ", ".join(filter(None, [_at(axis, ticks[row]), plane.words]))
     st.plotly_chart(
-        profile(place, curves, names=(name, quantity), ink=ink(), band=band, band_name=level, title=f"At {words}"),
+        profile(
+            plane.ticks[across],
+            curves,
+            names=(names[across], quantity),
+            ink=ink(),
+            band=band,
+            band_name=level,
+            title=f"At {where}",
+        ),
         key="profile",
         config=CHART,
-        alt=f"{quantity} along {name} at {words}: " + ", ".join(curve.name for curve in curves),
+        alt=f"{quantity} along {names[across]} at {where}: " + ", ".join(curve.name for curve in curves),
     )
 
 
-def _space(answer: Answer) -> None:
-    shape = answer.question.grid_shape
-    points = answer.question.points.reshape(*shape, 3)
-    inside = answer.question.mask.reshape(shape)
+def _in_space(answer: Answer) -> None:
+    """The surface of the solid, coloured by a field that can be chosen."""
+    question = answer.question
     names, quantity = _labels(answer)
     fields = _fields(answer)
-    shared = _ranges(fields)
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        shown = st.segmented_control(
-            "Shown in space", list(fields), default="Operator", required=True, key="space-field"
-        )
+        shown = "Operator"
+        if len(fields) > 1:
+            shown = st.segmented_control("Shown", list(fields), default=shown, required=True, key="space-field")
         opened = st.toggle("Cut open", key="space-open")
-    kept = inside & (points[..., 1] >= -1e-9) if opened else inside
-    low, high = limits([fields[shown]])
+    corners, triangles = _surface(question, answer.about, opened)
+    inside = question.mask.reshape(question.grid_shape)
+    values = between_nodes(fields[shown].reshape(question.grid_shape), inside, _ticks(answer), corners)
+    low, high = limits([values])
     st.plotly_chart(
         solid(
-            points,
-            fields[shown].reshape(shape),
-            kept,
+            corners,
+            triangles,
+            values,
             names=(names[0], names[1], names[2]),
-            quantity=quantity if not _is_error(shown) else f"{shown}, {quantity}",
-            bounds=shared[shown],
+            quantity=f"{shown}: {quantity}",
+            bounds=_ranges(fields)[shown],
             ink=ink(),
+            colours=ERROR if _is_error(shown) else FIELD,
         ),
         key="space",
         config=CHART | {"scrollZoom": True},
         alt=f"{shown}: {quantity} on the surface of the solid, from {low:.4g} to {high:.4g}",
     )
-    heights = points[0, 0, :, 2]
-    filled = [level for level in range(shape[2]) if inside[:, :, level].any()]
-    level = st.select_slider(
-        f"Cut at {names[2]}",
-        filled,
-        filled[0],
-        format_func=lambda index: f"{heights[index]:.3g}",
-        key=f"level-{len(heights)}",
-    )
-    words = f" at {names[2]} = {heights[level]:.3g}"
-    _maps(answer, lambda grid: grid[:, :, level].T, points[:, 0, 0, 0], points[0, :, 0, 1], (0, 1), words)
-    middle = shape[1] // 2
-    _profile(
-        answer,
-        (slice(None), middle, level),
-        points[:, 0, 0, 0],
-        names[0],
-        f"{names[1]} = {points[0, middle, 0, 1]:.3g}, {names[2]} = {heights[level]:.3g}",
-    )
+
+
+@st.cache_data(max_entries=20, show_spinner=False, hash_funcs={Question: lambda q: (q.task, q.parameters.tobytes())})
+def _surface(question: Question, _about: Description, opened: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Corners and triangles of the solid's surface, on a grid finer than most answers; the half y > 0 where opened."""
+    ticks = [np.linspace(a, b, n) for a, b, n in zip(_about.lower, _about.upper, SURFACE_GRID, strict=True)]
+    mesh = np.meshgrid(*ticks, indexing="ij")
+    distance, _ = measure(question, _about, np.stack(mesh, axis=-1).reshape(-1, 3))
+    distance = distance.reshape(SURFACE_GRID)
+    return level_surface(np.minimum(distance, mesh[1]) if opened else distance, ticks)
 
 
 def _downloads(model: Model, asked: Asked, answer: Answer) -> None:
