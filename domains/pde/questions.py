@@ -118,7 +118,9 @@ def read_parameters(given: object, names: Sequence[Quantity], defaults: Mapping[
     for quantity in names:
         value = given.get(quantity.name, defaults.get(quantity.name))
         if value is None:
-            raise InvalidInput("missing-parameter", f"the parameter {quantity.name!r} is missing", _with_unit(quantity))
+            raise InvalidInput(
+                "missing-parameter", f"the parameter {quantity.name!r} is missing", f"give {_with_unit(quantity)}"
+            )
         values.append(number(value, quantity.name))
     return np.array(values, dtype=np.float64)
 

@@ -153,7 +153,7 @@ def test_a_table_has_a_case_a_line(plate, tmp_path):
     hole = np.hypot(x - 1.25, y) < 0.19
     assert hole.any() and not question.mask[hole].any()
     assert question.mask[(np.abs(x) < 0.5) & (np.abs(y) < 0.5) & (z < 0.9)].all()
-    with pytest.raises(InvalidInput, match="the parameter 'hole position' is missing; hole position in m"):
+    with pytest.raises(InvalidInput, match="the parameter 'hole position' is missing; give hole position in m"):
         plate.asker.question(second)
 
 
