@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -113,9 +114,9 @@ def _number(quantity: Quantity, low: float, high: float, key: str) -> float:
     span = high - low or max(abs(high), 1.0)
     # Every quantity of our problems is positive; below zero only where the training was.
     least = low - 0.5 * span if low < 0 else max(low - 0.5 * span, 0.0)
-    step = float(f"{span / 100:.0e}")
-    bottom, top = round(least / step) * step, round((high + 0.5 * span) / step) * step
-    middle = round((low + high) / 2 / step) * step
+    digits = 2 - math.floor(math.log10(2 * span))
+    bottom, top, middle = (round(value, digits) for value in (least, high + 0.5 * span, (low + high) / 2))
+    step = 10.0**-digits
     return st.slider(name, bottom, top, middle, step, key=key, help=words)
 
 

@@ -64,7 +64,8 @@ def points_part(predictor: Any, asked: Asked, about: Description) -> None:
         case = Case("points", here.spooled(upload.spool_folder()), (request["task"],), {"kind": "request"})
         (answer,) = predictor.predict([predictor.read(case)])
     except InvalidInput as wrong:
-        st.error(words(wrong))
+        # A point outside of the geometry is an answer, not a mistake.
+        (st.info if wrong.code == "empty-geometry" else st.error)(words(wrong))
         return
     except ValueError as wrong:
         st.error(f"{wrong}.")
