@@ -211,7 +211,7 @@ def _attributes(preset: str, seed: int, setting: FisherPreset) -> dict[str, Any]
         "preset": preset,
         "seed": seed,
         "generator": GENERATOR,
-        "licence": "Apache-2.0",
+        "licence": "CC0-1.0",
         "equation": "u_t = D u_xx + a f(u)",
         "sources": {"fisher": "u (1 - u)", "nws": "u (1 - u^2)", "zfk": "u (1 - u) exp(-beta (1 - u))"},
         "boundary": "neumann",

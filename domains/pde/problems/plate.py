@@ -131,6 +131,7 @@ def _attributes(cells: int) -> dict[str, object]:
         "hub_top": HUB_TOP,
         "hole_radius": HOLE_RADIUS,
         "generator": f"cut-cell finite volumes, {cells} x {cells} x {cells // 4} cells",
+        "licence": "CC0-1.0",
     }
 
 
