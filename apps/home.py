@@ -87,11 +87,16 @@ def _application(name: str, page: st.Page | None) -> None:
         st.caption(f"This application has no page; use the command line: polyhead {name} --help")
 
 
+def _title(name: str) -> str:
+    """The name of a page; names of three letters are abbreviations."""
+    return name.upper() if len(name) <= 3 else name.capitalize()
+
+
 def main() -> None:
     """Sets the frame of all pages and runs the one that was chosen."""
     st.set_page_config(page_title="polyhead: research use only", layout="wide", page_icon=":material/hub:")
     shown = {
-        name: st.Page(page_function(entry), title=name.capitalize(), url_path=name, icon=":material/biotech:")
+        name: st.Page(page_function(entry), title=_title(name), url_path=name, icon=":material/biotech:")
         for name, entry in pages().items()
     }
     home = st.Page(lambda: overview(shown), title="Overview", icon=":material/home:", default=True)

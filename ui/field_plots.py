@@ -221,7 +221,7 @@ def solid(
         scene={
             **{f"{key}axis": {"title": {"text": name}, **axis} for key, name in zip("xyz", names, strict=True)},
             "aspectmode": "data",
-            "camera": {"eye": {"x": 0.95, "y": -1.5, "z": 1.25}, "center": {"x": 0, "y": 0, "z": -0.1}},
+            "camera": {"eye": {"x": 1.1, "y": -1.65, "z": 1.35}, "center": {"x": 0, "y": 0, "z": -0.15}},
         },
     )
     return figure
@@ -241,9 +241,10 @@ def level_surface(distance: np.ndarray, axes: Sequence[np.ndarray]) -> tuple[np.
     if not (distance > 0).any():
         raise ValueError("there is no solid: the distance is nowhere positive")
     step = np.array([axis[1] - axis[0] for axis in axes])
-    # Just outside, so that what touches the box ends on it.
-    padded = np.pad(distance.astype(np.float64), 1, constant_values=-1e-3 * float(step.min()))
-    corners, triangles, _, _ = marching_cubes(padded, 0.0)
+    finest = float(step.min())
+    # What touches the box ends on it; nodes on the boundary count as inside, which keeps edges between them straight.
+    padded = np.pad(distance.astype(np.float64), 1, constant_values=-finest)
+    corners, triangles, _, _ = marching_cubes(padded, -1e-4 * finest)
     start = np.array([axis[0] for axis in axes])
     last = np.array([axis[-1] for axis in axes])
     return np.clip(start + (corners - 1) * step, start, last), triangles
@@ -274,7 +275,7 @@ def _style(figure: go.Figure, names: tuple[str, str], ink: str, title: str, heig
     )
     for update, name in ((figure.update_xaxes, names[0]), (figure.update_yaxes, names[1])):
         update(
-            title={"text": name, "font": {"color": ink}, "standoff": 8},
+            title={"text": name, "font": {"color": ink}},
             nticks=7,
             tickfont={"color": ink},
             automargin=False,

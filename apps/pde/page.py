@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import streamlit as st
 
 from apps.pde.page_folder import folder_part, start_demo
@@ -126,16 +128,21 @@ def _sweep() -> None:
 
 def _answered(model: Model, task: str, asked: Asked) -> Answer | None:
     """The operator's answer, asked once as long as the question stays; what is wrong with it is said in one line."""
-    from dataclasses import replace
-
-    loaded = predictor(model)
+    try:
+        loaded = predictor(model)
+    except ValueError as wrong:
+        st.error(sentence(wrong))
+        return None
     signature = (id(loaded), asked.signature)
     kept = st.session_state.get("pde-answer")
     if kept is not None and kept["signature"] == signature:
         return kept["answer"]
     try:
         case = Case("case", asked.spooled(upload.spool_folder()), (task,), {"kind": "request"})
-        (answer,) = loaded.predict([loaded.read(case)])
+        question = loaded.read(case)
+        # The first call on a set of points works out the trunk there; the second is what every further input takes.
+        loaded.predict([question])
+        (answer,) = loaded.predict([question])
     except InvalidInput as wrong:
         st.error(words(wrong))
         return None

@@ -77,8 +77,9 @@ def _signature(model: Model, asked: Asked) -> str:
 
 def field_part(answer: Answer) -> None:
     """The field of the operator and what is to be said of it."""
-    for line in answer.warnings:
-        st.warning(f"{line[:1].upper()}{line[1:]}.", icon=":material/warning:")
+    lines = [f"{line[:1].upper()}{line[1:]}." for line in answer.warnings]
+    if lines:
+        st.warning("\n".join(f"- {line}" for line in lines) if len(lines) > 1 else lines[0], icon=":material/warning:")
     if len(answer.question.grid_shape) == 3:
         _in_space(answer)
     else:
@@ -166,7 +167,7 @@ def fact_words(answer: Answer) -> dict[str, str]:
     if said["integral"] is not None:
         units = product([said["quantity"]["unit"], *(axis["unit"] for axis in said["axes"])])
         told["Integral"] = f"{said['integral']:.4g} {units}".rstrip()
-    told["Time of the operator"] = duration_words(said["seconds"]["operator"])
+    told["Time of the operator"] = f"{duration_words(said['seconds']['operator'])}, its trunk at these points kept"
     if (error := said["error"]) is not None:
         relative = "not defined" if error["relative_l2"] is None else f"{100 * error['relative_l2']:.2f} %"
         told["Time of the solver"] = (

@@ -40,7 +40,7 @@ def test_the_overview_leads_to_the_page(screen, server):
     settled(screen)
     assert screen.get_by_role("note", name="Conditions of use").inner_text().startswith(RESEARCH_USE)
     picture(screen, "overview")
-    screen.get_by_test_id("stPageLink").get_by_role("link").click()
+    screen.locator("[data-testid=stPageLink] a[href$=ultrasound]").click()
     screen.get_by_role("heading", name="Ultrasound: one network, many tasks").wait_for()
 
 
