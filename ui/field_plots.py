@@ -110,7 +110,7 @@ def field_map(
     _style(figure, names, ink, title, height)
     figure.update_layout(margin={"t": 84 if title else 56})
     if equal:
-        figure.update_yaxes(scaleanchor="x", constrain="domain")
+        figure.update_yaxes(scaleanchor="x", constrain="domain", constraintoward="bottom")
         figure.update_xaxes(constrain="domain")
     return figure
 
