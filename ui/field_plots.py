@@ -271,11 +271,11 @@ def _style(figure: go.Figure, names: tuple[str, str], ink: str, title: str, heig
     figure.update_layout(
         title={"text": title, "font": {"size": 14, "color": ink}, "x": 0} if title else None,
         height=height,
-        margin={"l": 64, "r": 16, "t": 36 if title else 12, "b": 52},
+        margin={"l": 76, "r": 16, "t": 36 if title else 12, "b": 64},
     )
     for update, name in ((figure.update_xaxes, names[0]), (figure.update_yaxes, names[1])):
         update(
-            title={"text": name, "font": {"color": ink}},
+            title={"text": name, "font": {"color": ink}, "standoff": 24},
             nticks=7,
             tickfont={"color": ink},
             automargin=False,
