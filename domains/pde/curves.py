@@ -10,9 +10,9 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from domains.pde.report import FRAME
 from polyhead.application import RESEARCH_USE
 from polyhead.batch.writer import write_atomic
+from polyhead.report import html_page
 
 if TYPE_CHECKING:
     from domains.pde.transfer import TransferPoint
@@ -38,7 +38,7 @@ def write_curves(curves: Mapping[str, Sequence[TransferPoint]], page: Path) -> P
         _table(curves),
     ]
     write_atomic(page.with_suffix(".json"), (json.dumps(contents, indent=1, allow_nan=False) + "\n").encode())
-    write_atomic(page, FRAME.format(title="Learning curves of the transfer", body="\n".join(parts)).encode())
+    write_atomic(page, html_page("Learning curves of the transfer", parts).encode())
     return page
 
 

@@ -15,13 +15,14 @@ from numpy.typing import NDArray
 from domains.pde.calibrate import CALIBRATION_FILE, read_calibrations
 from domains.pde.figures import Canvas, draw, triple
 from domains.pde.metrics import MetricRow, metric_table, score
-from domains.pde.report import Problem, Report, TaskReport
+from domains.pde.report import Report, TaskReport
 from domains.pde.samples import SPLITS, OperatorData
 from domains.pde.store import data_files, read_data
 from domains.pde.uncertainty import Calibration, Coverage, coverage
 from domains.pde.write import FIELD_FILE
 from polyhead.batch.folder import RESULTS
 from polyhead.evaluate import TaskScore
+from polyhead.report import Problem
 
 BASELINE = "mean field"
 LEVEL = 0.95

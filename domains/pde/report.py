@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import csv
 import io
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -14,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from polyhead.application import RESEARCH_USE
-from polyhead.batch.writer import write_atomic
 from polyhead.evaluate import TaskScore
+from polyhead.report import Problem, html_page, problem_list, write_report_files
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -36,21 +35,7 @@ CONVENTIONS = (
     "A sample without an answer counts as a field of zeros. Intervals: percentile bootstrap over samples.",
     "The baseline is the mean field of the training samples of the task; the value of a field must be below it.",
 )
-_SHOWN = 500
 _BINS = 24
-
-
-@dataclass(frozen=True)
-class Problem:
-    """Something that is wrong with data or predictions."""
-
-    code: str
-    where: str
-    reason: str
-    remedy: str = ""
-
-    def __str__(self) -> str:
-        return f"[{self.code}] {self.where}: {self.reason}" + (f"; {self.remedy}" if self.remedy else "")
 
 
 @dataclass(frozen=True)
@@ -185,16 +170,7 @@ def write_report(report: Report, path: Path) -> list[Path]:
     Returns:
         the three files.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    page = path if path.suffix.lower() in (".html", ".htm") else path.with_name(f"{path.name}.html")
-    files = {
-        page: _page(report),
-        page.with_suffix(".json"): json.dumps(report.to_json(), indent=1, ensure_ascii=False, allow_nan=False),
-        page.with_suffix(".csv"): _csv(report),
-    }
-    for file, text in files.items():
-        write_atomic(file, text.encode())
-    return list(files)
+    return write_report_files(path, page=_page(report), data=report.to_json(), table=_csv(report))
 
 
 def shown_value(value: float, score: TaskScore) -> str:
@@ -252,8 +228,8 @@ def _page(report: Report) -> str:
     for heading, lines in (("Coverage of the bands", covered), ("Notes", notes), ("Conventions", CONVENTIONS)):
         if lines:
             parts.append(f"<h2>{heading}</h2><ul>{''.join(f'<li>{escape(line)}</li>' for line in lines)}</ul>")
-    parts.append(_problem_list(report.problems))
-    return FRAME.format(title="Operator evaluation", body="\n".join(parts))
+    parts.append(problem_list(report.problems))
+    return html_page("Operator evaluation", parts)
 
 
 def _table(tasks: Sequence[TaskReport]) -> str:
@@ -301,49 +277,3 @@ def _histogram(task: TaskReport) -> str:
         f'<svg role=img aria-label="{escape(words)}" width="{width + 40}" height="{height + 20}">{bars}{ticks}</svg>'
         "</figure>"
     )
-
-
-def _problem_list(problems: Sequence[Problem]) -> str:
-    if not problems:
-        return "<h2>Problems</h2><p>None.</p>"
-    lines = "".join(
-        f"<tr><td>{escape(p.code)}<td>{escape(p.where)}<td>{escape(p.reason)}<td>{escape(p.remedy)}"
-        for p in problems[:_SHOWN]
-    )
-    rest = f"<p>and {len(problems) - _SHOWN} more, all in the JSON file.</p>" if len(problems) > _SHOWN else ""
-    head = "<tr><th>code<th>where<th>what is wrong<th>what to do"
-    return f"<h2>Problems ({len(problems)})</h2><div class=wide><table>{head}{lines}</table></div>{rest}"
-
-
-FRAME = """<!doctype html>
-<html lang=en><meta charset=utf-8><meta name=viewport content="width=device-width,initial-scale=1">
-<title>{title}</title>
-<style>
-:root {{ color-scheme: light dark; --ink: light-dark(#1c2733, #e3e9ef); --faint: light-dark(#d8dfe6, #36414c);
- --soft: light-dark(#5d6b79, #9aa8b5); --value: light-dark(#0b6e99, #54b4dc); --page: light-dark(#ffffff, #14191f);
- --good: light-dark(#12753a, #5fca8a); --weak: light-dark(#a15400, #f0a95c); }}
-body {{ font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--page); max-width: 1100px;
- margin: 2rem auto; padding: 0 1rem; }}
-h1 {{ font-size: 1.6rem; }} h2 {{ font-size: 1.15rem; margin: 2.2rem 0 .6rem; }}
-.notice {{ border-left: 4px solid var(--weak); padding: .4rem .8rem; }}
-.wide {{ overflow-x: auto; }}
-table {{ border-collapse: collapse; font-size: .9rem; }}
-th, td {{ text-align: left; padding: .2rem .9rem .2rem 0; vertical-align: top; }}
-th {{ border-bottom: 1px solid var(--soft); font-weight: 600; }}
-tr.first td {{ border-top: 1px solid var(--faint); }}
-.n {{ text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }}
-.good {{ color: var(--good); font-weight: 600; }} .weak {{ color: var(--weak); font-weight: 600; }}
-.plots {{ display: flex; flex-wrap: wrap; gap: 1.2rem 2.5rem; align-items: flex-start; }}
-figure {{ margin: 0 0 1rem; }} figcaption {{ font-weight: 600; font-size: .9rem; }}
-img {{ max-width: 100%; background: #fff; }} svg {{ max-width: 100%; height: auto; }}
-.bar {{ fill: var(--value); }} .axis {{ stroke: var(--faint); }}
-.line {{ fill: none; stroke-width: 2; }} .a {{ stroke: var(--value); }} .b {{ stroke: var(--weak); }}
-.da {{ fill: var(--value); }} .db {{ fill: var(--weak); }}
-text {{ fill: var(--ink); font-size: 12px; }}
-.tick {{ fill: var(--soft); text-anchor: middle; font-size: 11px; }}
-.key {{ color: var(--soft); }}
-</style>
-<h1>{title}</h1>
-{body}
-</html>
-"""

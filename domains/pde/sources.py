@@ -5,16 +5,15 @@ from __future__ import annotations
 import csv
 import glob
 import os
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import count
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from domains.pde.questions import read_request
 from domains.pde.samples import SPLITS
 from polyhead.batch.case import Case, InvalidInput
+from polyhead.batch.naming import inside, unique_ids
 from polyhead.batch.path_lists import LIST_SUFFIXES, read_path_list
 
 REQUESTS = frozenset({".json", ".yaml", ".yml"})
@@ -191,23 +190,14 @@ def _relative(path: Path, base: Path) -> str:
 
 
 def _named(inputs: Sequence[_Input]) -> list[Case]:
-    """The cases under their ids: no suffix where that is unambiguous, else with it, else numbered."""
-    cases = []
-    taken: set[str] = set()
-    short = [_id(entry, with_suffix=False) for entry in inputs]
-    twice = Counter(short)
-    folders = {folder.as_posix() for name in set(short) for folder in PurePosixPath(name).parents}
-    for entry, plain in zip(inputs, short, strict=True):
-        name = _id(entry, with_suffix=True) if twice[plain] > 1 or plain in folders else plain
-        free = next(each for k in count(1) if (each := f"{name}~{k}" if k > 1 else name) not in taken)
-        taken.add(free)
-        cases.append(Case(free, entry.path, entry.tasks, dict(entry.options)))
+    """The cases under their ids, sorted by them."""
+    ids = unique_ids([(_id(entry, with_suffix=False), _id(entry, with_suffix=True)) for entry in inputs])
+    cases = [Case(name, each.path, each.tasks, dict(each.options)) for name, each in zip(ids, inputs, strict=True)]
     return sorted(cases, key=lambda case: case.id)
 
 
 def _id(entry: _Input, with_suffix: bool) -> str:
-    parts = [part for part in PurePosixPath(entry.name).parts if part not in ("..", ".", "/")]
-    name = PurePosixPath(*parts) if parts else PurePosixPath("input")
+    name = inside(entry.name)
     if not entry.given and not with_suffix and name.suffix.lower() in _SUFFIXES:
         name = name.with_suffix("")
     return name.as_posix()

@@ -15,8 +15,9 @@ from typing import TypeVar
 
 from domains.medical.intake.images import image_size, read_image, read_index_mask
 from domains.medical.ultrasound.fm_uia import write_text
-from domains.medical.ultrasound.rows import Problem, Row
+from domains.medical.ultrasound.rows import Row
 from polyhead.batch.case import InvalidInput
+from polyhead.report import Problem
 
 T = TypeVar("T")
 

@@ -38,8 +38,9 @@ from domains.medical.ultrasound.predictions import (
     read_predictions,
 )
 from domains.medical.ultrasound.report import Report, TaskReport
-from domains.medical.ultrasound.rows import Problem, Row
+from domains.medical.ultrasound.rows import Row
 from polyhead.evaluate import TaskScore, bootstrap_counts, percentile_interval
+from polyhead.report import Problem
 
 LEVEL = 0.95
 

@@ -13,7 +13,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from domains.medical.ultrasound.rows import TASK_NAMES, Kind, Problem, Row
+from domains.medical.ultrasound.rows import TASK_NAMES, Kind, Row
+from polyhead.report import Problem
 
 TABLES = "csv_files"
 LABELS = "labels.json"

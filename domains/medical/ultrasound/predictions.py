@@ -21,8 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from domains.medical.ultrasound.rows import Kind, Problem, Row
+from domains.medical.ultrasound.rows import Kind, Row
 from polyhead.batch.writer import write_atomic
+from polyhead.report import Problem
 
 FILES: dict[Kind, str] = {
     "classification": "classification_predictions.json",

@@ -48,16 +48,3 @@ class Row:
     points: tuple[tuple[float, float], ...] | None = None
     table: str = ""
     line: int = 0
-
-
-@dataclass(frozen=True)
-class Problem:
-    """What is wrong with one row or file: a stable code, where it stands, why, and what to do."""
-
-    code: str
-    where: str
-    reason: str
-    remedy: str = ""
-
-    def __str__(self) -> str:
-        return f"{self.where}: [{self.code}] {self.reason}" + (f"; {self.remedy}" if self.remedy else "")

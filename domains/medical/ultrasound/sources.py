@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import glob
 import os
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import count
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from domains.medical.intake.images import DICOM_SUFFIXES, IMAGE_SUFFIXES, frame_count, sniff
 from domains.medical.ultrasound.fm_uia import TABLES, Tables, is_data_root, read_tables
 from polyhead.batch.case import Case, InvalidInput
+from polyhead.batch.naming import inside, unique_ids
 from polyhead.batch.path_lists import LIST_SUFFIXES, read_path_list
 
 _LOOKED_FOR = "png, jpg, bmp, tif or DICOM files"
@@ -183,25 +182,14 @@ def _relative(path: Path, base: Path) -> str:
 
 
 def _named(inputs: Sequence[_Input]) -> list[Case]:
-    """The cases under their ids: no suffix where that is unambiguous, else with it, else numbered."""
-    cases = []
-    taken: set[str] = set()
-    short = [_id(entry, with_suffix=False) for entry in inputs]
-    twice = Counter(short)
-    # A case's folder must not hold the folders of others.
-    folders = {folder.as_posix() for name in set(short) for folder in PurePosixPath(name).parents}
-    for entry, plain in zip(inputs, short, strict=True):
-        name = _id(entry, with_suffix=True) if twice[plain] > 1 or plain in folders else plain
-        free = next(each for k in count(1) if (each := f"{name}~{k}" if k > 1 else name) not in taken)
-        taken.add(free)
-        cases.append(Case(free, entry.path, entry.tasks, dict(entry.options)))
+    """The cases under their ids, sorted by them."""
+    ids = unique_ids([(_id(entry, with_suffix=False), _id(entry, with_suffix=True)) for entry in inputs])
+    cases = [Case(name, each.path, each.tasks, dict(each.options)) for name, each in zip(ids, inputs, strict=True)]
     return sorted(cases, key=lambda case: case.id)
 
 
 def _id(entry: _Input, *, with_suffix: bool) -> str:
-    """A relative POSIX path that cannot leave its folder: ``..``, ``.`` and roots are left out of the name."""
-    parts = [part for part in PurePosixPath(entry.name).parts if part not in ("..", ".", "/")]
-    name = PurePosixPath(*parts) if parts else PurePosixPath("input")
+    name = inside(entry.name)
     if entry.given is None and not with_suffix and name.suffix.lower() in IMAGE_SUFFIXES | DICOM_SUFFIXES:
         name = name.with_suffix("")
     return (name / entry.frame).as_posix() if entry.frame else name.as_posix()
