@@ -22,9 +22,9 @@ from ui.table import table
 PREVIEW_BYTES = 8 * 2**20
 
 
-def jobs_folder() -> Path:
-    """The registry of jobs, beside the runs."""
-    return runs_folder() / "jobs"
+def jobs_folder(application: str) -> Path:
+    """The registry of an application's jobs, beside the runs."""
+    return runs_folder() / "jobs" / application
 
 
 def results_folder() -> Path:

@@ -42,7 +42,7 @@ def predict_command(
 def start_demo() -> Job:
     """Starts the demonstration as a job."""
     out = demo_folder() / "pde"
-    return start_job(jobs_folder(), polyhead("demo", "pde", "-o", str(out)), "Demonstration run", out)
+    return start_job(jobs_folder("pde"), polyhead("demo", "pde", "-o", str(out)), "Demonstration run", out)
 
 
 def folder_part(model: Model | None) -> None:
@@ -56,7 +56,7 @@ def folder_part(model: Model | None) -> None:
     if text:
         _start(model, text)
     st.subheader("Jobs")
-    job_panel(jobs_folder(), result=job_result)
+    job_panel(jobs_folder("pde"), result=job_result)
 
 
 def _start(model: Model | None, text: str) -> None:
@@ -90,5 +90,5 @@ def _start(model: Model | None, text: str) -> None:
         options = ["--solve"] * solve + ["--field", "default"] * uniform
         out = results_folder() / output_name(source, model.weights_hash, [*tasks, split, *options])
         command = predict_command(model, source, out, tasks=tasks, split=split, options=options)
-        start_job(jobs_folder(), command, f"{source.name}: {len(cases)} cases", out)
+        start_job(jobs_folder("pde"), command, f"{source.name}: {len(cases)} cases", out)
         st.rerun()

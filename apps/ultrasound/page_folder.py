@@ -32,7 +32,9 @@ def predict_command(model: Model, source: Path, out: Path, tasks: Sequence[str])
 def start_demo() -> Job:
     """Starts the demonstration as a job."""
     out = demo_folder()
-    return start_job(jobs_folder(), polyhead("demo", "ultrasound", "-o", str(out)), "Demonstration run", out)
+    return start_job(
+        jobs_folder("ultrasound"), polyhead("demo", "ultrasound", "-o", str(out)), "Demonstration run", out
+    )
 
 
 def folder_part(model: Model | None, tasks: Sequence[str]) -> None:
@@ -46,7 +48,7 @@ def folder_part(model: Model | None, tasks: Sequence[str]) -> None:
     if text:
         _start(model, tasks, text)
     st.subheader("Jobs")
-    job_panel(jobs_folder(), result=job_result)
+    job_panel(jobs_folder("ultrasound"), result=job_result)
 
 
 def _start(model: Model | None, tasks: Sequence[str], text: str) -> None:
@@ -74,5 +76,5 @@ def _start(model: Model | None, tasks: Sequence[str], text: str) -> None:
     if st.button(f"Start the job on {len(cases)} pictures", type="primary", key="start-job"):
         out = results_folder() / output_name(source, model.weights_hash, tasks)
         title = f"{source.name}: {len(cases)} pictures, {len(tasks)} tasks"
-        start_job(jobs_folder(), predict_command(model, source, out, tasks), title, out)
+        start_job(jobs_folder("ultrasound"), predict_command(model, source, out, tasks), title, out)
         st.rerun()

@@ -94,7 +94,7 @@ def test_without_a_run_the_page_explains_the_demonstration_and_can_start_it(tmp_
     assert not app.exception
     assert "polyhead demo pde" in text(app) and RESEARCH_USE in text(app)
     app.button(key="start-demo").click().run()
-    (job,) = list_jobs(tmp_path / "runs" / "jobs")
+    (job,) = list_jobs(tmp_path / "runs" / "jobs" / "pde")
     assert job.result == tmp_path / "demo" / "pde" and job.wait(20).state == "done"
 
 
@@ -246,7 +246,7 @@ def test_a_folder_is_answered_by_a_job_with_the_choices_of_the_page(place, made,
     app.toggle(key="batch-solve").set_value(True).run()
     assert "6 cases: 6 samples of data files" in text(app)
     app.button(key="start-job").click().run()
-    (job,) = list_jobs(tmp_path / "runs" / "jobs")
+    (job,) = list_jobs(tmp_path / "runs" / "jobs" / "pde")
     asked = job.argv[3:]
     assert asked[:4] == ("pde", "predict", str(tmp_path / "runs" / "darcy"), str(made / "data" / "darcy"))
     assert asked[6:] == ("--split", "test", "--log-json", "--solve")

@@ -67,7 +67,7 @@ def test_without_a_run_the_page_explains_the_demonstration_and_can_start_it(tmp_
     assert not app.exception
     assert "polyhead demo ultrasound" in text(app)
     app.button(key="start-demo").click().run()
-    (job,) = list_jobs(tmp_path / "runs" / "jobs")
+    (job,) = list_jobs(tmp_path / "runs" / "jobs" / "ultrasound")
     assert job.title == "Demonstration run" and job.result == tmp_path / "demo"
     assert job.wait(20).state == "done"
 
@@ -191,7 +191,7 @@ def test_a_folder_is_run_over_by_a_job_whose_results_are_shown(app, workspace, m
     app.text_input(key="batch-path").set_value(str(workspace / "study")).run()
     assert "2 pictures in 2 files. 1 of 2 files can be analysed" in text(app)
     app.button(key="start-job").click().run()
-    (job,) = list_jobs(workspace / "runs" / "jobs")
+    (job,) = list_jobs(workspace / "runs" / "jobs" / "ultrasound")
     asked = job.argv[3:]
     assert asked[:4] == ("ultrasound", "predict", str(workspace / "runs" / "first"), str(workspace / "study"))
     assert asked[6:] == ("--log-json", "--task", "breast_lesion", "--task", "IUGC")
@@ -213,7 +213,7 @@ def test_a_running_job_is_found_again_after_a_reload_and_can_be_cancelled(app, w
     from ui.jobs import start_job
 
     started = time.time()
-    job = start_job(workspace / "runs" / "jobs", [sys.executable, "-c", "import time; time.sleep(600)"], "long")
+    job = start_job(workspace / "runs" / "jobs" / "ultrasound", [sys.executable, "-c", "import time; time.sleep(600)"], "long")
     again = AppTest.from_function(page, default_timeout=30).run()
     again.button(key=f"cancel-{job.id}").click().run()
     assert job.wait(30).state == "cancelled" and time.time() - started < 25

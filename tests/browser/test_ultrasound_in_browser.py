@@ -121,7 +121,7 @@ def test_a_running_job_is_cancelled_from_the_page(screen, server, workspace):
         "print(json.dumps({'event': 'progress', 'done': 3, 'failed': 1, 'total': 10}), file=sys.stderr, flush=True)\n"
         "time.sleep(600)"
     )
-    job = start_job(workspace / "runs" / "jobs", [sys.executable, "-c", script], "a long job")
+    job = start_job(workspace / "runs" / "jobs" / "ultrasound", [sys.executable, "-c", script], "a long job")
     try:
         opened(screen, server)
         screen.get_by_role("tab", name="Folder").click()
