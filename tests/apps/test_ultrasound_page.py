@@ -213,7 +213,9 @@ def test_a_running_job_is_found_again_after_a_reload_and_can_be_cancelled(app, w
     from ui.jobs import start_job
 
     started = time.time()
-    job = start_job(workspace / "runs" / "jobs" / "ultrasound", [sys.executable, "-c", "import time; time.sleep(600)"], "long")
+    job = start_job(
+        workspace / "runs" / "jobs" / "ultrasound", [sys.executable, "-c", "import time; time.sleep(600)"], "long"
+    )
     again = AppTest.from_function(page, default_timeout=30).run()
     again.button(key=f"cancel-{job.id}").click().run()
     assert job.wait(30).state == "cancelled" and time.time() - started < 25
