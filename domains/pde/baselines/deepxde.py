@@ -8,10 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import io
-import os
 import random
-import sys
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from types import ModuleType
@@ -24,6 +21,7 @@ from torch import nn
 
 from domains.pde.baselines.baseline import BASELINES, Inputs, require_rows
 from domains.pde.baselines.pod import PodBasis
+from domains.pde.deepxde import import_deepxde
 from domains.pde.samples import OperatorData
 
 _POINTS_AT_ONCE = 65_536
@@ -79,7 +77,7 @@ class DeepXdeOperator:
         return sum(parameter.numel() for parameter in self.network.parameters())
 
     def fit(self, data: OperatorData, rows: NDArray) -> None:
-        """See `Baseline.fit`; needs the package ``deepxde``, else an ImportError that says how to get it."""
+        """See `Baseline.fit`; needs the package ``deepxde``, else a ValueError says how to get it."""
         dde = import_deepxde()
         rows = require_rows(data, rows)
         self._mask = data.mask
@@ -182,34 +180,6 @@ class _ConvolutionalBranch(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         image = torch.cat([x[:, part].reshape(len(x), -1, *self.sensors) for part in self.images], dim=1)
         return self.dense(torch.cat([self.convolutions(image), *(x[:, part] for part in self.others)], dim=1))
-
-
-def import_deepxde() -> ModuleType:
-    """DeepXDE on its PyTorch backend; nothing is printed or written, and torch's default device stays.
-
-    Raises:
-        ImportError: it is not installed, or was imported with another backend before.
-    """
-    # Without the variable DeepXDE writes a configuration into the home folder.
-    os.environ.setdefault("DDE_BACKEND", "pytorch")
-    device = torch.get_default_device()
-    try:
-        with contextlib.redirect_stderr(io.StringIO()), warnings.catch_warnings():
-            if "deepxde" not in sys.modules:
-                warnings.simplefilter("ignore")
-            import deepxde
-    except ModuleNotFoundError as error:
-        if error.name != "deepxde":
-            raise
-        raise ImportError("DeepXDE is not installed: pip install 'polyhead[pde]'") from None
-    finally:
-        # Its import makes an accelerator the default device where there is one.
-        if torch.get_default_device() != device:
-            torch.set_default_device(device)
-    backend = getattr(deepxde.backend, "backend_name", None)
-    if backend != "pytorch":
-        raise ImportError(f"DeepXDE runs on its backend {backend!r} here; start again with DDE_BACKEND=pytorch")
-    return deepxde
 
 
 @contextlib.contextmanager

@@ -2,41 +2,17 @@
 
 from __future__ import annotations
 
-import io
-import os
-from contextlib import redirect_stderr, redirect_stdout
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 
+from domains.pde.deepxde import import_deepxde
 from domains.pde.geometry import polygons
-
-
-def deepxde() -> ModuleType:
-    """The module `deepxde` on the torch backend, quiet and without its change of torch's default device.
-
-    Errors: ValueError if it is not installed.
-    """
-    # Without this variable DeepXDE writes a file into the user's home and may ask questions.
-    os.environ["DDE_BACKEND"] = "pytorch"
-    import torch
-
-    device = torch.get_default_device()
-    try:
-        with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
-            import deepxde as module
-    except ImportError as error:
-        raise ValueError(f"DeepXDE is not installed ({error}); install the extra: pip install polyhead[pde]") from error
-    finally:
-        # None is torch's own start, the CPU without a hook on every call.
-        torch.set_default_device(None if device.type == "cpu" else device)
-    return module
 
 
 def polygon(ring: np.ndarray) -> Any:
     """DeepXDE's Triangle, Rectangle or Polygon of the vertices (k, 2)."""
-    geometry = deepxde().geometry
+    geometry = import_deepxde().geometry
     if len(ring) == 3:
         return geometry.Triangle(*ring)
     if geometry.Rectangle.is_valid(ring):
@@ -46,7 +22,7 @@ def polygon(ring: np.ndarray) -> Any:
 
 def region(rings: polygons.Rings) -> Any:
     """Unions and differences of the rings' polygons, the outermost first: a ring inside another is a hole."""
-    csg = deepxde().geometry.csg
+    csg = import_deepxde().geometry.csg
     depth = [
         sum(polygons.signed_distance(ring[:1], (other,))[0] > 0 for other in rings if other is not ring)
         for ring in rings
@@ -62,19 +38,19 @@ def region(rings: polygons.Rings) -> Any:
 
 
 def disk(centre: tuple[float, float], radius: float) -> Any:
-    return deepxde().geometry.Disk(list(centre), radius)
+    return import_deepxde().geometry.Disk(list(centre), radius)
 
 
 def annulus(centre: tuple[float, float], outer: float, inner: float) -> Any:
-    return deepxde().geometry.csg.CSGDifference(disk(centre, outer), disk(centre, inner))
+    return import_deepxde().geometry.csg.CSGDifference(disk(centre, outer), disk(centre, inner))
 
 
 def ellipse(centre: tuple[float, float], semi_axes: tuple[float, float], angle: float) -> Any:
     """An ellipse of semi-axes (major, minor), its major axis turned counterclockwise by `angle` radians from x."""
     # DeepXDE turns clockwise.
-    return deepxde().geometry.Ellipse(list(centre), *semi_axes, -angle)
+    return import_deepxde().geometry.Ellipse(list(centre), *semi_axes, -angle)
 
 
 def star(centre: tuple[float, float], radius: float, cosines: np.ndarray, sines: np.ndarray) -> Any:
     """The region inside r(θ) = radius + Σ cosines[k-1] cos kθ + sines[k-1] sin kθ."""
-    return deepxde().geometry.StarShaped(list(centre), radius, cosines, sines)
+    return import_deepxde().geometry.StarShaped(list(centre), radius, cosines, sines)

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from domains.pde.geometry import csg, polygons
+from domains.pde.deepxde import import_deepxde
+from domains.pde.geometry import polygons
 from domains.pde.geometry.families import random_ellipse, random_star
 from domains.pde.geometry.shape import from_polygon
 from domains.pde.geometry.shapes import SHAPES, disc, shape
@@ -205,6 +206,12 @@ def test_names_that_are_refused():
 def test_deepxde_leaves_torch_as_it_was(capsys):
     import torch
 
-    csg.deepxde()
+    assert import_deepxde().backend.backend_name == "pytorch"
     assert torch.get_default_device().type == "cpu"
     assert capsys.readouterr() == ("", "")
+
+
+def test_deepxde_on_another_backend_is_one_line(monkeypatch):
+    monkeypatch.setattr(import_deepxde().backend, "backend_name", "jax")
+    with pytest.raises(ValueError, match="runs on its backend 'jax' here"):
+        import_deepxde()
