@@ -6,7 +6,6 @@ import hashlib
 import io
 import json
 import os
-import pickle
 import shutil
 import signal
 import threading
@@ -16,6 +15,7 @@ from contextlib import suppress
 from dataclasses import fields
 from multiprocessing import connection, get_context, parent_process
 from pathlib import Path
+from pickle import PicklingError
 from typing import Any
 
 import numpy as np
@@ -185,15 +185,17 @@ def _solved_here(plan: Plan, partial: Path, missing: list[int]) -> Iterator[int]
 
 
 def _solved_apart(plan: Plan, partial: Path, missing: list[int], processes: int) -> Iterator[int]:
-    try:
-        parcel = pickle.dumps(plan)
-    except (pickle.PicklingError, AttributeError, TypeError) as error:
-        raise ValueError(f"{plan.problem}: this plan cannot be sent to other processes ({error}); use one") from error
     if not missing:
         return
     workers = min(processes, len(missing))
-    with ProcessPoolExecutor(workers, get_context("spawn"), _enter_worker, (parcel, str(partial))) as pool:
-        waiting: list[Future[int]] = [pool.submit(_solve_in_worker, number) for number in missing]
+    with ProcessPoolExecutor(workers, get_context("spawn"), _enter_worker, (plan, partial)) as pool:
+        try:
+            # The first submission starts a worker, and with it sends the plan.
+            waiting: list[Future[int]] = [pool.submit(_solve_in_worker, number) for number in missing]
+        except (PicklingError, AttributeError, TypeError) as error:
+            raise ValueError(
+                f"{plan.problem}: this plan cannot be sent to other processes ({' '.join(str(error).split())}); use one"
+            ) from error
         try:
             for future in as_completed(waiting):
                 yield future.result()
@@ -206,14 +208,14 @@ def _solved_apart(plan: Plan, partial: Path, missing: list[int], processes: int)
 _work: tuple[Plan, Path] | None = None
 
 
-def _enter_worker(parcel: bytes, partial: str) -> None:
+def _enter_worker(plan: Plan, partial: Path) -> None:
     global _work
     # Ctrl-C on a terminal reaches the whole group; only the parent answers it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = parent_process()
     if parent is not None:
         threading.Thread(target=_follow, args=(parent.sentinel,), daemon=True).start()
-    _work = pickle.loads(parcel), Path(partial)
+    _work = plan, partial
 
 
 def _follow(sentinel: int) -> None:
