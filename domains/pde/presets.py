@@ -24,6 +24,19 @@ __all__ = ["PRESETS", "PdeConfig", "read_config", "resolve"]
 PRESETS: Registry[PdeConfig] = Registry("preset")
 
 
+_PLUS: Mapping[str, Any] = {
+    "schedule": "cosine",
+    "warmup_steps": 200,
+    "clip_norm": 1.0,
+    "ema_decay": 0.998,
+    "seed": 42,
+}
+"""What the trainings of all mended presets share, unless they say otherwise."""
+
+_JOINT_TRUNK = (64,)
+"""Own trunk layers of each problem in the joint preset; the bodies after them are shared."""
+
+
 def _register(config: PdeConfig) -> PdeConfig:
     return PRESETS.add(config.preset)(config)
 
@@ -76,12 +89,8 @@ _register(
             tasks_per_step=3,
             learning_rate=2e-3,
             weight_decay=1e-5,
-            schedule="cosine",
-            warmup_steps=200,
-            clip_norm=1.0,
-            ema_decay=0.998,
             snapshot_every=5000,
-            seed=42,
+            **_PLUS,
         ),
         pod_steps=1000,
         polish=True,
@@ -146,13 +155,9 @@ _register(
             sampler="proportional",
             learning_rate=1e-3,
             weight_decay=1e-4,
-            schedule="cosine",
-            warmup_steps=200,
-            clip_norm=1.0,
-            ema_decay=0.998,
             validate_every=5,
             snapshot_every=2000,
-            seed=42,
+            **_PLUS,
         ),
         polish=True,
     )
@@ -226,43 +231,28 @@ _register(
             batch_size=12,
             learning_rate=3e-3,
             weight_decay=1e-5,
-            schedule="cosine",
-            warmup_steps=100,
-            clip_norm=1.0,
-            ema_decay=0.995,
             snapshot_every=1000,
-            seed=42,
+            **{**_PLUS, "warmup_steps": 100, "ema_decay": 0.995},
         ),
         polish=True,
     )
 )
 
+
+def _before_shared_bodies(problem: str, width: int) -> NetworkConfig:
+    """The mended network of a problem with one own layer of each kind: the shared bodies do the rest."""
+    values = PRESETS[f"mt-deeponet-{problem}-plus"].problems[problem].model_dump(exclude={"latent"})
+    values["branch"]["widths"], values["trunk"]["widths"] = (width,), _JOINT_TRUNK
+    return NetworkConfig.model_validate(values | {"head": "linear"})
+
+
 _register(
     PdeConfig(
         preset="mt-deeponet-joint",
         problems={
-            "fisher": NetworkConfig(
-                encoding=EncodingConfig(source="samples", parameters=True),
-                branch=BranchConfig(widths=(128,), activation="gelu"),
-                trunk=TrunkConfig(coordinates="symmetric", widths=(64,), activation="gelu"),
-                scale="mean-field",
-                head="linear",
-            ),
-            "darcy": NetworkConfig(
-                encoding=EncodingConfig(functions="global", image_size=50, geometry=("mask", "distance")),
-                branch=BranchConfig(channels=(32, 64, 64, 64), downsample="stride", widths=(128,), activation="gelu"),
-                trunk=TrunkConfig(coordinates="symmetric", features="distance", widths=(64,), activation="gelu"),
-                scale="rms",
-                boundary="distance",
-                head="linear",
-            ),
-            "plate": NetworkConfig(
-                encoding=EncodingConfig(parameters=True),
-                branch=BranchConfig(widths=(64,), activation="gelu"),
-                trunk=TrunkConfig(coordinates="symmetric", features="holes", widths=(64,), activation="gelu"),
-                scale="global",
-                head="linear",
-            ),
+            "fisher": _before_shared_bodies("fisher", 128),
+            "darcy": _before_shared_bodies("darcy", 128),
+            "plate": _before_shared_bodies("plate", 64),
         },
         shared=SharedConfig(),
         loss=LossConfig(kind="relative", points=512),
@@ -273,13 +263,9 @@ _register(
             tasks_per_step=3,
             learning_rate=1e-3,
             weight_decay=1e-5,
-            schedule="cosine",
-            warmup_steps=200,
-            clip_norm=1.0,
-            ema_decay=0.998,
             validate_every=5,
             snapshot_every=2000,
-            seed=42,
+            **_PLUS,
         ),
     )
 )
