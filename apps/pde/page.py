@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import streamlit as st
 
 from apps.pde.page_folder import folder_part, start_demo
-from apps.pde.page_geometry import unfamiliar
 from apps.pde.page_input import Asked, choose_input
 from apps.pde.page_model import Model, describe, predictor, words
 from apps.pde.page_points import points_part
@@ -149,8 +146,6 @@ def _answered(model: Model, task: str, asked: Asked) -> Answer | None:
     except (ValueError, RuntimeError) as wrong:
         st.error(sentence(f"The model could not answer: {wrong}"))
         return None
-    if (remark := unfamiliar(task, answer.question.geometry)) is not None:
-        answer = replace(answer, warnings=(*answer.warnings, remark))
     st.session_state["pde-answer"] = {"signature": signature, "answer": answer}
     return answer
 

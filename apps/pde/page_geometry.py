@@ -100,21 +100,6 @@ def _file(task: str) -> tuple[dict[str, Any] | None, dict[str, bytes]]:
     return {kind: f"{kind}{suffix}"}, {f"{kind}{suffix}": file.getvalue()}
 
 
-def unfamiliar(task: str, geometry: str) -> str | None:
-    """A warning where a geometry is not the one that its task was trained on; None where it is.
-
-    >>> unfamiliar("darcy/star", "star:3") is None
-    True
-    """
-    own = task.rpartition("/")[2]
-    if not geometry or geometry.partition(":")[0] == own:
-        return None
-    return (
-        f"the geometry {geometry.replace('_', ' ')} is not the one that the task {task} was trained on "
-        f"({own.replace('_', ' ')}): compare with the solver before you trust the answer"
-    )
-
-
 def _shapes() -> list[str]:
     from domains.pde.geometry.shapes import SHAPES
 

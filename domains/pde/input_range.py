@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -56,16 +56,14 @@ class InputRange:
 class Mahalanobis:
     """Distance of an input from the training inputs, in standard deviations along their principal axes.
 
-    d² = Σ_k z_k² / λ_k + ‖r‖² / σ², with z the coordinates of the standardised input along the leading axes, r what
-    they leave over and σ² the mean of the variances left over (Tipping and Bishop 1999). Inputs that never change in
-    training have no deviation to measure by and are left to `InputRange`.
+    d² = Σ_k z_k² / λ_k, with z the coordinates of the standardised input along the axes that have a variance λ. Inputs
+    and combinations of them that never change in training have no deviation to measure by and are left to `InputRange`.
 
     Attributes:
         mean, deviation: (m,); the deviation is 0 for inputs that never change.
         axes: (k, m) orthonormal.
         variances: (k,) λ.
-        rest: σ², 0 where the axes leave nothing over.
-        threshold: the distance that the share `level` of the reference rows stay below.
+        threshold: the distance that the share `level` of the training inputs stay below, each against all others.
         level: that share.
     """
 
@@ -73,22 +71,12 @@ class Mahalanobis:
     deviation: NDArray[np.float64]
     axes: NDArray[np.float64]
     variances: NDArray[np.float64]
-    rest: float
     threshold: float
     level: float
 
     @classmethod
-    def fit(
-        cls, inputs: NDArray, *, reference: NDArray | None = None, axes: int = 32, level: float = 0.99
-    ) -> Mahalanobis:
+    def fit(cls, inputs: NDArray, *, level: float = 0.99) -> Mahalanobis:
         """The distance from training inputs (n, m).
-
-        Args:
-            inputs: (n, m).
-            reference: (r, m) rows that the threshold is taken from; validation rows are fair, the training rows
-                themselves (None) lie nearer than new ones, most so where m is not far below n.
-            axes: most leading axes kept.
-            level: share of the reference rows that count as familiar.
 
         Raises:
             ValueError: fewer than two rows, non-finite inputs, or inputs that never change.
@@ -102,42 +90,46 @@ class Mahalanobis:
         deviation = np.where(deviation > 1e-9 * np.maximum(np.abs(mean), 1e-300), deviation, 0)
         if not deviation.any():
             raise ValueError("no training input ever changes: there is no distance to measure")
-        standard = _standardised(data, mean, deviation)
-        _, singular, rows = np.linalg.svd(standard, full_matrices=False)
+        _, singular, rows = np.linalg.svd(_standardised(data, mean, deviation), full_matrices=False)
         variances = singular**2 / len(data)
-        kept = min(axes, int((variances > 1e-9 * variances[0]).sum()))
-        left = int((deviation > 0).sum()) - kept
-        total = float(variances[kept:].sum())
-        rest = total / left if left > 0 and total > 1e-9 * variances[0] else 0.0
-        fitted = cls(mean, deviation, rows[:kept], variances[:kept], rest, np.inf, level)
-        threshold = float(np.quantile(fitted.distance(data if reference is None else reference), level))
-        return cls(mean, deviation, rows[:kept], variances[:kept], rest, threshold, level)
+        kept = int((variances > 1e-9 * variances[0]).sum())
+        fitted = cls(mean, deviation, rows[:kept], variances[:kept], np.inf, level)
+        # A row pulls mean and covariance towards itself; against the others it lies further off (Sherman-Morrison).
+        squared, count = fitted.distance(data) ** 2, len(data)
+        left = np.maximum(1 - squared / (count - 1), 0)
+        with np.errstate(divide="ignore"):
+            others = np.where(left > 1e-9, squared * count / (count - 1) / left, np.inf)
+        return replace(fitted, threshold=float(np.sqrt(np.quantile(others, level, method="higher"))))
 
     def distance(self, inputs: NDArray) -> NDArray[np.float64]:
         """d of inputs (n, m), shape (n,)."""
         if inputs.ndim != 2 or inputs.shape[1] != len(self.mean):
             raise ValueError(f"inputs must have shape (n, {len(self.mean)}), got {inputs.shape}")
-        standard = _standardised(inputs.astype(np.float64), self.mean, self.deviation)
-        along = standard @ self.axes.T
-        squared = (along**2 / self.variances).sum(axis=1)
-        if self.rest > 0:
-            squared += np.maximum((standard**2).sum(axis=1) - (along**2).sum(axis=1), 0) / self.rest
-        return np.sqrt(squared)
+        along = _standardised(inputs.astype(np.float64), self.mean, self.deviation) @ self.axes.T
+        return np.sqrt((along**2 / self.variances).sum(axis=1))
 
-    def unfamiliar(self, inputs: NDArray) -> NDArray[np.bool_]:
-        """Which rows of inputs (n, m) lie beyond the threshold."""
-        return self.distance(inputs) > self.threshold
+    def outside(self, inputs: NDArray) -> list[list[str]]:
+        """For each row of inputs (n, m) one line where it lies beyond the threshold, empty where not."""
+        return [
+            [
+                f"the inputs taken together are unlike those of the training: their Mahalanobis distance is {far:.3g}, "
+                f"below {self.threshold:.3g} for {self.level:.0%} of the training samples"
+            ]
+            if far > self.threshold
+            else []
+            for far in self.distance(inputs)
+        ]
 
     def to_json(self) -> dict[str, Any]:
         """JSON values."""
         arrays = {name: getattr(self, name).tolist() for name in ("mean", "deviation", "axes", "variances")}
-        return {**arrays, "rest": self.rest, "threshold": self.threshold, "level": self.level}
+        return {**arrays, "threshold": self.threshold, "level": self.level}
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Mahalanobis:
         """The distance that `to_json` wrote."""
         arrays = {name: np.array(values[name]) for name in ("mean", "deviation", "axes", "variances")}
-        return cls(**arrays, rest=values["rest"], threshold=values["threshold"], level=values["level"])
+        return cls(**arrays, threshold=values["threshold"], level=values["level"])
 
 
 def _standardised(inputs: NDArray, mean: NDArray, deviation: NDArray) -> NDArray[np.float64]:

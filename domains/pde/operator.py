@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from domains.pde.input_range import InputRange
-from domains.pde.networks.description import Axis, Description, joined_inputs
+from domains.pde.networks.description import Axis, Description, joined_inputs, joint_values
 from domains.pde.networks.model import OperatorFeature, ProblemNetwork, backbone_of
 from domains.pde.saved import load_run
 from domains.pde.settings import PdeConfig
@@ -139,11 +139,21 @@ class Operator:
         return answers
 
     def out_of_range(self, task: str, parameters: np.ndarray, functions: np.ndarray) -> list[list[str]]:
-        """For each sample one line a parameter or input function outside its training range."""
+        """For each sample one line a parameter or input function outside its training range.
+
+        Where each number lies within its range there is one line for a sample whose numbers together are far from those
+        of the training: see `Description.joint`.
+        """
         parameters, functions = self._checked_inputs(task, parameters, functions)
         if task not in self.ranges:
             return [[] for _ in parameters]
-        return self.ranges[task].outside(joined_inputs(parameters, functions))
+        description = self.description(task)
+        found = self.ranges[task].outside(joined_inputs(parameters, functions))
+        if task not in description.joint:
+            return found
+        values = joint_values(parameters, self._at_sensors(functions, description, None))
+        together = description.joint[task].outside(values)
+        return [lines or far for lines, far in zip(found, together, strict=True)]
 
     def _checked_inputs(
         self, task: str, parameters: np.ndarray, functions: np.ndarray

@@ -30,6 +30,26 @@ def known_shape(name: str) -> Any:
         return None
 
 
+def unfamiliar(task: str, geometry: str, about: Description) -> str | None:
+    """A warning where a planar geometry is none of those that its task was trained on; None where it is.
+
+    Members of a random family, as ``star:7``, are of one kind.
+    A run that names no geometries knows that of the task's name.
+    """
+    # A sample of data that name no geometries is told by a number.
+    if not is_planar(about) or not geometry or geometry.isdecimal():
+        return None
+    trained = about.geometries.get(task) or (task.rpartition("/")[2],)
+    if geometry.partition(":")[0] in trained:
+        return None
+    known = ", ".join(name.replace("_", " ") for name in trained)
+    which = "the one" if len(trained) == 1 else "one of those"
+    return (
+        f"the geometry {geometry.replace('_', ' ')} is not {which} that the task {task} was trained on ({known}): "
+        "compare with the solver before you trust the answer"
+    )
+
+
 def between(values: np.ndarray, coordinates: np.ndarray, grid_shape: tuple[int, ...], points: np.ndarray) -> np.ndarray:
     """(n,): values (P,) on a grid, linear between its nodes; at scattered points the nearest one's."""
     from scipy.interpolate import NearestNDInterpolator, RegularGridInterpolator

@@ -14,6 +14,7 @@ import numpy as np
 from domains.pde.asking import Asker
 from domains.pde.calibrate import CALIBRATION_FILE, read_calibrations
 from domains.pde.networks.description import Description
+from domains.pde.outlines import unfamiliar
 from domains.pde.questions import Question
 from domains.pde.reference import solve
 from domains.pde.uncertainty import Calibration
@@ -103,6 +104,8 @@ class PDEPredictor:
         answers = []
         for question, field, lines in zip(questions, fields, outside, strict=True):
             warnings, taken = [*question.warnings, *lines], {"operator": round(seconds, 6)}
+            if (remark := unfamiliar(question.task, question.geometry, about)) is not None:
+                warnings.append(remark)
             solved = None
             if self.solver:
                 start = time.perf_counter()

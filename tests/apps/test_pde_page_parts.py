@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from apps.pde.page_geometry import corners, unfamiliar
+from apps.pde.page_geometry import corners
 from apps.pde.page_input import Asked, usual_field
 from apps.pde.page_points import typed_points
 from apps.pde.page_results import duration_words, product
@@ -42,12 +42,6 @@ def test_rows_of_the_tables_are_whole_or_named():
     assert typed_points([{"t": 0.1, "x": 0.5}, {}], ["t", "x"]) == [[0.1, 0.5]]
     with pytest.raises(ValueError, match="Row 1 of the table of points lacks x"):
         typed_points([{"t": 0.1}], ["t", "x"])
-
-
-def test_a_geometry_that_was_not_trained_on_is_told():
-    assert unfamiliar("darcy/circle", "circle") is None
-    assert unfamiliar("darcy/star", "star:12") is None
-    assert "l shape is not the one" in str(unfamiliar("darcy/circle", "l_shape"))
 
 
 def test_fields_are_drawn_as_the_training_data_were():

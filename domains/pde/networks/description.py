@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
-from domains.pde.input_range import InputRange
+from domains.pde.input_range import InputRange, Mahalanobis
 from domains.pde.samples import OperatorData, Quantity
 
 Axis = tuple[float, ...]
+
+ROWS_A_NUMBER = 5
+"""Training samples a number of the joint test; with fewer a covariance says little, and there is no such test."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,9 @@ class Description:
         sensors: values of each axis of the input functions' grid, empty without functions.
         inputs: for each task the training range of its inputs: of every parameter, and of the least and the greatest
             value of every input function.
+        joint: for each task the distance of `joint_values` from those of its training samples; none for a task with
+            few samples, or whose inputs never change.
+        geometries: for each task the names of the geometries of its training samples, of a family its name alone.
         attributes: of the data.
     """
 
@@ -39,6 +45,8 @@ class Description:
     sensors: tuple[Axis, ...]
     solution: Quantity
     inputs: Mapping[str, InputRange] = field(default_factory=dict)
+    joint: Mapping[str, Mahalanobis] = field(default_factory=dict)
+    geometries: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     attributes: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -52,12 +60,19 @@ class Description:
 
     @classmethod
     def of(cls, data: OperatorData, tasks: tuple[str, ...]) -> Description:
-        """Describes a problem; the ranges are those of its training samples."""
+        """Describes a problem; ranges, distances and geometries are those of its training samples."""
+        rows = {task: data.rows(task=task, split="train") for task in tasks}
         grid = grid_axes(data.coordinates, data.grid_shape)
         ranges = {
-            task: InputRange.of(input_values(data, data.rows(task=task, split="train")), input_names(data))
+            task: InputRange.of(input_values(data, rows[task]), input_names(data))
             for task in tasks
             if data.parameter_names or data.function_names
+        }
+        joint = {task: _joint(data, rows[task]) for task in ranges}
+        geometries = {
+            task: tuple(dict.fromkeys(data.geometry_names[k].partition(":")[0] for k in data.geometry[rows[task]]))
+            for task in tasks
+            if data.geometry_names
         }
         return cls(
             problem=data.problem,
@@ -71,11 +86,14 @@ class Description:
             sensors=_sensor_axes(data, grid),
             solution=data.solution_name,
             inputs=ranges,
+            joint={task: distance for task, distance in joint.items() if distance is not None},
+            geometries=geometries,
             attributes=data.attributes,
         )
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        joint = {task: distance.to_json() for task, distance in self.joint.items()}
+        return {**asdict(replace(self, joint={})), "joint": joint}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Description:
@@ -96,6 +114,9 @@ class Description:
                     task: InputRange(_quantities(entry["names"]), tuple(entry["low"]), tuple(entry["high"]))
                     for task, entry in values["inputs"].items()
                 },
+                # Runs of earlier versions have neither.
+                joint={task: Mahalanobis.from_json(entry) for task, entry in values.get("joint", {}).items()},
+                geometries={task: tuple(names) for task, names in values.get("geometries", {}).items()},
                 attributes=values["attributes"],
             )
         except (KeyError, TypeError, AttributeError) as error:
@@ -157,3 +178,26 @@ def joined_inputs(parameters: np.ndarray, functions: np.ndarray) -> np.ndarray:
     flat = functions.reshape(*functions.shape[:2], -1)
     ends = np.stack([flat.min(axis=2), flat.max(axis=2)], axis=2).reshape(len(flat), -1)
     return np.concatenate([parameters, ends], axis=1).astype(np.float64)
+
+
+def joint_values(parameters: np.ndarray, functions: np.ndarray) -> np.ndarray:
+    """(n, m + 5c) float64: the parameters, and of each function least, greatest, mean, deviation and roughness.
+
+    Roughness is the root mean square of the steps between neighbouring sensors.
+    """
+    columns = [joined_inputs(parameters, functions)]
+    if functions.shape[1]:
+        axes = tuple(range(2, functions.ndim))
+        columns += [functions.mean(axis=axes, dtype=np.float64), functions.std(axis=axes, dtype=np.float64)]
+        steps = [np.diff(functions, axis=axis) for axis in axes if functions.shape[axis] > 1]
+        squares = [np.mean(np.square(step), axis=axes, dtype=np.float64) for step in steps]
+        columns.append(np.sqrt(np.sum(squares, axis=0)) if squares else np.zeros(functions.shape[:2]))
+    return np.concatenate(columns, axis=1)
+
+
+def _joint(data: OperatorData, rows: np.ndarray) -> Mahalanobis | None:
+    values = joint_values(data.parameters[rows], data.functions[rows])
+    if len(rows) < max(2, ROWS_A_NUMBER * values.shape[1]) or not np.ptp(values, axis=0).any():
+        return None
+    found = Mahalanobis.fit(values)
+    return found if np.isfinite(found.threshold) else None

@@ -1,5 +1,7 @@
 """Operator networks by value: published sizes, encodings, symmetries, products, and what is refused."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -194,7 +196,10 @@ def test_descriptions_survive_json():
 
     for data in (fisher_data(samples=5), darcy_data(samples=5, nodes=9), plate_data((5, 5, 3))):
         description = Description.of(data, data.tasks)
-        assert Description.from_json(json.loads(json.dumps(description.to_json()))) == description
+        again = Description.from_json(json.loads(json.dumps(description.to_json())))
+        assert again.to_json() == description.to_json()
+        # Distances hold arrays, which have no equality of their own.
+        assert replace(again, joint={}) == replace(description, joint={})
         assert [len(axis) for axis in description.grid] == list(data.grid_shape)
         assert description.sensor_shape == data.functions.shape[2:]
     assert description.inputs["plate"].low == (2.0, 0.9)

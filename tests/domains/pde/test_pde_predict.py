@@ -2,6 +2,7 @@
 
 import io
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from PIL import Image
 from domains.pde.asking import Asker
 from domains.pde.calibrate import calibrate_run
 from domains.pde.figures import Canvas, Panel, draw, limits, triple
+from domains.pde.outlines import unfamiliar
 from domains.pde.predict import PDEPredictor
 from domains.pde.presets import resolve
 from domains.pde.reference import solve
@@ -331,6 +333,32 @@ def test_bands_come_with_the_answers_of_a_calibrated_run(place, tmp_path):
 def test_inputs_outside_of_the_training_range_are_warned_of(plate, tmp_path):
     (answer,) = plate.predict([ask(plate, tmp_path, task="plate", parameters={"holes": 9, "hole position": 1.2})])
     assert answer.warnings == ("holes = 9 is outside the training range 2 to 7",)
+
+
+def test_geometries_that_were_not_trained_on_are_warned_of(darcy, place, tmp_path):
+    """In the answer itself, so that the command line and the page say the same."""
+    about = darcy.problems["darcy/square"]
+    assert about.geometries == {"darcy/square": ("square",), "darcy/circle": ("circle",)}
+    strange = (
+        "the geometry star:3 is not the one that the task darcy/square was trained on (square): "
+        "compare with the solver before you trust the answer"
+    )
+    for shape, remarks in (("square", []), ("star:3", [strange])):
+        question = ask(darcy, tmp_path, **SQUARE, geometry={"shape": shape})
+        (answer,) = darcy.predict([question])
+        assert [line for line in answer.warnings if "geometry" in line] == remarks
+        assert [line for line in summarise(answer)["warnings"] if "geometry" in line] == remarks
+    samples = [darcy.read(case) for case in cases_from(place / "data" / "darcy.h5")]
+    assert not any("geometry" in line for answer in darcy.predict(samples) for line in answer.warnings)
+    assert unfamiliar("darcy/square", "0", about) is None
+    families = replace(about, geometries={"darcy/star": ("star", "ellipse")})
+    assert unfamiliar("darcy/star", "ellipse:12", families) is None
+    assert "l shape is not one of those that the task darcy/star was trained on (star, ellipse)" in str(
+        unfamiliar("darcy/star", "l_shape", families)
+    )
+    before = replace(about, geometries={})
+    assert unfamiliar("darcy/star", "star:12", before) is None
+    assert "(circle)" in str(unfamiliar("darcy/circle", "square", before))
 
 
 @pytest.mark.parametrize("grid", [(6, 5), (30,), (5, 4, 3)])

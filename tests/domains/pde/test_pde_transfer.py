@@ -8,6 +8,8 @@ import pytest
 import torch
 from operator_toys import darcy_data, fisher_data, plate_data
 
+from domains.pde.input_range import Mahalanobis
+from domains.pde.networks.description import joint_values
 from domains.pde.operator import load_operator
 from domains.pde.presets import resolve
 from domains.pde.saved import load_run
@@ -178,6 +180,27 @@ def test_inputs_outside_the_training_range_are_told(runs):
     assert found[0] == []
     assert found[1] == [f"rate = 9 1/s is outside the training range {low:.4g} to {high:.4g}"]
     assert len(found[2]) == 1 and found[2][0].startswith("least initial value = -7 is outside the training range")
+
+
+def test_inputs_that_are_unlike_the_training_only_together_are_told(runs):
+    operator, data = load_operator(runs / "fisher"), fisher_data()
+    task = "fisher/nws"
+    known = operator.description(task).joint[task]
+    rows = data.rows(task=task, split="train")
+    values = joint_values(data.parameters[rows], data.functions[rows])
+    field = data.functions[rows][:, 0].astype(float)
+    steps = np.sqrt(np.mean(np.diff(field, axis=1) ** 2, axis=1))
+    ends = [field.min(axis=1), field.max(axis=1), field.mean(axis=1), field.std(axis=1), steps]
+    np.testing.assert_allclose(values, np.stack([*data.parameters[rows].T, *ends], axis=1), rtol=1e-5)
+    np.testing.assert_allclose(known.distance(values), Mahalanobis.fit(values).distance(values))
+    usual = operator.out_of_range(task, data.parameters[rows], data.functions[rows])
+    assert not any(usual)
+    # The same values in another order: every single number but the roughness stays.
+    uneven = rows[values[:, 5] > 0.1][:4]
+    mixed = data.functions[uneven][:, :, np.random.default_rng(0).permutation(data.functions.shape[2])]
+    for lines in operator.out_of_range(task, data.parameters[uneven], mixed):
+        assert len(lines) == 1 and lines[0].startswith("the inputs taken together are unlike those of the training")
+    assert "darcy/square" not in load_operator(runs / "darcy").description("darcy/square").joint  # 24 samples are few
 
 
 def test_what_the_operator_refuses(tmp_path, runs, darcy):

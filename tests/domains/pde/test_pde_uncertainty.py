@@ -170,19 +170,24 @@ def test_mahalanobis_equals_the_inverse_covariance():
     offset = rng.normal(size=(6, 4)) * 3
     expected = np.sqrt(np.einsum("ni,ij,nj->n", offset, np.linalg.inv(np.cov(inputs.T, bias=True)), offset))
     assert fitted.distance(inputs.mean(axis=0) + offset) == pytest.approx(expected)
-    assert fitted.unfamiliar(inputs).mean() == pytest.approx(0.01, abs=0.004)
 
 
-def test_mahalanobis_sees_what_the_axes_leave_over():
+def test_the_threshold_is_that_of_each_row_against_the_others():
     rng = np.random.default_rng(2)
-    inputs = rng.normal(size=(500, 3)) @ rng.normal(size=(3, 40)) + 0.01 * rng.normal(size=(500, 40))
-    fitted = Mahalanobis.fit(inputs[:400], reference=inputs[400:], axes=3, level=0.95)
-    assert fitted.axes.shape == (3, 40)
-    assert fitted.unfamiliar(inputs[400:]).mean() == pytest.approx(0.05, abs=0.011)
-    strange = inputs[:5] + 0.5 * rng.normal(size=(5, 40))
-    assert fitted.unfamiliar(strange).all()
+    inputs = rng.normal(size=(40, 3)) @ rng.normal(size=(3, 3))
+    fitted = Mahalanobis.fit(inputs, level=0.9)
+    left_out = [
+        Mahalanobis.fit(np.delete(inputs, row, axis=0)).distance(inputs[row : row + 1])[0] for row in range(len(inputs))
+    ]
+    # 90 % of 39 steps is 35.1: the next order statistic is the 37th of 40.
+    assert fitted.threshold == pytest.approx(np.sort(left_out)[36])
+    assert fitted.threshold > np.sort(fitted.distance(inputs))[36]
+    far = inputs.mean(axis=0) + np.array([[0.0, 0.0, 0.0], [9.0, -9.0, 9.0]])
+    here, there = fitted.outside(far)
+    assert here == [] and len(there) == 1
+    assert there[0].startswith("the inputs taken together are unlike those of the training: their Mahalanobis distance")
     again = Mahalanobis.from_json(json.loads(json.dumps(fitted.to_json())))
-    assert np.array_equal(again.distance(strange), fitted.distance(strange))
+    assert np.array_equal(again.distance(far), fitted.distance(far)) and again.threshold == fitted.threshold
 
 
 def test_inputs_that_never_change_are_left_out():
