@@ -28,6 +28,7 @@ def read_shard(text: str) -> tuple[int, int]:
 def read_settings(config: Path | None, settings: list[str] | None) -> dict[str, Any]:
     """Settings of a YAML or JSON file, then of ``--set key=value``, the later winning.
 
+    A file may have sections; which settings they name, `polyhead.settings.changed` says.
     A value is read as YAML: ``3``, ``0.5``, ``true``, ``null``, ``[a, b]`` or a word.
     """
     import yaml
@@ -40,21 +41,13 @@ def read_settings(config: Path | None, settings: list[str] | None) -> dict[str, 
             raise ValueError(f"--config {config}: {' '.join(str(failure).split())}") from failure
         if not isinstance(loaded, dict):
             raise ValueError(f"--config {config}: expected settings as `name: value`")
-        found |= _flat(loaded)
+        found |= loaded
     for setting in settings or []:
         name, equals, value = setting.partition("=")
         if not equals:
             raise ValueError(f"--set {setting}: write name=value")
         found[name.strip()] = yaml.safe_load(value) if value else ""
     return found
-
-
-def _flat(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in settings.items():
-        nested = isinstance(value, dict) and key in ("network", "data", "training")
-        flat |= _flat(value, f"{key}.") if nested else {f"{prefix}{key}": value}
-    return flat
 
 
 def show_json(value: Any) -> None:

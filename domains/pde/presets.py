@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
+from domains.pde import published
 from domains.pde.settings import (
     BranchConfig,
     EncodingConfig,
@@ -18,6 +18,7 @@ from domains.pde.settings import (
 )
 from polyhead.registry import Registry
 from polyhead.schedule import TrainConfig
+from polyhead.settings import changed
 
 __all__ = ["PRESETS", "PdeConfig", "read_config", "resolve"]
 
@@ -41,32 +42,7 @@ def _register(config: PdeConfig) -> PdeConfig:
     return PRESETS.add(config.preset)(config)
 
 
-_register(
-    PdeConfig(
-        preset="mt-deeponet-fisher",
-        problems={
-            "fisher": NetworkConfig(
-                encoding=EncodingConfig(source="taylor"),
-                branch=BranchConfig(norm="layer", l2=1e-3),
-            )
-        },
-        # 100,000 steps of 200 rows; the published step mixes the sources by size, this one takes them equally.
-        training=TrainConfig(
-            epochs=200,
-            steps_per_epoch=500,
-            batch_size=67,
-            tasks_per_step=3,
-            learning_rate=1e-3,
-            weight_decay=0.0,
-            schedule="staircase",
-            decay=0.95,
-            decay_every=1000,
-            validate_every=1,
-            snapshot_every=5000,
-            seed=42,
-        ),
-    )
-)
+_register(published.FISHER)
 
 _register(
     PdeConfig(
@@ -97,38 +73,7 @@ _register(
     )
 )
 
-_DARCY_BRANCH = BranchConfig(channels=(16, 32, 64, 64), activation="tanh", dropout=0.1)
-
-_register(
-    PdeConfig(
-        preset="mt-deeponet-darcy",
-        problems={
-            "darcy": NetworkConfig(
-                encoding=EncodingConfig(geometry=("mask",)),
-                branch=_DARCY_BRANCH,
-                trunk=TrunkConfig(coordinates="symmetric", widths=(64, 128, 128, 128)),
-                latent=150,
-                scale="factor",
-                factor=0.1,
-                boundary="mask",
-            )
-        },
-        # 30,000 steps of 1,000 rows, the three geometries in equal parts.
-        training=TrainConfig(
-            epochs=5000,
-            steps_per_epoch=6,
-            batch_size=334,
-            tasks_per_step=3,
-            learning_rate=1e-3,
-            weight_decay=0.0,
-            betas=(0.9, 0.99),
-            schedule="pieces",
-            pieces=((5001, 0.5), (8001, 0.1)),
-            validate_every=50,
-            seed=42,
-        ),
-    )
-)
+_register(published.DARCY)
 
 _register(
     PdeConfig(
@@ -163,49 +108,7 @@ _register(
     )
 )
 
-_register(
-    PdeConfig(
-        preset="mt-deeponet-plate",
-        problems={
-            "plate": NetworkConfig(
-                encoding=EncodingConfig(parameters=True),
-                branch=BranchConfig(
-                    widths=(32, 64, 128, 128),
-                    activation="swish",
-                    norm="batch",
-                    dropout=0.1,
-                    output_activation="selu",
-                ),
-                trunk=TrunkConfig(
-                    coordinates="raw",
-                    widths=(32, 64, 64, 64, 128, 128, 128, 128, 128),
-                    activation="swish",
-                    norm="batch",
-                    skip=True,
-                ),
-                latent=200,
-                scale="range",
-                boundary="none",
-                init="normal",
-            )
-        },
-        loss=LossConfig(kind="mse-masked"),
-        # The published run changes to Lion for its last 5,000 steps; here Adam's staircase goes on.
-        training=TrainConfig(
-            epochs=200,
-            steps_per_epoch=100,
-            batch_size=24,
-            learning_rate=1e-3,
-            weight_decay=0.0,
-            betas=(0.9, 0.95),
-            schedule="staircase",
-            decay=0.9,
-            decay_every=1000,
-            snapshot_every=5000,
-            seed=42,
-        ),
-    )
-)
+_register(published.PLATE)
 
 _register(
     PdeConfig(
@@ -272,49 +175,18 @@ _register(
 
 
 def _tiny(preset: str, source: str, changes: Mapping[str, Any], **training: Any) -> None:
-    values = PRESETS[source].model_dump()
-    for name, value in changes.items():
-        _set(values, name, value)
-    values["preset"] = preset
+    values = changed(PRESETS[source].model_dump(), {**changes, "preset": preset})
     values["training"] |= {"warmup_steps": 20, "ema_decay": 0.98, "snapshot_every": 500} | training
     _register(read_config(values))
 
 
 def resolve(preset: str, overrides: Mapping[str, Any] | None = None) -> PdeConfig:
-    """A preset with settings changed; a name is the end of a dotted path that fits once: ``epochs``, ``loss.points``.
+    """A preset with settings changed; see `polyhead.settings.changed` for the names.
 
     Raises:
         ValueError: unknown preset or setting, a name that fits twice, or a value that does not fit its field.
     """
-    values = PRESETS[preset].model_dump()
-    for name, value in (overrides or {}).items():
-        _set(values, name, value)
-    return read_config(values)
-
-
-def _leaves(values: Mapping[str, Any], path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
-    for key, value in values.items():
-        if isinstance(value, Mapping) and key != "balancer_options":
-            yield from _leaves(value, (*path, key))
-        else:
-            yield (*path, key)
-
-
-def _set(values: dict[str, Any], name: str, value: Any) -> None:
-    wanted = tuple(name.split("."))
-    leaves = list(_leaves(values))
-    homes = [path for path in leaves if path[-len(wanted) :] == wanted]
-    homes = [path for path in homes if path == wanted] or homes
-    if len(homes) > 1:
-        fits = " and ".join(".".join(path) for path in homes)
-        raise ValueError(f"the setting {name!r} fits {fits}: name one")
-    if not homes:
-        known = [".".join(path) for path in leaves]
-        near = difflib.get_close_matches(name, known + [path[-1] for path in leaves], n=3, cutoff=0.5)
-        raise ValueError(f"unknown setting {name!r}" + (f"; near: {', '.join(dict.fromkeys(near))}" if near else ""))
-    for key in homes[0][:-1]:
-        values = values[key]
-    values[homes[0][-1]] = value
+    return read_config(changed(PRESETS[preset].model_dump(), overrides or {}))
 
 
 _tiny(

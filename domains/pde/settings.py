@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from polyhead.schedule import TrainConfig
+from polyhead.settings import validated
 
 Activation = Literal["relu", "leaky_relu", "swish", "tanh", "gelu"]
 Norm = Literal["none", "layer", "batch"]
@@ -185,11 +186,4 @@ class PdeConfig(BaseModel):
 
 def read_config(values: Mapping[str, Any]) -> PdeConfig:
     """Settings of JSON values; what does not fit is a `ValueError` of one line."""
-    try:
-        return PdeConfig.model_validate(values)
-    except ValidationError as error:
-        wrong = [
-            f"{'.'.join(map(str, each['loc']))}: {each['msg']}".lstrip(": ") + f", got {each['input']!r}"[:80]
-            for each in error.errors()
-        ]
-        raise ValueError(f"settings that do not fit: {'; '.join(wrong)}") from error
+    return validated(PdeConfig, values)

@@ -142,6 +142,11 @@ def test_a_dry_run_of_the_training_shows_the_settings(polyhead, tmp_path):
     assert status == 0 and not (tmp_path / "R").exists()
     assert (chosen["epochs"], chosen["batch_size"], chosen["seed"]) == (4, 5, 6)
     assert configuration["network"]["keep_aspect"] is False
+    # The settings that a dry run shows are a settings file.
+    nested = configuration | {"training": chosen | {"balancer": "dwa", "balancer_options": {"temperature": 3}}}
+    settings.write_text(json.dumps(nested))
+    status, out, _ = polyhead(*command, "--dry-run")
+    assert status == 0 and json.loads(out)["configuration"] == nested
 
 
 @pytest.fixture(scope="module")

@@ -110,6 +110,33 @@ def test_a_wrong_call_ends_with_one_clear_line(polyhead, tmp_path, monkeypatch, 
     assert "Traceback" not in err and not list(tmp_path.iterdir())
 
 
+def test_a_file_of_nested_settings(polyhead, tmp_path):
+    file, command = tmp_path / "settings.yaml", ["pde", "train", "D", "-o", "R", "--dry-run", "--config"]
+    file.write_text(
+        "problems:\n  fisher:\n    branch: {widths: [9, 8]}\nloss: {points: 7}\nbalancer_options: {a: {b: 1}}\n"
+        "shared: {latent: 33}\ntrunk:\n  widths: [5]\npod_steps: 0\npolish: false\n"
+    )
+    status, said, _ = polyhead(*command, file, "--preset", "mt-deeponet-fisher-plus", "--set", "training.epochs=2")
+    found = json.loads(said)["configuration"]
+    assert status == 0 and found["loss"] == {"kind": "relative", "points": 7}
+    network = found["problems"]["fisher"]
+    assert (network["branch"]["widths"], network["trunk"]["widths"], network["latent"]) == ([9, 8], [5], 128)
+    assert found["shared"] == {"widths": [128, 128], "latent": 33, "activation": "gelu"}
+    assert found["training"]["epochs"] == 2 and found["training"]["balancer_options"] == {"a": {"b": 1}}
+    status, said, _ = polyhead(*command, file, "--preset", "tiny-plate", "--set", "shared=null")
+    assert status == 2
+    whole = PRESETS["mt-deeponet-joint"].model_dump(mode="json")
+    file.write_text(json.dumps(whole | {"loss": whole["loss"] | {"points": 99}}))
+    status, said, _ = polyhead(*command, file, "--preset", "mt-deeponet-joint", "--set", "shared.latent=7")
+    found = json.loads(said)["configuration"]
+    assert found["loss"]["points"] == 99 and found["shared"]["latent"] == 7 and found["problems"] == whole["problems"]
+    status, said, _ = polyhead(*command, file, "--preset", "mt-deeponet-joint", "--set", "shared=null")
+    assert json.loads(said)["configuration"]["shared"] is None
+    file.write_text("loss: {point: 3}\n")
+    status, said, err = polyhead(*command, file, "--preset", "tiny-fisher")
+    assert (status, said) == (2, "") and "unknown setting 'loss.point'; near: loss.points" in err
+
+
 def test_the_whole_way_of_the_data(polyhead, folder, tmp_path):
     data, run, out = folder / "data", tmp_path / "run", tmp_path / "out"
     status, said, _ = polyhead("pde", "train", data, "-o", run, "--dry-run")

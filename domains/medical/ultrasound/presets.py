@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from polyhead.registry import Registry
 from polyhead.schedule import TrainConfig
+from polyhead.settings import changed, validated
 
 
 class NetworkConfig(BaseModel):
@@ -150,44 +151,15 @@ PRESETS.add("tiny")(
 )
 
 
-def resolve(preset: str, overrides: dict[str, Any] | None = None) -> UltrasoundConfig:
-    """A preset with settings changed; names may be dotted (``training.epochs``) or bare where they are unique.
+def resolve(preset: str, overrides: Mapping[str, Any] | None = None) -> UltrasoundConfig:
+    """A preset with settings changed; see `polyhead.settings.changed` for the names.
 
     Raises:
         ValueError: unknown preset or setting, a bare name that fits twice, or a value that does not fit its field.
     """
-    values = PRESETS[preset].model_dump()
-    for name, value in (overrides or {}).items():
-        section, field = _locate(values, name)
-        section[field] = value
-    return read_config(values)
+    return read_config(changed(PRESETS[preset].model_dump(), overrides or {}))
 
 
 def read_config(values: Mapping[str, Any]) -> UltrasoundConfig:
     """Settings of JSON values; what does not fit is a `ValueError` of one line."""
-    try:
-        return UltrasoundConfig.model_validate(values)
-    except ValidationError as error:
-        wrong = [f"{'.'.join(map(str, each['loc']))}: {each['msg']}, got {each['input']!r}" for each in error.errors()]
-        raise ValueError(f"settings that do not fit: {'; '.join(wrong)}") from error
-
-
-def _locate(values: dict[str, Any], name: str) -> tuple[dict[str, Any], str]:
-    sections: dict[str, dict[str, Any]] = {
-        "": {key: value for key, value in values.items() if not isinstance(value, dict)}
-    }
-    sections |= {key: value for key, value in values.items() if isinstance(value, dict) and key in _SECTIONS}
-    prefix, _, field = name.rpartition(".")
-    homes = [key for key in sections if field in sections[key] and (not prefix or key == prefix)]
-    if len(homes) == 1:
-        return (values if homes[0] == "" else values[homes[0]]), field
-    if homes:
-        raise ValueError(f"the setting {name!r} fits {' and '.join(f'{home}.{field}' for home in homes)}: name one")
-    import difflib
-
-    known = [f"{key}.{field}".lstrip(".") for key, section in sections.items() for field in section]
-    near = difflib.get_close_matches(name, known + [k.rpartition(".")[2] for k in known], n=3, cutoff=0.5)
-    raise ValueError(f"unknown setting {name!r}" + (f"; near: {', '.join(near)}" if near else ""))
-
-
-_SECTIONS = ("network", "data", "training")
+    return validated(UltrasoundConfig, values)
