@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,9 @@ from domains.pde.questions import Question, check_keys, read_array
 from polyhead.batch.case import InvalidInput
 
 GEOMETRY_KEYS = ("shape", "mask", "polygon", "mesh")
+
+BOX, CELLS = "box", "box of cells"
+"""Geometries that fill a grid: their edge runs through the outermost points, or half a cell beyond them."""
 
 
 def is_planar(about: Description) -> bool:
@@ -28,6 +31,16 @@ def known_shape(name: str) -> Any:
         return shape(name)
     except ValueError:
         return None
+
+
+def box_corners(axes: Sequence[Sequence[float] | np.ndarray], name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Lower and upper corner (d,) of `BOX` or `CELLS` around the grid of these axes, two values or more each."""
+    ends = [np.sort(np.asarray(axis)) for axis in axes]
+    low, high = np.array([axis[0] for axis in ends]), np.array([axis[-1] for axis in ends])
+    if name == BOX:
+        return low, high
+    first, last = (np.array([steps[end] for steps in map(np.diff, ends)]) for end in (0, -1))
+    return low - first / 2, high + last / 2
 
 
 def unfamiliar(task: str, geometry: str, about: Description) -> str | None:
@@ -70,10 +83,15 @@ def read_shape(given: object, task: str, folder: Path, about: Description) -> tu
 
     box = (tuple(about.lower[::-1]), tuple(about.upper[::-1]))
     if given is None:
-        given = {"shape": task.rpartition("/")[2]}
+        own, trained = task.rpartition("/")[2], about.geometries.get(task, ())
+        given = {"shape": trained[0] if len(trained) == 1 and own not in trained else own}
     if not isinstance(given, Mapping) or len(given) != 1:
         raise InvalidInput("geometry", "`geometry` needs one entry", f"one of: {', '.join(GEOMETRY_KEYS)}")
     check_keys(given, GEOMETRY_KEYS, "geometry")
+    if given.get("shape") in (BOX, CELLS) and about.grid:
+        (bottom, left), (top, right) = box_corners(about.grid, str(given["shape"]))
+        corners = [(left, bottom), (right, bottom), (right, top), (left, top)]
+        return from_polygon(corners, name=str(given["shape"])), None
     (kind, value), mesh = next(iter(given.items())), None
     try:
         if kind == "shape":

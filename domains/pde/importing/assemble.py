@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from domains.pde.importing.edges import box_distance
 from domains.pde.importing.options import ImportOptions
 from domains.pde.problems.plan import draw_split
 from domains.pde.samples import SPLITS, OperatorData, Quantity
@@ -56,8 +57,12 @@ def assemble(raw: Raw, *, problem: str, task: str, options: ImportOptions, where
         raise ValueError(f"{where}: no inputs; name the arrays that hold them (inputs, parameters)")
     solution, mask, geometry = _masked(raw, options, where)
     notes = dict(raw.notes)
-    distance = None
-    if not mask.all():
+    axes = _named(options.axes or raw.axes, len(raw.axes), "axis", where)
+    names: tuple[str, ...] = ()
+    if mask.all():
+        known = grid_axes(raw.coordinates)
+        distance, names, notes["distance"] = box_distance(solution, known, tuple(axis.name for axis in axes), problem)
+    else:
         distance = _distances(mask.reshape(len(mask), *grid), raw.coordinates)
         notes["distance"] = "none: not a regular grid" if distance is None else "from the mask, to half a cell"
     split, said = _split(raw.split, samples, options, where)
@@ -65,7 +70,7 @@ def assemble(raw: Raw, *, problem: str, task: str, options: ImportOptions, where
         problem=problem,
         tasks=(options.task or task,),
         coordinates=raw.coordinates.reshape(-1, raw.coordinates.shape[-1]).astype(np.float64),
-        axes=_named(options.axes or raw.axes, len(raw.axes), "axis", where),
+        axes=axes,
         grid_shape=tuple(grid),
         parameters=parameters,
         parameter_names=_named(options.parameter_names or raw.parameter_names, parameters.shape[1], "parameter", where),
@@ -78,6 +83,7 @@ def assemble(raw: Raw, *, problem: str, task: str, options: ImportOptions, where
         geometry=geometry,
         mask=mask,
         distance=distance,
+        geometry_names=names,
         attributes={**notes, "imported_from": where.rsplit("/", 1)[-1], "split": said, "seed": options.seed},
     )
     check_data(data, where)

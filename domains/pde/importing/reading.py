@@ -116,6 +116,7 @@ def join(parts: Sequence[OperatorData]) -> OperatorData:
             raise ValueError(f"{label} have different sensors: {first.functions.shape} and {part.functions.shape}")
     masks: dict[bytes, int] = {}
     rows: list[tuple[np.ndarray, np.ndarray | None]] = []
+    names: list[str] = []
     tasks: list[str] = []
     task, geometry = [], []
     for part in parts:
@@ -127,6 +128,7 @@ def join(parts: Sequence[OperatorData]) -> OperatorData:
             if key not in masks:
                 masks[key] = len(rows)
                 rows.append((mask, None if part.distance is None else part.distance[k]))
+                names += part.geometry_names[k : k + 1]
             places.append(masks[key])
         geometry.append(np.array(places, np.int32)[part.geometry])
     attributes = {**first.attributes, "joined": [dict(part.attributes) for part in parts]}
@@ -141,7 +143,7 @@ def join(parts: Sequence[OperatorData]) -> OperatorData:
         geometry=np.concatenate(geometry),
         mask=np.stack([mask for mask, _ in rows]),
         distance=_joined_distances(first, rows),
-        geometry_names=(),
+        geometry_names=tuple(names) if len(names) == len(rows) else (),
         attributes=attributes,
     )
 

@@ -334,6 +334,70 @@ def test_masks_become_geometries(arrays, tmp_path):
     np.testing.assert_array_equal(nan.solution, cut.solution)
 
 
+def test_a_full_grid_has_its_edge_where_the_solution_says_so(arrays, tmp_path):
+    y, x = np.meshgrid(np.linspace(0, 1, NY), np.linspace(0, 1, NX), indexing="ij")
+    zero = arrays["outputs"] * (np.minimum(np.minimum(x, 1 - x), np.minimum(y, 1 - y)) > 1e-9)
+    np.savez(tmp_path / "zero.npz", **{**arrays, "outputs": zero})
+    data = import_data(tmp_path / "zero.npz", problem="p")
+    assert data.distance is not None and data.geometry_names == ("square",) and data.mask.all()
+    exact = np.minimum(np.minimum(x, 1 - x), np.minimum(y, 1 - y))
+    np.testing.assert_allclose(data.distance.reshape(NY, NX), exact, atol=1e-7)
+    assert data.attributes["distance"].startswith("to the edge of the grid, through the outermost points")
+    wide = import_data(tmp_path / "zero.npz", problem="p", options=ImportOptions(bounds=((0, 1), (0, 5))))
+    assert wide.distance is not None and wide.geometry_names == ("box",)
+    assert wide.distance.reshape(NY, NX)[1, 3] == pytest.approx(1 / 3)
+    np.savez(tmp_path / "free.npz", **arrays)
+    free = import_data(tmp_path / "free.npz", problem="p")
+    assert free.distance is None and free.geometry_names == ()
+    assert free.attributes["distance"] == "none: the solution is not zero at the outermost points"
+    darcy = import_data(tmp_path / "free.npz", problem="darcy")
+    assert darcy.distance is not None and darcy.geometry_names == ("box of cells",)
+    # Cells are 1/3 high and 1/5 wide.
+    half = np.minimum(np.minimum(x, 1 - x) + 0.1, np.minimum(y, 1 - y) + 1 / 6)
+    np.testing.assert_allclose(darcy.distance.reshape(NY, NX), half, atol=1e-7)
+    times = (Quantity("t", "s"), Quantity("x", "m"))
+    moving = import_data(tmp_path / "zero.npz", problem="p", options=ImportOptions(axes=times))
+    assert moving.distance is None and moving.attributes["distance"] == "none: the points are not a grid in space alone"
+    both = join([data, import_data(tmp_path / "zero.npz", problem="p", options=ImportOptions(task="p/b"))])
+    assert both.geometry_names == ("square",) and both.geometry.tolist() == [0] * 2 * N
+
+
+@pytest.mark.parametrize(("edge", "geometry"), [("zero", "square"), ("inside", "box of cells")])
+def test_an_imported_square_is_trained_and_answers(tmp_path, edge, geometry):
+    """Darcy data without a mask, from the file to the answer of a request that names no geometry."""
+    import json
+
+    from operator_toys import darcy_data
+
+    from domains.pde.predict import PDEPredictor
+    from domains.pde.presets import resolve
+    from domains.pde.sources import cases_from
+    from domains.pde.training import train
+
+    made = darcy_data(samples=20, shapes=("square",))
+    heads, fields = made.solution.reshape(-1, 17, 17), made.functions[:, 0]
+    if edge == "inside":
+        heads, fields = heads[:, 1:-1, 1:-1], fields[:, 1:-1, 1:-1]
+    np.savez(tmp_path / "mine.npz", inputs=fields, outputs=heads)
+    named = ImportOptions(function_names=(Quantity("log conductivity"),))
+    write_data(import_data(tmp_path / "mine.npz", problem="darcy", options=named), tmp_path / "data" / "darcy.h5")
+    config = resolve("tiny-darcy", {"epochs": 1, "steps_per_epoch": 2, "image_size": None, "channels": (4, 8)})
+    train(tmp_path / "data", tmp_path / "run", config, progress="quiet")
+    predictor = PDEPredictor(tmp_path / "run", device="cpu", plots=False)
+    cases = cases_from(tmp_path / "data")
+    (tmp_path / "q.json").write_text(json.dumps({"field": fields[0].tolist()}))
+    questions = [predictor.read(case) for case in [*cases, *cases_from(tmp_path / "q.json")]]
+    sample, asked = questions[0], questions[-1]
+    assert sample.geometry == asked.geometry == geometry and sample.task == "darcy/mine"
+    np.testing.assert_allclose(asked.distance, sample.distance, atol=1e-6)
+    np.testing.assert_allclose(asked.sensor_distance, sample.sensor_distance, atol=1e-6)
+    answers = predictor.predict(questions)
+    assert not any("geometry" in line for answer in answers for line in answer.warnings)
+    shape = (17, 17) if edge == "zero" else (15, 15)
+    field = answers[-1].field.reshape(shape)
+    assert (field[0] == 0).all() == (edge == "zero") and np.abs(field[1:-1, 1:-1]).min() > 0
+
+
 def test_join_refuses_what_does_not_fit(arrays, tmp_path):
     np.savez(tmp_path / "a.npz", **arrays)
     one = import_data(tmp_path / "a.npz", problem="p")
