@@ -10,11 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from apps.exits import NoInput
 from polyhead.batch.case import Case
 from polyhead.batch.engine import run_batch
 from polyhead.batch.outcome import Summary
 from polyhead.batch.progress import progress_display
 from polyhead.batch.worker import PredictorFactory
+from polyhead.runs import RunInfo
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,20 @@ def predict(
     if not flags.dry_run:
         print(summary.out / "summary.html")
     return summary
+
+
+def find_cases(cases_from: Callable[..., list[Case]], *source: Any, **options: Any) -> list[Case]:
+    """The cases of an input; where there are none it is a `NoInput` that says why."""
+    try:
+        return cases_from(*source, **options)
+    except ValueError as nothing:
+        raise NoInput(nothing) from nothing
+
+
+def about(info: RunInfo, run: Path, source: str, **more: Any) -> dict[str, Any]:
+    """What a batch says of where its answers come from."""
+    said = {"application": info.application, "command": "predict", "run": str(run), "input": source, **more}
+    return said | {"system": info.system, "preset": info.preset}
 
 
 def file_hash(path: Path) -> str:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any
 
+from apps.domain import DomainApplication
 from polyhead.application import SystemInfo
-from polyhead.batch.case import Case, Predictor
 
 PUBLISHED = ("mt-deeponet-fisher", "mt-deeponet-darcy", "mt-deeponet-plate")
 MENDED = tuple(f"{name}-plus" for name in PUBLISHED)
@@ -23,9 +21,11 @@ DEFAULT_PRESETS = {
 """What `train` takes for a problem where no preset is named; several problems at once take ``mt-deeponet-joint``."""
 
 
-class PDEApplication:
+class PDEApplication(DomainApplication):
     """Reaction-diffusion, Darcy flow and heated plates by operator networks that learn several at once."""
 
+    domain = "domains.pde"
+    sampler = "sampling"
     name = "pde"
     title = "PDE operators: several equations, geometries and designs with one network"
     systems: Mapping[str, SystemInfo] = MappingProxyType(
@@ -46,31 +46,6 @@ class PDEApplication:
         from domains.pde.facts import parameters
 
         return {"parameters": parameters(preset)}
-
-    def sample(self, out: Path, **options: Any) -> None:
-        from domains.pde.sampling import sample
-
-        sample(out, **options)
-
-    def cases(self, source: str | Path, **options: Any) -> Iterator[Case]:
-        from domains.pde.sources import cases_from
-
-        yield from cases_from(source, **options)
-
-    def train(self, data: Path, run: Path, config: Any, **options: Any) -> Any:
-        from domains.pde.training import train
-
-        return train(data, run, config, **options)
-
-    def predictor(self, run: Path, **options: Any) -> Predictor:
-        from domains.pde.predict import PDEPredictor
-
-        return PDEPredictor(run, **options)
-
-    def evaluate(self, predictions: Path, data: Path, **options: Any) -> Any:
-        from domains.pde.evaluate import evaluate
-
-        return evaluate(predictions, data, **options)
 
 
 PDE = PDEApplication()

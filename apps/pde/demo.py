@@ -6,18 +6,12 @@ The folder: ``data/`` the solved sets, and for each of ``fisher``, ``darcy`` and
 
 from __future__ import annotations
 
-import shlex
-import sys
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
-import typer
-
+from apps.demonstration import Stages, answer_all, is_begun, repeated
 from apps.pde import cli
-from polyhead.application import RESEARCH_USE
-from polyhead.runs import RUN_FILE
 
 PROBLEMS = ("fisher", "darcy", "plate")
 BANDED = ("darcy",)
@@ -48,24 +42,13 @@ def run_demo(
         ValueError: the folder holds something else, or a demonstration with other settings.
         RuntimeError: cases failed, which solved samples do not.
     """
-    began = time.monotonic()
     data, reports = out / "data", []
-    number, of = 0, 4 * len(problems) + sum(problem in BANDED for problem in problems)
-    changes = [word for setting in settings for word in ("--set", setting)]
-
-    @contextmanager
-    def stage(verb: str, *arguments: object) -> Iterator[None]:
-        nonlocal number
-        number += 1
-        _say(f"\n[{number}/{of}] {shlex.join(['polyhead', 'pde', verb, *map(str, arguments)])}")
-        started = time.monotonic()
-        yield
-        _say(f"[{number}/{of}] {verb}: {time.monotonic() - started:.0f} s")
-
+    stage = Stages("pde", 4 * len(problems) + sum(problem in BANDED for problem in problems))
+    changes = repeated("--set", settings)
     for problem in problems:
         place, file = out / problem, data / f"{problem}.h5"
         run, predictions = place / "run", place / "predictions"
-        preset, resume = f"tiny-{problem}", (run / RUN_FILE).is_file()
+        preset, resume = f"tiny-{problem}", is_begun(run)
         count = (samples or {}).get(problem)
         with stage("sample", data, "--problem", problem, *(["--samples", count] if count else [])):
             cli.sample(data, problem=[problem], samples=count)
@@ -75,27 +58,14 @@ def run_demo(
             with stage("calibrate", run, file):
                 cli.calibrate(run, file)
         with stage("predict", run, file, "-o", predictions, *([] if plots else ["--no-plots"])):
-            _predict(run, file, predictions, plots)
+            answer_all(partial(cli.predict, run, str(file), predictions, plots=plots), predictions)
         with stage("evaluate", predictions, file, "-o", place):
             cli.evaluate(predictions, file, place)
         reports.append(place / "report.html")
-    _say(f"\nfinished in {time.monotonic() - began:.0f} s; {RESEARCH_USE}")
-    for problem, report in zip(problems, reports, strict=True):
-        _say(f"{problem}: scores {report}, answers {out / problem / 'predictions' / 'summary.html'}")
+    stage.finish(
+        *(
+            f"{problem}: scores {report}, answers {out / problem / 'predictions' / 'summary.html'}"
+            for problem, report in zip(problems, reports, strict=True)
+        )
+    )
     return reports
-
-
-def _predict(run: Path, data: Path, predictions: Path, plots: bool) -> None:
-    status = 0
-    try:
-        cli.predict(run, str(data), predictions, plots=plots)
-    except typer.Exit as ended:
-        status = ended.exit_code
-    if status == 130:
-        raise KeyboardInterrupt
-    if status:
-        raise RuntimeError(f"the prediction ended with status {status}; see {predictions / 'failed.txt'}")
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any
 
+from apps.domain import DomainApplication
 from polyhead.application import SystemInfo
-from polyhead.batch.case import Case, Predictor
 
 KINDS = ("segmentation", "classification", "detection", "keypoints")
 
 
-class UltrasoundApplication:
+class UltrasoundApplication(DomainApplication):
     """Segmentation, classification, detection and keypoints of ultrasound images with one network."""
 
+    domain = "domains.medical.ultrasound"
+    sampler = "simulator"
     name = "ultrasound"
     title = "Ultrasound: segment, classify, detect and measure with one network"
     systems: Mapping[str, SystemInfo] = MappingProxyType(
@@ -45,31 +45,6 @@ class UltrasoundApplication:
             model = build_model(task_specs(tasks, config), config.network)
         parameters = sum(parameter.numel() for parameter in model.parameters())
         return {"parameters": parameters, "image_size": config.network.image_size}
-
-    def sample(self, out: Path, **options: Any) -> None:
-        from domains.medical.ultrasound.simulator import sample
-
-        sample(out, **options)
-
-    def cases(self, source: str | Path, **options: Any) -> Iterator[Case]:
-        from domains.medical.ultrasound.sources import cases_from
-
-        yield from cases_from(source, **options)
-
-    def train(self, data: Path, run: Path, config: Any, **options: Any) -> Any:
-        from domains.medical.ultrasound.training import train
-
-        return train(data, run, config, **options)
-
-    def predictor(self, run: Path, **options: Any) -> Predictor:
-        from domains.medical.ultrasound.predict import UltrasoundPredictor
-
-        return UltrasoundPredictor(run, **options)
-
-    def evaluate(self, predictions: Path, data: Path, **options: Any) -> Any:
-        from domains.medical.ultrasound.evaluate import evaluate
-
-        return evaluate(predictions, data, **options)
 
 
 ULTRASOUND = UltrasoundApplication()

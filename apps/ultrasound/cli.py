@@ -10,19 +10,39 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from apps.exits import NoInput
-from apps.flags import Device, DryRun, LogJson, Overwrite, Quiet, Seed, Task, read_settings, read_shard, show_json
-from polyhead.application import RESEARCH_USE
-
-app = typer.Typer(
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-    context_settings={"help_option_names": ["-h", "--help"]},
-    help=f"Ultrasound: segment, classify, detect and measure with one network.\n\n{RESEARCH_USE}",
+from apps.flags import (
+    Config,
+    Device,
+    DryRun,
+    Engine,
+    FailFast,
+    Full,
+    LogJson,
+    NewRun,
+    Overwrite,
+    Quiet,
+    ReportFolder,
+    Resamples,
+    Results,
+    Resume,
+    RetryFailed,
+    Run,
+    ScoresAsJson,
+    Seed,
+    Settings,
+    Shard,
+    System,
+    Task,
+    Threads,
+    Timeout,
+    application_verbs,
+    read_shard,
 )
+from apps.terminal import counting, sayer, show_report, training_progress
+from apps.training import in_words, require_system, resolve_preset, show_configuration
 
-Run = Annotated[Path, typer.Argument(help="Run folder of a trained model.")]
+app = application_verbs("Ultrasound: segment, classify, detect and measure with one network.")
+
 Data = Annotated[Path, typer.Argument(help="FM_UIA data root: the folder that holds csv_files/.")]
 
 
@@ -41,7 +61,7 @@ def sample(
     """Simulates a labelled B-mode data set of the 27 tasks in the FM_UIA layout."""
     from domains.medical.ultrasound.simulator import sample as simulate
 
-    with _count("simulating", quiet) as progress:
+    with counting("simulating", quiet) as progress:
         simulate(
             out,
             rows_per_task=rows_per_task,
@@ -57,15 +77,15 @@ def sample(
 @app.command()
 def train(
     data: Data,
-    out: Annotated[Path, typer.Option("--out", "-o", help="Run folder to make.")],
-    system: Annotated[str, typer.Option(help="The system; see `polyhead info`.")] = "mh-mtl",
+    out: NewRun,
+    system: System = "mh-mtl",
     preset: Annotated[str | None, typer.Option(help="Its settings: mh-mtl, mh-mtl-plus or tiny.")] = None,
-    config: Annotated[Path | None, typer.Option(help="YAML or JSON file of settings.")] = None,
-    settings: Annotated[list[str] | None, typer.Option("--set", help="One setting, name=value.")] = None,
+    config: Config = None,
+    settings: Settings = None,
     validation: Annotated[Path | None, typer.Option(help="Second data root to validate on.")] = None,
     task: Task = None,
     strict: Annotated[bool, typer.Option("--strict", help="Any problem of the data is an error.")] = False,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on where an interrupted training stopped.")] = False,
+    resume: Resume = False,
     device: Device = "auto",
     workers: Annotated[int | None, typer.Option(min=0, help="Processes that load data.")] = None,
     batch_size: Annotated[int | None, typer.Option(min=1, help="Rows of one task in a step.")] = None,
@@ -76,24 +96,17 @@ def train(
 ) -> None:
     """Trains one network for all tasks of a data set."""
     from domains.medical.ultrasound.presets import PRESETS, resolve
-    from polyhead.registry import UnknownName
 
-    if system != "mh-mtl":
-        raise ValueError(f"unknown system {system!r}; known: mh-mtl")
-    changes = {"training.device": device} | read_settings(config, settings)
-    for name, value in (("workers", workers), ("batch_size", batch_size), ("seed", seed)):
-        if value is not None:
-            changes[f"training.{name}"] = value
-    try:
-        resolved = resolve(preset or "mh-mtl", changes)
-    except UnknownName as unknown:
-        raise ValueError(f"--preset: {unknown}") from None
+    require_system(system, "mh-mtl")
+    chosen = preset or "mh-mtl"
+    flags = {"workers": workers, "batch_size": batch_size, "seed": seed}
+    resolved = resolve_preset(resolve, chosen, config=config, settings=settings, device=device, **flags)
     if dry_run:
-        show_json({"preset": preset or "mh-mtl", "presets": list(PRESETS), "configuration": resolved.model_dump()})
+        show_configuration(chosen, PRESETS, resolved)
         return
     from domains.medical.ultrasound.training import train as fit
 
-    say = partial(print, file=sys.stderr) if not quiet else (lambda line: None)
+    say = sayer(quiet)
     result = fit(
         data,
         out,
@@ -104,9 +117,9 @@ def train(
         resume=resume,
         overwrite=overwrite,
         say=say,
-        progress="quiet" if quiet else "auto",
+        progress=training_progress(quiet),
     )
-    say(f"{result.stopped} after {result.epoch} epochs in {result.seconds:.0f} s")
+    say(in_words(result))
     typer.echo(out)
 
 
@@ -114,7 +127,7 @@ def train(
 def predict(
     run: Run,
     source: Annotated[str, typer.Argument(metavar="INPUT", help="A file, folder, glob, list or FM_UIA data root.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the results.")],
+    out: Results,
     format: Annotated[
         Literal["files", "fm-uia"], typer.Option(help="fm-uia also writes the challenge's files, to OUT/fm-uia.")
     ] = "files",
@@ -129,14 +142,14 @@ def predict(
         typer.Option("--inference", help="What runs the network; auto chooses by the amount of work."),
     ] = "auto",
     overlays: Annotated[bool, typer.Option(help="Draw the answers over each image.")] = True,
-    workers: Annotated[int, typer.Option(min=1, help="Threads that read, and threads that write.")] = 2,
+    workers: Threads = 2,
     batch_size: Annotated[int, typer.Option(min=1, help="Images encoded at once.")] = 16,
-    shard: Annotated[str, typer.Option(help="i/n: do the i-th of n parts, 0 <= i < n.")] = "0/1",
-    timeout: Annotated[float | None, typer.Option(help="Seconds that one case may take in one stage.")] = None,
-    engine: Annotated[Literal["local"], typer.Option(help="What runs the batch.")] = "local",
+    shard: Shard = "0/1",
+    timeout: Timeout = None,
+    engine: Engine = "local",
     overwrite: Overwrite = False,
-    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Read inputs again that were invalid.")] = False,
-    fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Stop at the first failure.")] = False,
+    retry_failed: RetryFailed = False,
+    fail_fast: FailFast = False,
     dry_run: DryRun = False,
     log_json: LogJson = False,
     quiet: Quiet = False,
@@ -145,7 +158,7 @@ def predict(
 
     Exit status: 0 all done, 3 some cases failed, 4 no valid input, 130 interrupted. The same command goes on.
     """
-    from apps.predicting import BatchFlags
+    from apps.predicting import BatchFlags, about, find_cases
     from apps.predicting import predict as run_predict
     from domains.medical.ultrasound.fm_uia import is_data_root
     from domains.medical.ultrasound.sources import cases_from
@@ -171,10 +184,7 @@ def predict(
     root = is_data_root(Path(source))
     if format == "fm-uia" and not root:
         raise ValueError(f"--format fm-uia needs a data root with csv_files/ as INPUT; {source} is none")
-    try:
-        cases = cases_from(source, tasks={name: (spec.kind, spec.outputs) for name, spec in wanted.items()})
-    except ValueError as nothing:
-        raise NoInput(nothing) from nothing
+    cases = find_cases(cases_from, source, tasks={name: (spec.kind, spec.outputs) for name, spec in wanted.items()})
     answering: dict[str, Any] = {"precision": precision, "tasks": list(wanted), "overlays": overlays}
     arguments = answering | {
         "run": str(run),
@@ -189,14 +199,7 @@ def predict(
         flags,
         weights=run / "model.safetensors",
         parameters=answering,
-        info={
-            "application": "ultrasound",
-            "command": "predict",
-            "run": str(run),
-            "input": source,
-            "system": info.system,
-            "preset": info.preset,
-        },
+        info=about(info, run, source),
         on_finish=partial(_write_challenge, Path(source), cases, quiet) if format == "fm-uia" else None,
     )
     raise typer.Exit(summary.exit_status)
@@ -214,9 +217,7 @@ def _write_challenge(data: Path, cases: Any, quiet: bool, out: Path, rows: list[
 def evaluate(
     predictions: Annotated[Path, typer.Argument(help="Output of `predict --format fm-uia`, or a challenge folder.")],
     data: Data,
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder for the report; PREDICTIONS by default.")] = (
-        None
-    ),
+    out: ReportFolder = None,
     rows: Annotated[
         Literal["auto", "all", "held-out"],
         typer.Option(help="Score all rows, or those that the model was not trained on; auto: the latter if known."),
@@ -224,10 +225,10 @@ def evaluate(
     official: Annotated[
         bool, typer.Option("--official", help="Score as the challenge's public scorer: missing rows are skipped.")
     ] = False,
-    resamples: Annotated[int, typer.Option(min=1, help="Bootstrap resamples of the intervals.")] = 1000,
+    resamples: Resamples = 1000,
     seed: Seed = 0,
-    full: Annotated[bool, typer.Option("--full", help="Print every metric of every task.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="The scores as JSON on stdout.")] = False,
+    full: Full = False,
+    as_json: ScoresAsJson = False,
     quiet: Quiet = False,
 ) -> None:
     """Scores predictions with the challenge's metrics, beside trivial baselines, with bootstrap intervals."""
@@ -251,21 +252,13 @@ def evaluate(
         # Answers to the rows that are deliberately not scored are no fault.
         report = replace(report, problems=[p for p in report.problems if p.code != "prediction-extra"])
     written = write_report(report, (out or predictions) / "report.html")
-    if as_json:
-        show_json(report.to_json())
-    elif not quiet:
-        from rich.console import Console
-
-        # Where nobody's terminal sets a width, lines are as long as a log can bear.
-        console = Console() if sys.stdout.isatty() else Console(width=120)
-        report.print(console, full=full)
-    print(f"report: {written[0]}", file=sys.stderr)
+    show_report(report, written[0], full=full, as_json=as_json, quiet=quiet)
 
 
 @app.command("import")
 def import_checkpoint(
     checkpoint: Annotated[Path, typer.Argument(help="best_model.pth of the FM_UIA baseline, or its safetensors.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Run folder to make.")],
+    out: NewRun,
     overwrite: Overwrite = False,
 ) -> None:
     """Makes a run folder of a checkpoint of the FM_UIA baseline, ready for `predict`."""
@@ -273,13 +266,3 @@ def import_checkpoint(
 
     import_baseline(checkpoint, out, overwrite=overwrite)
     typer.echo(out)
-
-
-def _count(what: str, quiet: bool) -> Any:
-    from contextlib import nullcontext
-
-    if quiet or not sys.stderr.isatty():
-        return nullcontext()
-    from apps.terminal import counting
-
-    return counting(what)

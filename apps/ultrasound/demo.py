@@ -7,17 +7,12 @@ The folder: ``data/`` the simulated set, ``run/`` the trained model, ``predictio
 from __future__ import annotations
 
 import shlex
-import sys
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
-import typer
-
+from apps.demonstration import Stages, answer_all, is_begun, repeated
 from apps.ultrasound import cli
-from polyhead.application import RESEARCH_USE
-from polyhead.runs import RUN_FILE
 
 ROWS_PER_TASK = 40
 
@@ -46,41 +41,28 @@ def run_demo(
         ValueError: the folder holds something else, or a demonstration with other settings.
         RuntimeError: cases failed, which simulated images do not.
     """
-    began = time.monotonic()
     data, run, predictions, report = out / "data", out / "run", out / "predictions", out / "report.html"
     chosen = list(tasks) if tasks else None
-    named = [word for task in chosen or () for word in ("--task", task)]
-    changes = [word for setting in settings for word in ("--set", setting)]
-    resume = (run / RUN_FILE).is_file()
+    named, changes, resume = repeated("--task", chosen), repeated("--set", settings), is_begun(run)
+    stage = Stages("ultrasound", 4)
 
     # The held-out images come from the split of the training, so no validation set is simulated.
-    with _stage(1, "sample", data, "--rows-per-task", rows_per_task, "--validation", 0, *named):
+    with stage("sample", data, "--rows-per-task", rows_per_task, "--validation", 0, *named):
         cli.sample(data, rows_per_task=rows_per_task, validation=0, task=chosen)
-    with _stage(2, "train", data, "-o", run, "--preset", "tiny", *changes, *(["--resume"] if resume else [])):
+    with stage("train", data, "-o", run, "--preset", "tiny", *changes, *(["--resume"] if resume else [])):
         cli.train(data, run, preset="tiny", settings=list(settings), resume=resume)
-    with _stage(3, "predict", run, data, "-o", predictions, "--format", "fm-uia"):
-        _predict(run, data, predictions)
-    with _stage(4, "evaluate", predictions, data, "-o", out, "--rows", "held-out"):
+    with stage("predict", run, data, "-o", predictions, "--format", "fm-uia"):
+        answer_all(partial(cli.predict, run, str(data), predictions, format="fm-uia"), predictions)
+    with stage("evaluate", predictions, data, "-o", out, "--rows", "held-out"):
         cli.evaluate(predictions, data, out, rows="held-out")
     _gallery(data, predictions, out / "gallery.png")
-    _say(f"\nfinished in {time.monotonic() - began:.0f} s; {RESEARCH_USE}")
-    _say(f"scores:   {report}")
-    _say(f"answers:  {predictions / 'summary.html'}")
-    _say(f"picture:  {out / 'gallery.png'}")
-    _say(f"pages:    {_page_command(out)}")
+    stage.finish(
+        f"scores:   {report}",
+        f"answers:  {predictions / 'summary.html'}",
+        f"picture:  {out / 'gallery.png'}",
+        f"pages:    {_page_command(out)}",
+    )
     return report
-
-
-def _predict(run: Path, data: Path, predictions: Path) -> None:
-    status = 0
-    try:
-        cli.predict(run, str(data), predictions, format="fm-uia")
-    except typer.Exit as ended:
-        status = ended.exit_code
-    if status == 130:
-        raise KeyboardInterrupt
-    if status:
-        raise RuntimeError(f"the prediction ended with status {status}; see {predictions / 'failed.txt'}")
 
 
 def _gallery(data: Path, predictions: Path, path: Path) -> None:
@@ -101,15 +83,3 @@ def _page_command(out: Path) -> str:
     if out.resolve().is_relative_to(demo_folder()):
         return "polyhead app"
     return shlex.join(["polyhead", "app", "--runs", str(out.parent)])
-
-
-@contextmanager
-def _stage(number: int, verb: str, *arguments: object) -> Iterator[None]:
-    _say(f"\n[{number}/4] {shlex.join(['polyhead', 'ultrasound', verb, *map(str, arguments)])}")
-    started = time.monotonic()
-    yield
-    _say(f"[{number}/4] {verb}: {time.monotonic() - started:.0f} s")
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)

@@ -1,0 +1,158 @@
+"""`polyhead pde predict` and `evaluate`: fields for cases, and their scores."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from apps.flags import (
+    Device,
+    DryRun,
+    Engine,
+    FailFast,
+    Full,
+    LogJson,
+    Overwrite,
+    Quiet,
+    ReportFolder,
+    Resamples,
+    Results,
+    RetryFailed,
+    Run,
+    ScoresAsJson,
+    Seed,
+    Shard,
+    Task,
+    Threads,
+    Timeout,
+    read_shard,
+)
+from apps.terminal import show_report
+
+Data = Annotated[Path, typer.Argument(help="Data folder, or one .h5 file of it.")]
+Split = Literal["train", "validation", "test", "all"]
+
+
+def predict(
+    run: Run,
+    source: Annotated[
+        str, typer.Argument(metavar="INPUT", help="Data, or parameter files, tables, masks, meshes; a folder, a glob.")
+    ],
+    out: Results,
+    split: Annotated[Split, typer.Option(help="Which samples of data files.")] = "test",
+    task: Task = None,
+    points: Annotated[Path | None, typer.Option(help="CSV file of points to answer at.")] = None,
+    resolution: Annotated[
+        str | None, typer.Option(help="Grid to answer on, as 64x64, in the order of the axes' names.")
+    ] = None,
+    field: Annotated[
+        str | None, typer.Option(help="Input function of masks and meshes: a .npy file, or default.")
+    ] = None,
+    solve: Annotated[bool, typer.Option("--solve", help="Let our own solver answer too, and compare.")] = False,
+    plots: Annotated[bool, typer.Option(help="Draw each answer.")] = True,
+    device: Device = "auto",
+    workers: Threads = 2,
+    batch_size: Annotated[int, typer.Option(min=1, help="Cases answered at once.")] = 32,
+    shard: Shard = "0/1",
+    timeout: Timeout = None,
+    engine: Engine = "local",
+    overwrite: Overwrite = False,
+    retry_failed: RetryFailed = False,
+    fail_fast: FailFast = False,
+    dry_run: DryRun = False,
+    log_json: LogJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Answers every case with a field; one bad input never stops the others.
+
+    Exit status: 0 all done, 3 some cases failed, 4 no valid input, 130 interrupted. The same command goes on.
+    """
+    from apps.predicting import BatchFlags, about, file_hash, find_cases
+    from apps.predicting import predict as run_predict
+    from domains.pde.calibrate import CALIBRATION_FILE
+    from domains.pde.sources import cases_from
+    from polyhead.batch.worker import PredictorFactory
+    from polyhead.runs import Run as RunFolder
+
+    flags = BatchFlags(
+        out,
+        workers,
+        batch_size,
+        read_shard(shard),
+        timeout,
+        overwrite,
+        fail_fast,
+        retry_failed,
+        dry_run,
+        log_json,
+        quiet,
+    )
+    info = RunFolder.open(run).info
+    known = info.task_set
+    wanted = list(known.subset(task) if task else known)
+    asked = set(wanted) if task else None
+    cases = find_cases(cases_from, source, split=split, tasks=list(asked) if asked else None)
+    arguments: dict[str, Any] = {
+        "tasks": wanted,
+        "points": None if points is None else str(points),
+        "resolution": None if resolution is None else _lengths(resolution),
+        "field": field,
+        "solver": solve,
+        "plots": plots,
+    }
+    calibration = run / CALIBRATION_FILE
+    # What a file holds decides the answer, not its name.
+    held = {str(name): file_hash(Path(name)) for name in (points, field) if name is not None and Path(name).is_file()}
+    held |= {CALIBRATION_FILE: file_hash(calibration)} if calibration.is_file() else {}
+    summary = run_predict(
+        cases,
+        PredictorFactory("domains.pde.predict:load_predictor", arguments | {"run": str(run), "device": device}),
+        flags,
+        weights=run / "model.safetensors",
+        parameters=arguments | {"files": held},
+        info=about(info, run, source, split=split),
+        on_finish=partial(_keep_calibration, calibration),
+    )
+    raise typer.Exit(summary.exit_status)
+
+
+def _keep_calibration(calibration: Path, out: Path, rows: list[dict[str, Any]]) -> None:
+    """`evaluate` counts what the bands cover, so they are told beside the answers."""
+    from polyhead.batch.writer import write_atomic
+
+    target = out / calibration.name
+    if calibration.is_file():
+        write_atomic(target, calibration.read_bytes())
+    else:
+        target.unlink(missing_ok=True)
+
+
+def evaluate(
+    predictions: Annotated[Path, typer.Argument(help="Output of `predict` on data.")],
+    data: Data,
+    out: ReportFolder = None,
+    split: Annotated[Split, typer.Option(help="Which samples to score.")] = "test",
+    resamples: Resamples = 1000,
+    seed: Seed = 0,
+    pictures: Annotated[bool, typer.Option(help="Draw the median and the worst sample of each task.")] = True,
+    full: Full = False,
+    as_json: ScoresAsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Scores predicted fields task by task, beside the mean field, with bootstrap intervals."""
+    from domains.pde.evaluate import evaluate as score
+    from domains.pde.report import write_report
+
+    report = score(predictions, data, split=split, resamples=resamples, seed=seed or 0, pictures=pictures)
+    written = write_report(report, (out or predictions) / "report.html")
+    show_report(report, written[0], full=full, as_json=as_json, quiet=quiet)
+
+
+def _lengths(text: str) -> list[int]:
+    parts = text.lower().replace(",", "x").split("x")
+    if not all(part.strip().isdecimal() for part in parts):
+        raise ValueError(f"--resolution {text}: write lengths as 64x64")
+    return [int(part) for part in parts]

@@ -1,0 +1,98 @@
+"""`polyhead pde sample` and `import`: data made by the solvers, and data of others."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from apps.flags import Overwrite, Quiet, Seed
+from apps.terminal import counting
+
+
+def sample(
+    out: Annotated[Path, typer.Argument(help="Folder for the data files, one a problem.")],
+    problem: Annotated[list[str] | None, typer.Option(help="fisher, darcy, darcy-target, plate, or all.")] = None,
+    preset: Annotated[str, typer.Option(help="paper, tiny, or what else the problem has.")] = "tiny",
+    samples: Annotated[int | None, typer.Option(min=1, help="Samples of each task (of the plate: designs).")] = None,
+    seed: Seed = 0,
+    workers: Annotated[int, typer.Option(min=1, help="Processes that solve.")] = 1,
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+) -> None:
+    """Solves a data set with verified solvers; an interrupted call goes on where it stopped."""
+    from domains.pde.sampling import sample as solve
+
+    with counting("solving", quiet) as progress:
+        solve(
+            out,
+            problems=problem or ["fisher"],
+            preset=preset,
+            samples=samples,
+            seed=seed or 0,
+            workers=workers,
+            overwrite=overwrite,
+            progress=progress,
+        )
+    typer.echo(out)
+
+
+def import_foreign(
+    source: Annotated[list[Path], typer.Argument(help="npz, npy, mat, csv, PDEBench HDF5 or neuraloperator .pt.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Data folder to write to, as PROBLEM.h5.")],
+    problem: Annotated[str, typer.Option(help="Name of the problem.")] = "imported",
+    inputs: Annotated[str | None, typer.Option(help="Array of the input functions.")] = None,
+    outputs: Annotated[str | None, typer.Option(help="Array of the solution.")] = None,
+    parameters: Annotated[str | None, typer.Option(help="Array of the parameters.")] = None,
+    mask: Annotated[str | None, typer.Option(help="Array of the mask.")] = None,
+    coordinates: Annotated[list[str] | None, typer.Option(help="Array of coordinates; may be given for each.")] = None,
+    axis: Annotated[list[str] | None, typer.Option(help="An axis as name:unit, in the solution's order.")] = None,
+    function: Annotated[list[str] | None, typer.Option(help="An input function as name:unit.")] = None,
+    parameter: Annotated[list[str] | None, typer.Option(help="A parameter as name:unit.")] = None,
+    solution: Annotated[str | None, typer.Option(help="The solution as name:unit.")] = None,
+    order: Annotated[Literal["C", "F"] | None, typer.Option(help="F for masks stored transposed.")] = None,
+    task: Annotated[str | None, typer.Option(help="Name of the task.")] = None,
+    split: Annotated[
+        Literal["train", "validation", "test"] | None, typer.Option(help="Puts all samples into one part.")
+    ] = None,
+    seed: Seed = 0,
+    overwrite: Overwrite = False,
+) -> None:
+    """Brings a foreign data set into the project's format, ready for `train`."""
+    from domains.pde.importing.options import ImportOptions
+    from domains.pde.importing.reading import import_data
+    from domains.pde.store import write_data
+
+    target = out / f"{problem}.h5"
+    if target.exists() and not overwrite:
+        raise ValueError(f"{target} is there already; --overwrite replaces it")
+    options = ImportOptions(
+        inputs=inputs,
+        outputs=outputs,
+        parameters=parameters,
+        mask=mask,
+        coordinates=tuple(coordinates or ()),
+        axes=_quantities(axis),
+        function_names=_quantities(function),
+        parameter_names=_quantities(parameter),
+        solution_name=next(iter(_quantities([solution] if solution else None)), None),
+        order=order,
+        task=task,
+        split=split,
+        seed=seed or 0,
+    )
+    data = import_data(source if len(source) > 1 else source[0], problem=problem, options=options)
+    out.mkdir(parents=True, exist_ok=True)
+    write_data(data, target)
+    grid = " x ".join(map(str, data.grid_shape))
+    print(f"{len(data)} samples, tasks {', '.join(data.tasks)}, {grid} points", file=sys.stderr)
+    typer.echo(target)
+
+
+def _quantities(given: list[str] | None) -> tuple[Any, ...]:
+    """``name:unit`` as quantities; without a unit it has no dimension."""
+    from domains.pde.samples import Quantity
+
+    return tuple(Quantity(name, unit or "1") for name, _, unit in (each.partition(":") for each in given or ()))

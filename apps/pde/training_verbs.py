@@ -1,0 +1,157 @@
+"""`polyhead pde train`, `transfer` and `calibrate`: runs, and what is made of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from apps.flags import (
+    Config,
+    Device,
+    DryRun,
+    NewRun,
+    Overwrite,
+    Quiet,
+    Resume,
+    Run,
+    Seed,
+    Settings,
+    System,
+    Task,
+    read_settings,
+)
+from apps.terminal import sayer, show_json, training_progress
+from apps.training import in_words, require_system, resolve_preset, show_configuration
+
+Data = Annotated[Path, typer.Argument(help="Data folder, or one .h5 file of it.")]
+
+
+def train(
+    data: Data,
+    out: NewRun,
+    system: System = "mt-deeponet",
+    preset: Annotated[str | None, typer.Option(help="Its settings; by default those for the problem in DATA.")] = None,
+    config: Config = None,
+    settings: Settings = None,
+    task: Task = None,
+    resume: Resume = False,
+    device: Device = "auto",
+    batch_size: Annotated[int | None, typer.Option(min=1, help="Samples of one task in a step.")] = None,
+    seed: Seed = None,
+    overwrite: Overwrite = False,
+    dry_run: DryRun = False,
+    quiet: Quiet = False,
+) -> None:
+    """Trains one operator network for all tasks of a data set."""
+    from domains.pde.presets import PRESETS, resolve
+
+    require_system(system, "mt-deeponet")
+    chosen = preset or _default_preset(data)
+    resolved = resolve_preset(
+        resolve, chosen, config=config, settings=settings, device=device, batch_size=batch_size, seed=seed
+    )
+    if dry_run:
+        show_configuration(chosen, PRESETS, resolved)
+        return
+    from domains.pde.training import train as fit
+
+    say = sayer(quiet)
+    say(f"preset {chosen}")
+    result = fit(
+        data,
+        out,
+        resolved,
+        tasks=task,
+        resume=resume,
+        overwrite=overwrite,
+        say=say,
+        progress=training_progress(quiet),
+    )
+    say(in_words(result))
+    typer.echo(out)
+
+
+def transfer(
+    run: Run,
+    data: Annotated[Path, typer.Argument(metavar="TARGET_DATA", help="Data of the target tasks.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the runs and the learning curve.")],
+    samples: Annotated[str, typer.Option(help="Target samples to learn from, as 10,25,50,100.")] = "10,25,50,100",
+    from_scratch: Annotated[
+        bool, typer.Option("--from-scratch", help="Also train a new network on the same samples, to compare.")
+    ] = False,
+    task: Task = None,
+    settings: Settings = None,
+    device: Device = "auto",
+    seed: Seed = 0,
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+) -> None:
+    """Fine-tunes a trained operator on few samples of another geometry; writes the learning curve."""
+    from apps.pde.transferring import run_transfer
+
+    page = run_transfer(
+        run,
+        data,
+        out,
+        counts=_counts(samples),
+        from_scratch=from_scratch,
+        tasks=task,
+        settings={"training.device": device} | read_settings(None, settings),
+        seed=seed or 0,
+        overwrite=overwrite,
+        say=sayer(quiet),
+    )
+    typer.echo(page)
+
+
+def calibrate(
+    run: Run,
+    data: Data,
+    alpha: Annotated[float, typer.Option(help="Share of fields that may leave their band.")] = 0.1,
+    points: Annotated[float, typer.Option(help="Share of a field's points that its band must cover.")] = 1.0,
+    split: Annotated[Literal["validation", "test"], typer.Option(help="The samples that calibrate.")] = "validation",
+    task: Task = None,
+    device: Device = "auto",
+    seed: Seed = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="The calibration as JSON on stdout.")] = False,
+    quiet: Quiet = False,
+) -> None:
+    """Makes bands for a run by split conformal calibration; `predict` then writes them beside each field."""
+    from domains.pde.calibrate import CALIBRATION_FILE, calibrate_run
+
+    say = sayer(quiet)
+    made = calibrate_run(
+        run, data, alpha=alpha, points=points, split=split, tasks=task, device=device, seed=seed or 0, say=say
+    )
+    for name, tested in made["test"].items():
+        fields = tested["fields"]
+        say(
+            f"{name}: {fields['value']:.0%} of {tested['rows']} test fields lie in their band "
+            f"({fields['low']:.0%} to {fields['high']:.0%}; aimed at {tested['aimed']:.0%})"
+        )
+    if as_json:
+        show_json(made)
+    else:
+        typer.echo(run / CALIBRATION_FILE)
+
+
+def _default_preset(data: Path) -> str:
+    """The preset for the problems of a data folder."""
+    from apps.pde.application import DEFAULT_PRESETS
+    from domains.pde.store import data_files
+
+    problems = list(data_files(data))
+    if len(problems) > 1:
+        return "mt-deeponet-joint"
+    if problems[0] not in DEFAULT_PRESETS:
+        raise ValueError(f"{data} holds {problems[0]!r}, which no preset is made for; name one with --preset")
+    return DEFAULT_PRESETS[problems[0]]
+
+
+def _counts(text: str) -> list[int]:
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isdecimal() and int(part) > 0 for part in parts):
+        raise ValueError(f"--samples {text}: write numbers as 10,25,50,100")
+    return sorted({int(part) for part in parts})
