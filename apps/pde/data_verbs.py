@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
 
-from apps.flags import Overwrite, Quiet, Seed
+from apps.flags import Overwrite, Quiet, Seed, read_assignments
 from apps.terminal import counting
 
 
@@ -57,42 +57,52 @@ def import_foreign(
     split: Annotated[
         Literal["train", "validation", "test"] | None, typer.Option(help="Puts all samples into one part.")
     ] = None,
-    seed: Seed = 0,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            help="Any other option, name=value: bounds, channel, channels, fractions, grid_shape, leading, "
+            "nan_is_outside, samples, trust_mask, validation.",
+        ),
+    ] = None,
+    seed: Seed = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Brings a foreign data set into the project's format, ready for `train`."""
-    from domains.pde.importing.options import ImportOptions
+    from domains.pde.importing.options import read_options
     from domains.pde.importing.reading import import_data
     from domains.pde.store import write_data
 
     target = out / f"{problem}.h5"
     if target.exists() and not overwrite:
         raise ValueError(f"{target} is there already; --overwrite replaces it")
-    options = ImportOptions(
-        inputs=inputs,
-        outputs=outputs,
-        parameters=parameters,
-        mask=mask,
-        coordinates=tuple(coordinates or ()),
-        axes=_quantities(axis),
-        function_names=_quantities(function),
-        parameter_names=_quantities(parameter),
-        solution_name=next(iter(_quantities([solution] if solution else None)), None),
-        order=order,
-        task=task,
-        split=split,
-        seed=seed or 0,
-    )
+    flags = {
+        "inputs": inputs,
+        "outputs": outputs,
+        "parameters": parameters,
+        "mask": mask,
+        "coordinates": coordinates,
+        "axes": axis,
+        "function_names": function,
+        "parameter_names": parameter,
+        "solution_name": solution,
+        "order": order,
+        "task": task,
+        "split": split,
+        "seed": seed,
+    }
+    given = {name: value for name, value in flags.items() if value is not None}
+    more = read_assignments(settings)
+    for name in more:
+        if name in given:
+            raise ValueError(f"--set {name}: given by its own flag too")
+    try:
+        options = read_options(given | more)
+    except ValueError as wrong:
+        raise ValueError(f"--set: {wrong}") from None
     data = import_data(source if len(source) > 1 else source[0], problem=problem, options=options)
     out.mkdir(parents=True, exist_ok=True)
     write_data(data, target)
     grid = " x ".join(map(str, data.grid_shape))
     print(f"{len(data)} samples, tasks {', '.join(data.tasks)}, {grid} points", file=sys.stderr)
     typer.echo(target)
-
-
-def _quantities(given: list[str] | None) -> tuple[Any, ...]:
-    """``name:unit`` as quantities; without a unit it has no dimension."""
-    from domains.pde.samples import Quantity
-
-    return tuple(Quantity(name, unit or "1") for name, _, unit in (each.partition(":") for each in given or ()))

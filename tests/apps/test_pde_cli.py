@@ -186,6 +186,53 @@ def test_foreign_data_are_imported(polyhead, tmp_path):
     assert status == 2 and "holds 'waves', which no preset is made for; name one with --preset" in err
 
 
+def test_what_the_importer_asks_for_can_be_said(polyhead, tmp_path):
+    generator = np.random.default_rng(2)
+    flow = generator.normal(size=(20, 5, 4, 2))
+    mask = np.ones((5, 4), dtype=bool)
+    mask[0] = False
+    np.savez(tmp_path / "a.npz", inputs=generator.normal(size=(20, 3)), outputs=flow, mask=mask)
+    command = ["pde", "import", tmp_path / "a.npz", "-o", tmp_path / "data", "--problem", "flow"]
+    chosen = ["--set", "channels=last", "--set", "channel=1", "--set", "leading=[rate:1/s, beta]"]
+    status, _, err = polyhead(*command, *chosen)
+    assert status == 2 and "import with --set trust_mask=true to cut them off" in err
+    chosen += ["--set", "trust_mask=true", "--set", "samples=10", "--set", "fractions=[0.5, 0.2, 0.3]"]
+    chosen += ["--set", "bounds=[[0, 1], [0, 3]]"]
+    assert polyhead(*command, *chosen, "--seed", "3")[0] == 0
+    data = read_data(tmp_path / "data" / "flow.h5")
+    assert data.parameter_names == (Quantity("rate", "1/s"), Quantity("beta"))
+    assert data.solution == pytest.approx(np.where(mask, flow[:10, ..., 1], 0).reshape(10, 20).astype(np.float32))
+    assert data.coordinates.max(axis=0).tolist() == [1, 3] and np.bincount(data.split).tolist() == [5, 2, 3]
+    flow[:, 0] = np.nan
+    np.savez(tmp_path / "a.npz", inputs_train=generator.normal(size=(20, 3)), outputs_train=flow[..., :1])
+    command += ["--overwrite", "--set", "validation=0.25"]
+    assert polyhead(*command, "--set", "nan_is_outside=true", "--set", "grid_shape=[5, 4]")[0] == 0
+    data = read_data(tmp_path / "data" / "flow.h5")
+    assert np.bincount(data.split).tolist() == [15, 5] and (data.mask == mask.ravel()).all()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--set", "chanel=1"], "--set: unknown option 'chanel'; the options are: inputs, outputs, "),
+        (["--set", "channel=first"], "--set: options that do not fit: channel: Input should be a valid integer"),
+        (["--set", "samples=0"], "samples: Input should be greater than or equal to 1, got 0"),
+        (["--set", "validation=1"], "validation: Input should be less than 1"),
+        (["--set", "fractions=[1, 2]"], "fractions.2: Field required, got [1, 2]"),
+        (["--set", "fractions=[0.5, 0.5, 0.5]"], "must sum to 1"),
+        (["--set", "channel"], "--set channel: write name=value"),
+        (["--set", "task=b", "--task", "c"], "--set task: given by its own flag too"),
+        (["--set", "bounds=[[0, 1]]"], "--set grid_shape=[...] or --set bounds=[[low, high], ...]"),
+        (["--outputs", "v"], "no array 'v' for the outputs"),
+    ],
+)
+def test_an_import_option_that_does_not_fit_is_one_line(polyhead, tmp_path, arguments, words):
+    np.savez(tmp_path / "a.npz", inputs=np.ones((6, 4)), outputs=np.ones((6, 3, 4)))
+    status, said, err = polyhead("pde", "import", tmp_path / "a.npz", "-o", tmp_path / "data", *arguments)
+    assert (status, said) == (2, "") and words in err and len(err.splitlines()) == 1
+    assert not (tmp_path / "data").exists()
+
+
 def test_the_demonstration_goes_its_whole_way_and_goes_on(tmp_path, capsys):
     settings = ["epochs=1", "steps_per_epoch=3", "pod_steps=5", "validate_every=1"]
     reports = run_demo(tmp_path, problems=("fisher",), samples={"fisher": 12}, settings=settings, plots=False)

@@ -54,7 +54,7 @@ def assemble(raw: Raw, *, problem: str, task: str, options: ImportOptions, where
         if len(values) != samples:
             raise ValueError(f"{where}: {len(values)} samples of {name}, but {samples} of the outputs")
     if not functions.shape[1] and not parameters.shape[1]:
-        raise ValueError(f"{where}: no inputs; name the arrays that hold them (inputs, parameters)")
+        raise ValueError(f"{where}: no inputs; name the arrays that hold them (--inputs, --parameters)")
     solution, mask, geometry = _masked(raw, options, where)
     notes = dict(raw.notes)
     axes = _named(options.axes or raw.axes, len(raw.axes), "axis", where)
@@ -126,7 +126,7 @@ def _ordered(mask: np.ndarray, order: str | None, where: str) -> np.ndarray:
     if order != "F":
         return mask
     if mask.shape[-1] != mask.shape[-2]:
-        raise ValueError(f"{where}: a mask of shape {mask.shape} cannot be transposed; use order C")
+        raise ValueError(f"{where}: a mask of shape {mask.shape} cannot be transposed; use --order C")
     return np.swapaxes(mask, -1, -2)
 
 
@@ -137,8 +137,8 @@ def _check_outside(solution: np.ndarray, inside: np.ndarray, where: str) -> None
         return
     said = f"{where}: the solution is not 0 at {100 * share:.0f} % of the points outside the mask"
     if inside.shape[-1] == inside.shape[-2] and _lost(solution, np.swapaxes(inside, -1, -2)) <= _OUTSIDE_SHARE:
-        raise ValueError(f"{said}; the mask lies transposed to it: import with the other order (C or F)")
-    raise ValueError(f"{said}; check the mask, or import with trust_mask to cut them off")
+        raise ValueError(f"{said}; the mask lies transposed to it: import with the other --order (C or F)")
+    raise ValueError(f"{said}; check the mask, or import with --set trust_mask=true to cut them off")
 
 
 def _lost(solution: np.ndarray, inside: np.ndarray) -> float:

@@ -82,7 +82,7 @@ def raw_of(arrays: Arrays, options: ImportOptions, where: str) -> Raw:
         possible = [group for group in lower if group.first.ndim >= least]
         if len(possible) > 1:
             names = ", ".join(group.name for group in possible)
-            raise fail(f"{names} may all be the {role}: say which ({role}=NAME)")
+            raise fail(f"{names} may all be the {role}: say which (--{role} NAME)")
         return possible[0] if possible else None
 
     for group in groups.values():
@@ -95,7 +95,7 @@ def raw_of(arrays: Arrays, options: ImportOptions, where: str) -> Raw:
     ) - {split_of(name)[0] for name in said}
     outputs = find("outputs", options.outputs, _OUTPUTS, meshes | said, 2)
     if outputs is None:
-        raise fail("no outputs found: say which array holds the solution (outputs=NAME)")
+        raise fail("no outputs found: say which array holds the solution (--outputs NAME)")
     taken = {outputs.name, *meshes}
     parameters = find("parameters", options.parameters, _PARAMETERS, taken, 2)
     taken |= {parameters.name} if parameters else set()
@@ -103,7 +103,7 @@ def raw_of(arrays: Arrays, options: ImportOptions, where: str) -> Raw:
     taken |= {mask.name} if mask else set()
     inputs = find("inputs", options.inputs, _INPUTS, taken, 2)
     if inputs is None and parameters is None:
-        raise fail("no inputs found: say which array holds them (inputs=NAME or parameters=NAME)")
+        raise fail("no inputs found: say which array holds them (--inputs NAME or --parameters NAME)")
     for group, role in ((inputs, "inputs"), (parameters, "parameters")):
         if group is not None and {k: len(v) for k, v in group.parts.items()} != _counts(outputs):
             raise fail(f"{role} {group.name!r} and outputs {outputs.name!r} have different numbers of samples")
@@ -175,7 +175,8 @@ def _functions(
             place = "last"
         else:
             raise fail(
-                f"inputs of shape {inputs.shape} on a grid {grid}: say where their channels lie (none, first, last)"
+                f"inputs of shape {inputs.shape} on a grid {grid}: say where their channels lie "
+                "(--set channels=none, first or last)"
             )
     if place == "none":
         return inputs[:, None], columns

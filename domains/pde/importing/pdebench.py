@@ -62,7 +62,7 @@ def read_pdebench(path: Path, options: ImportOptions) -> Raw:
         functions = nu[:, None]
     component = options.channel if options.channel is not None else 0
     if states.shape[-1] > 1 and options.channel is None:
-        raise ValueError(f"{path}: the data have {states.shape[-1]} components; choose one (channel=0, 1, ...)")
+        raise ValueError(f"{path}: the data have {states.shape[-1]} components; choose one (--set channel=0, 1, ...)")
     if not 0 <= component < states.shape[-1]:
         raise ValueError(f"{path}: no component {component}: the data have {states.shape[-1]}")
     state = options.outputs or "state"
@@ -98,7 +98,7 @@ def _of_seeds(file: Any, seeds: list[str], options: ImportOptions, path: Path):
 def _of_tensor(file: Any, options: ImportOptions, path: Path):
     field = options.outputs or "tensor"
     if field not in file:
-        raise ValueError(f"{path}: no field {field!r}; choose outputs among: {', '.join(sorted(file))}")
+        raise ValueError(f"{path}: no field {field!r}; choose one with --outputs: {', '.join(sorted(file))}")
     states = np.asarray(file[field][: options.samples])
     axes = {
         name: np.asarray(file[f"{name}-coordinate"]) for name in ("t", "x", "y", "z") if f"{name}-coordinate" in file

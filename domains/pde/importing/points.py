@@ -99,7 +99,7 @@ def _of_lines(
         return Points(np.stack(lines, axis=-1), quantities, names)
     raise fail(
         f"axes {', '.join(names)} of lengths {lengths} do not fit outputs of shape (N, {shape}); name the axes in the "
-        "order of the outputs (coordinates=...)"
+        "order of the outputs (--coordinates, once for each)"
     )
 
 
@@ -107,7 +107,10 @@ def _even(options: ImportOptions, shape: tuple[int, ...], fail: Fail) -> Points:
     grid = options.grid_shape or shape
     bounds = options.bounds or ((0.0, 1.0),) * len(grid)
     if int(np.prod(grid)) != int(np.prod(shape)) or len(bounds) != len(grid):
-        raise fail(f"a grid {grid} with bounds of {len(bounds)} axes does not fit outputs of shape (N, {shape})")
+        raise fail(
+            f"a grid {grid} with bounds of {len(bounds)} axes does not fit outputs of shape (N, {shape}): "
+            "mend --set grid_shape=[...] or --set bounds=[[low, high], ...]"
+        )
     axes = [np.linspace(low, high, length) for (low, high), length in zip(bounds, grid, strict=True)]
     said = " x ".join(f"[{low:g}, {high:g}]" for low, high in bounds)
     note = {"coordinates": f"not in the file; taken as evenly spaced nodes of {said}"}
