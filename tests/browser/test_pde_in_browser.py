@@ -132,12 +132,16 @@ def test_the_page_works_by_keyboard_and_has_words_for_its_pictures(screen, serve
     screen.keyboard.press("ArrowRight")
     settled(screen)
     assert position(slider) > before
-    unnamed = screen.evaluate(
-        """() => [...document.querySelectorAll('[data-testid=stPlotlyChart]')]
-        .filter(chart => !chart.querySelector('[aria-label]') && !chart.getAttribute('aria-label')
-            && !chart.closest('[aria-label]')).length"""
+    charts, unnamed = screen.evaluate(
+        """() => {
+            const charts = [...document.querySelectorAll('[data-testid=stPlotlyChart]')]
+            const named = chart => chart.querySelector('[aria-label]') || chart.getAttribute('aria-label')
+                || chart.closest('[aria-label]')
+            return [charts.length, charts.filter(chart => !named(chart)).length]
+        }"""
     )
-    assert unnamed == 0
+    # The input function, the field, and the profile.
+    assert charts == 3 and unnamed == 0
     assert screen.evaluate("() => getComputedStyle(document.activeElement).outlineStyle") != "none"
     screen.get_by_role("tab", name="About this model").click()
     screen.get_by_text("Trained on, Fisher").wait_for()

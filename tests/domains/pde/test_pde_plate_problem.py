@@ -83,7 +83,7 @@ def test_mask_is_where_the_distance_is_not_negative(tiny: Plan):
     assert tiny.mask[:, 16 * 33 * 9 + 16 * 9].all()
 
 
-def test_what_is_kept_lies_within_0_3_percent_of_a_grid_three_times_as_fine(tiny: Plan):
+def test_what_is_kept_lies_within_0_3_percent_of_a_grid_one_and_a_half_times_as_fine(tiny: Plan):
     number = 0
     field, mask = tiny.solve(number).solution[0], tiny.mask[number]
     finer = solve_plate(plate_designs()[number], 96).temperature[::3, ::3, ::3].ravel()

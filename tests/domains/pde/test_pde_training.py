@@ -13,7 +13,7 @@ from domains.pde.losses import LOSSES, with_penalty
 from domains.pde.networks.description import Description
 from domains.pde.networks.model import backbone_of, build_model, task_specs
 from domains.pde.operator import load_operator
-from domains.pde.polish import fit_trunk_to_pod, pod_modes, solve_last_layer
+from domains.pde.polish import RIDGES, fit_trunk_to_pod, pod_modes, solve_last_layer
 from domains.pde.presets import PRESETS, resolve
 from domains.pde.training import relative_errors, set_statistics, train
 from polyhead.runs import Run
@@ -55,6 +55,20 @@ def prepared(config, data):
     set_statistics(model, {data.problem: data}, chosen, rows)
     network = backbone_of(model).network(data.problem)
     return model, {task: TaskSamples(data, task, rows[task], network, config.loss.points) for task in chosen}
+
+
+def validation_errors(operator, data, task):
+    """(rows,) relative L2 errors in the mask of what a saved operator answers to the validation samples."""
+    rows = data.rows(task=task, split="validation")
+    place, given = data.geometry[rows], {}
+    if data.distance is not None:
+        given["distance"] = data.distance[place]
+    if data.functions.shape[2:] == data.grid_shape:
+        given["sensor_mask"] = data.mask[place].reshape(-1, *data.grid_shape)
+        given["sensor_distance"] = data.distance[place].reshape(-1, *data.grid_shape)
+    answer = operator.answer(task, data.parameters[rows], data.functions[rows], data.coordinates, **given)
+    missed = np.where(data.mask[place], answer - data.solution[rows], 0)
+    return np.linalg.norm(missed, axis=1) / np.linalg.norm(data.solution[rows], axis=1)
 
 
 def test_losses_are_their_formulas():
@@ -108,10 +122,14 @@ def test_batches_draw_points_inside_from_the_first_seed(darcy):
 
 
 def test_rows_of_several_geometries_have_their_own_points(plate):
-    _, data = prepared(resolve("tiny-plate", {"points": 50}), plate)
+    _, data = prepared(resolve("tiny-plate", {"points": 300}), plate)
     inputs, targets = data["plate"].batch([0, 1, 2], [1, 2, 3])
-    assert inputs["points"].shape == (3, 50, 5) and targets["weight"].shape == (3, 50)
-    assert 0 < targets["weight"].mean() < 1 or targets["weight"].min() == 1
+    points, weight = inputs["points"], targets["weight"]
+    assert points.shape == (3, 300, 5) and weight.shape == (3, 300)
+    # Distance from the axis, height and edge are of the points alone; the last is the distance to a hole's wall.
+    assert torch.equal(points[0, :, :3], points[1, :, :3]) and not torch.equal(points[0, :, 3:], points[1, :, 3:])
+    assert 0.9 < weight.mean() < 1
+    torch.testing.assert_close(weight, (points[..., 4] > -1e-6).float(), rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("scale", ["point", "mean-field", "global", "range", "rms"])
@@ -203,12 +221,34 @@ def test_training_learns_fisher_and_polish_is_kept_only_if_it_helps(tmp_path, fi
     assert run.info.configuration["training"]["batch_size"] == 48
     operator = load_operator(tmp_path / "run")
     for task in fisher.tasks:
-        rows = fisher.rows(task=task, split="validation")
-        answer = operator.answer(task, fisher.parameters[rows], fisher.functions[rows], fisher.coordinates)
-        error = np.linalg.norm(answer - fisher.solution[rows], axis=1) / np.linalg.norm(fisher.solution[rows], axis=1)
-        assert error.mean() == pytest.approx(1 - run.info.metrics["scores"][task], rel=1e-4)
+        error = validation_errors(operator, fisher, task).mean()
+        assert error == pytest.approx(1 - run.info.metrics["scores"][task], rel=1e-4)
     again = train({"fisher": fisher}, tmp_path / "run", config, resume=True, progress="quiet")
     assert again.metrics == run.info.metrics
+
+
+def test_a_polish_that_harms_leaves_the_trained_weights(tmp_path, fisher, monkeypatch):
+    tried = []
+
+    def spoil(model, problem, data, *, ridge):
+        tried.append(ridge)
+        with torch.no_grad():
+            backbone_of(model).network(problem).branch.output.weight.add_(5.0)
+
+    monkeypatch.setattr("domains.pde.training.solve_last_layer", spoil)
+    settings = SMALL | {"epochs": 1, "steps_per_epoch": 5, "pod_steps": 0}
+    plain = train(
+        {"fisher": fisher}, tmp_path / "plain", resolve("tiny-fisher", settings | {"polish": False}), progress="quiet"
+    )
+    polished = train(
+        {"fisher": fisher}, tmp_path / "polished", resolve("tiny-fisher", settings | {"polish": True}), progress="quiet"
+    )
+    assert tried == list(RIDGES)
+    score = plain.metrics["score"]
+    told = {"kept": False, "ridge": None, "score_before": pytest.approx(score), "score": pytest.approx(score)}
+    assert polished.metrics["polish"] == told and polished.metrics["scores"] == plain.metrics["scores"]
+    trained, kept = (Run.open(tmp_path / name).load_weights() for name in ("plain", "polished"))
+    assert trained.keys() == kept.keys() and all(torch.equal(trained[name], kept[name]) for name in trained)
 
 
 def test_a_stopped_training_goes_on_to_the_same_weights(tmp_path, darcy):
@@ -234,7 +274,10 @@ def test_published_presets_take_a_step(tmp_path, fisher, darcy, plate):
     for preset, data in (("fisher", fisher), ("darcy", darcy), ("plate", plate)):
         config = resolve(f"mt-deeponet-{preset}", {"epochs": 1, "steps_per_epoch": 2, "batch_size": 8})
         result = train({preset: data}, tmp_path / preset, config, progress="quiet")
-        assert result.step == 2 and 0 <= result.metrics["score"] <= 1
+        assert result.step == 2 and set(result.metrics["scores"]) == set(data.tasks)
+        operator = load_operator(tmp_path / preset)
+        for task, score in result.metrics["scores"].items():
+            assert score == pytest.approx(max(0.0, 1 - validation_errors(operator, data, task).mean()), abs=1e-4)
     weights = Run.open(tmp_path / "fisher").load_weights()
     # The normalisation lies in the run: per sensor and per point, of the training samples.
     rows = fisher.rows(split="train")

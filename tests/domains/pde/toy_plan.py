@@ -1,4 +1,4 @@
-"""A plan that is solved at once, or slowly, for the tests of the writer. Run as a script it makes a file."""
+"""A plan that is solved at once, or never to its end, for the tests of the writer. Run as a script it makes a file."""
 
 import functools
 import sys
@@ -14,11 +14,12 @@ SIZES = (3, 2, 4, 3)
 POINTS = 12
 
 
-def solve(number: int, *, seed: int, pause: float = 0.0, fail_at: int = -1, spoil: bool = False) -> Solved:
+def solve(number: int, *, seed: int, hold_from: int = 99, fail_at: int = -1, spoil: bool = False) -> Solved:
     """Numbers that depend on the seed and the block alone."""
     if number == fail_at:
         raise KeyboardInterrupt
-    time.sleep(pause)
+    if number >= hold_from:
+        time.sleep(600)
     generator = np.random.default_rng([seed, number])
     size = SIZES[number]
     solution = generator.normal(size=(size, POINTS)).astype(np.float32)
@@ -61,4 +62,5 @@ def toy_plan(seed: int = 0, **options) -> Plan:
 
 
 if __name__ == "__main__":
-    make(toy_plan(pause=0.5), sys.argv[1], processes=int(sys.argv[2]))
+    # As many blocks as processes are solved; the next ones hold until the process is killed.
+    make(toy_plan(hold_from=int(sys.argv[2])), sys.argv[1], processes=int(sys.argv[2]))
