@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import math
 import os
@@ -33,6 +34,24 @@ Errors = dict[str, dict[str, float]]
 METRICS = ("relative_l2", "range_error")
 
 
+def shared_data(folder: str) -> Path:
+    """A folder of the sample data: below POLYHEAD_SHARED_DATA, else below ``../shared/data``."""
+    return Path(os.environ.get("POLYHEAD_SHARED_DATA", Path(__file__).parents[2] / "shared" / "data")) / folder
+
+
+@dataclass(frozen=True)
+class Fit:
+    """Something to fit and score.
+
+    Attributes:
+        run: takes a folder for its run; gives its errors.
+        key: what the errors depend on besides the seed, as JSON: settings, data, steps.
+    """
+
+    run: Callable[[Path], Errors]
+    key: Mapping[str, Any]
+
+
 @dataclass(frozen=True)
 class Work:
     """Where a benchmark keeps its data, its runs and what it has measured, so that it goes on where it stopped."""
@@ -51,22 +70,38 @@ class Work:
             print(f"{name} ({preset}) made in {taken:.0f} s", flush=True)
         return read_data(path)
 
-    def measure(self, label: str, seed: int, fit: Callable[[Path], Errors]) -> tuple[Errors, float] | None:
-        """Errors and seconds of a fit, from what was measured before if it was; None where it is not asked for."""
+    def measure(self, label: str, seed: int, fit: Fit) -> tuple[Errors, float] | None:
+        """Errors and seconds of a fit, from what was measured before if it was; None where it is not asked for.
+
+        Raises:
+            SystemExit: what was measured under this label depends on other settings or data than those of now.
+        """
         kept = self.folder / "measured" / f"{label.replace('/', '-')}.{seed}.json"
+        key = json.loads(json.dumps(dict(fit.key)))
         if kept.is_file():
             found = json.loads(kept.read_text(encoding="utf-8"))
+            if found["key"] != key:
+                differ = [name for name in key if found["key"].get(name) != key[name]]
+                raise SystemExit(
+                    f"{kept} was measured with another {', '.join(differ)}: remove it, or take other --work"
+                )
             return found["errors"], found["seconds"]
         if self.only and not any(word in label for word in self.only):
             return None
         started = time.perf_counter()
-        errors = fit(self.folder / "runs" / label / str(seed))
+        errors = fit.run(self.folder / "runs" / label / str(seed))
         seconds = time.perf_counter() - started
         kept.parent.mkdir(parents=True, exist_ok=True)
-        kept.write_text(json.dumps({"errors": errors, "seconds": seconds}), encoding="utf-8")
+        record = {"errors": errors, "seconds": seconds, "key": key}
+        kept.write_text(json.dumps(record, indent=1), encoding="utf-8")
         worst = ", ".join(f"{task} {values['relative_l2']:.2%}" for task, values in errors.items())
         print(f"{label}, seed {seed}: {worst}; {seconds:.0f} s", flush=True)
         return errors, seconds
+
+    def over_seeds(self, label: str, fit: Callable[[int], Fit], seeds: int | None = None) -> list[tuple[Errors, float]]:
+        """What `measure` gives for each seed, without those that are not asked for."""
+        found = [self.measure(label, seed, fit(seed)) for seed in range(self.seeds if seeds is None else seeds)]
+        return [one for one in found if one is not None]
 
 
 def arguments(description: str | None, **extra: Any) -> Work:
@@ -122,17 +157,42 @@ def _means(data: OperatorData, rows: np.ndarray, field: np.ndarray) -> dict[str,
     return {name: float(np.nanmean(values[name])) for name in METRICS}
 
 
-def fitted(
-    data: OperatorData, config: PdeConfig, seed: int, *, tasks: Sequence[str] | None = None
-) -> Callable[[Path], Errors]:
+def fitted(data: OperatorData, config: PdeConfig, seed: int, *, tasks: Sequence[str] | None = None) -> Fit:
     """Trains `config` with a seed into the folder it is called with, and scores it."""
 
-    def fit(out: Path) -> Errors:
+    def run(out: Path) -> Errors:
         settings = resolve_seed(config, seed)
         train({data.problem: data}, out, settings, tasks=tasks, overwrite=True, progress="quiet")
         return operator_errors(out, data, tasks or data.tasks)
 
-    return fit
+    return Fit(run, network_key(data, config, tasks))
+
+
+def network_key(data: OperatorData, config: PdeConfig, tasks: Sequence[str] | None = None) -> dict[str, Any]:
+    """What a network's errors depend on."""
+    settings = config.model_dump_json(exclude={"training": {"seed"}})
+    return {
+        "settings": hashlib.sha256(settings.encode()).hexdigest(),
+        "data": _fingerprint(data),
+        "tasks": list(tasks or data.tasks),
+    }
+
+
+def baseline(name: str, data: OperatorData, seed: int, tasks: Sequence[str] | None = None) -> Fit:
+    """Fits a baseline, and scores it."""
+    wanted = tasks or data.tasks
+    key = {"settings": name, "data": _fingerprint(data), "tasks": list(wanted)}
+    return Fit(lambda out: baseline_errors(name, data, seed, wanted), key)
+
+
+_FINGERPRINTS: dict[int, tuple[OperatorData, str]] = {}
+
+
+def _fingerprint(data: OperatorData) -> str:
+    """The data's fingerprint, computed once for each object, which is kept so that its id stays its own."""
+    if id(data) not in _FINGERPRINTS:
+        _FINGERPRINTS[id(data)] = data, data.fingerprint()
+    return _FINGERPRINTS[id(data)][1]
 
 
 def resolve_seed(config: PdeConfig, seed: int) -> PdeConfig:
@@ -154,7 +214,7 @@ def scaled(preset: str, scale: float, **changes: Any) -> PdeConfig:
 
 
 def over_seeds(values: Sequence[float]) -> str:
-    """The mean in percent with the 95 % t interval over seeds, where there are several."""
+    """The mean in percent with the half width of the 95 % t interval over seeds, where there are several."""
     mean = float(np.mean(values))
     if len(values) < 2:
         return f"{mean:.2%}"
@@ -176,8 +236,22 @@ def results_table(
             cells.append(over_seeds(values) if values else "")
         seconds = float(np.median([seconds for _, seconds in results]))
         rows.append([label, *cells, str(len(results)), f"{seconds:.0f}"])
-    return table(["what", *tasks, "seeds", "seconds"], rows)
+    return table(["what", *tasks, "seeds", "seconds, median"], rows)
 
 
-def threads() -> str:
-    return f"{len(os.sched_getaffinity(0))} cores"
+def mean_error(results: Sequence[tuple[Errors, float]], metric: str = "relative_l2") -> float | None:
+    """The mean of a metric over tasks and seeds, None where nothing was measured."""
+    values = [values[metric] for errors, _ in results for values in errors.values()]
+    return float(np.mean(values)) if values else None
+
+
+def ranking(measured: Mapping[str, Sequence[tuple[Errors, float]]], ours: str, metric: str = "relative_l2") -> str:
+    """One sentence: what has smaller mean errors over tasks and seeds than `ours`, or that nothing has."""
+    means = {label: value for label, found in measured.items() if (value := mean_error(found, metric)) is not None}
+    if ours not in means:
+        return ""
+    ahead = sorted((value, label) for label, value in means.items() if value < means[ours] and label != ours)
+    if not ahead:
+        return f"Nothing in the table has a smaller mean error over tasks than **{ours}** ({means[ours]:.2%})."
+    found = ", ".join(f"{label} ({value:.2%})" for value, label in ahead)
+    return f"Smaller mean errors over tasks than **{ours}** ({means[ours]:.2%}): {found}."
