@@ -1,0 +1,71 @@
+"""What the page gives to take away: the files of an answer, one by one or all with the question that they answer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import streamlit as st
+
+from apps.pde.page_input import Asked
+from apps.pde.page_model import Model
+from domains.pde.write import FIELD_FILE, MESH_FILE, PLOT_FILE, THUMBNAIL_FILE, Answer, write_answer
+from polyhead.application import RESEARCH_USE
+from ui.download import zip_of
+
+
+class Collected:
+    """A writer that keeps the files of one case in memory, by name."""
+
+    def __init__(self) -> None:
+        self.files: dict[str, bytes] = {}
+
+    def write_bytes(self, name: str, data: bytes) -> None:
+        self.files[name] = data
+
+    def write_json(self, name: str, value: Any) -> None:
+        import json
+
+        self.files[name] = json.dumps(value, indent=1, allow_nan=False).encode() + b"\n"
+
+
+def files_of(answer: Answer, *, plots: bool = True) -> dict[str, bytes]:
+    """The files that `predict` would write for an answer."""
+    out = Collected()
+    write_answer(answer, out, plots=plots)
+    return {name: data for name, data in out.files.items() if name != THUMBNAIL_FILE}
+
+
+def downloads(model: Model, asked: Asked, answer: Answer) -> None:
+    stem = answer.question.task.replace("/", "-")
+
+    def everything() -> bytes:
+        inputs = {f"input/{name}": data for name, data in asked.entries().items()}
+        return zip_of(files_of(answer) | inputs | {"READ ME.txt": _readme(model)})
+
+    with st.container(horizontal=True):
+        for words, name, mime, make in (
+            ("Everything (zip)", f"{stem}.zip", "application/zip", everything),
+            ("Field (npz)", f"{stem}.npz", "application/octet-stream", lambda: _one(answer, FIELD_FILE)),
+            ("For ParaView (vtu)", f"{stem}.vtu", "application/xml", lambda: _one(answer, MESH_FILE)),
+            ("Picture (png)", f"{stem}.png", "image/png", lambda: _one(answer, PLOT_FILE)),
+        ):
+            st.download_button(
+                words, data=make, file_name=name, mime=mime, on_click="ignore", key=f"get-{name.rpartition('.')[2]}"
+            )
+
+
+def _one(answer: Answer, name: str) -> bytes:
+    return files_of(answer, plots=name == PLOT_FILE)[name]
+
+
+def _readme(model: Model) -> bytes:
+    lines = [
+        RESEARCH_USE,
+        "",
+        f"Model: {model.title}",
+        f"Weights (SHA-256): {model.weights_hash}",
+        "The folder input holds the question; the same answer comes from:",
+        "polyhead pde predict RUN input/request.json -o OUT",
+        "",
+    ]
+    return "\n".join(lines).encode()
