@@ -41,7 +41,7 @@ def predict(
     factory: PredictorFactory,
     flags: BatchFlags,
     *,
-    weights: Path,
+    weights: Sequence[Path],
     parameters: Mapping[str, Any],
     info: Mapping[str, Any],
     on_finish: Callable[[Path, list[dict[str, Any]]], None] | None = None,
@@ -53,7 +53,7 @@ def predict(
             cases,
             flags.out,
             factory,
-            model_hash=file_hash(weights),
+            model_hash=_hash_of_all(weights),
             parameters=parameters,
             shard=flags.shard,
             workers=flags.workers,
@@ -89,6 +89,12 @@ def about(info: RunInfo, run: Path, source: str, **more: Any) -> dict[str, Any]:
     """What a batch says of where its answers come from."""
     said = {"application": info.application, "command": "predict", "run": str(run), "input": source, **more}
     return said | {"system": info.system, "preset": info.preset}
+
+
+def _hash_of_all(files: Sequence[Path]) -> str:
+    """The hash of one file, or of the hashes of several."""
+    hashes = [file_hash(file) for file in files]
+    return hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
 
 
 def file_hash(path: Path) -> str:

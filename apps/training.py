@@ -55,9 +55,9 @@ def resolve_preset(
         raise ValueError(f"--preset: {unknown}") from None
 
 
-def show_configuration(preset: str, presets: Iterable[str], configuration: Any) -> None:
+def show_configuration(preset: str, presets: Iterable[str], configuration: Any, **more: Any) -> None:
     """What a dry run of `train` says, on stdout."""
-    show_json({"preset": preset, "presets": list(presets), "configuration": configuration.model_dump()})
+    show_json({"preset": preset, "presets": list(presets), **more, "configuration": configuration.model_dump()})
 
 
 def in_words(result: _Fitted) -> str:

@@ -73,8 +73,10 @@ def predict(
     from apps.predicting import BatchFlags, about, file_hash, find_cases
     from apps.predicting import predict as run_predict
     from domains.pde.calibrate import CALIBRATION_FILE
+    from domains.pde.members import member_runs
     from domains.pde.sources import cases_from
     from polyhead.batch.worker import PredictorFactory
+    from polyhead.runs import WEIGHTS_FILE
     from polyhead.runs import Run as RunFolder
 
     flags = BatchFlags(
@@ -90,7 +92,8 @@ def predict(
         log_json,
         quiet,
     )
-    info = RunFolder.open(run).info
+    members = member_runs(run)
+    info = RunFolder.open(members[0]).info
     known = info.task_set
     wanted = list(known.subset(task) if task else known)
     asked = set(wanted) if task else None
@@ -111,7 +114,7 @@ def predict(
         cases,
         PredictorFactory("domains.pde.predict:load_predictor", arguments | {"run": str(run), "device": device}),
         flags,
-        weights=run / "model.safetensors",
+        weights=[member / WEIGHTS_FILE for member in members],
         parameters=arguments | {"files": held},
         info=about(info, run, source, split=split),
         on_finish=partial(_keep_calibration, calibration),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -36,6 +36,9 @@ def train(
     config: Config = None,
     settings: Settings = None,
     task: Task = None,
+    members: Annotated[
+        int | None, typer.Option(min=2, help="Train an ensemble: as many runs, seeds one apart, in OUT/member-0, ...")
+    ] = None,
     resume: Resume = False,
     device: Device = "auto",
     batch_size: Annotated[int | None, typer.Option(min=1, help="Samples of one task in a step.")] = None,
@@ -53,23 +56,27 @@ def train(
         resolve, chosen, config=config, settings=settings, device=device, batch_size=batch_size, seed=seed
     )
     if dry_run:
-        show_configuration(chosen, PRESETS, resolved)
+        seeds = {"seeds": [resolved.training.seed + number for number in range(members)]} if members else {}
+        show_configuration(chosen, PRESETS, resolved, **seeds)
         return
+    from domains.pde.members import train_members
     from domains.pde.training import train as fit
 
     say = sayer(quiet)
     say(f"preset {chosen}")
-    result = fit(
-        data,
-        out,
-        resolved,
-        tasks=task,
-        resume=resume,
-        overwrite=overwrite,
-        say=say,
-        progress=training_progress(quiet),
-    )
-    say(in_words(result))
+    options: dict[str, Any] = {
+        "tasks": task,
+        "resume": resume,
+        "overwrite": overwrite,
+        "say": say,
+        "progress": training_progress(quiet),
+    }
+    if members is None:
+        results = [fit(data, out, resolved, **options)]
+    else:
+        results = train_members(data, out, resolved, members, **options)
+    for result in results:
+        say(in_words(result))
     typer.echo(out)
 
 

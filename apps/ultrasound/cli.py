@@ -163,6 +163,7 @@ def predict(
     from domains.medical.ultrasound.fm_uia import is_data_root
     from domains.medical.ultrasound.sources import cases_from
     from polyhead.batch.worker import PredictorFactory
+    from polyhead.runs import WEIGHTS_FILE
     from polyhead.runs import Run as RunFolder
 
     flags = BatchFlags(
@@ -197,7 +198,7 @@ def predict(
         cases,
         PredictorFactory("domains.medical.ultrasound.predict:load_predictor", arguments),
         flags,
-        weights=run / "model.safetensors",
+        weights=[run / WEIGHTS_FILE],
         parameters=answering,
         info=about(info, run, source),
         on_finish=partial(_write_challenge, Path(source), cases, quiet) if format == "fm-uia" else None,

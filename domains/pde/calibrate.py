@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,6 +15,9 @@ from domains.pde.sources import cases_from
 from domains.pde.uncertainty import Calibration, Coverage, calibrate, coverage
 from polyhead.application import RESEARCH_USE
 from polyhead.batch.writer import dump_json, write_atomic
+
+if TYPE_CHECKING:
+    from domains.pde.predict import PDEPredictor
 
 CALIBRATION_FILE = "calibration.json"
 BATCH = 64
@@ -58,8 +62,17 @@ def calibrate_run(
     problems: list[str] = []
     for task in predictor.asker.asked:
         try:
-            residual, mask, coordinates = _residuals(predictor, data, task, split)
-            found[task] = calibrate(task, residual, mask, coordinates, alpha=alpha, points=points, seed=seed)
+            held = residuals(predictor, data, task, split)
+            found[task] = calibrate(
+                task,
+                held.error,
+                held.mask,
+                held.points,
+                alpha=alpha,
+                points=points,
+                deviation=held.deviation,
+                seed=seed,
+            )
         except LookupError:
             continue
         except ValueError as refused:
@@ -67,7 +80,8 @@ def calibrate_run(
             continue
         if split != "test":
             try:
-                tested[task] = coverage(found[task], *_residuals(predictor, data, task, "test"))
+                held = residuals(predictor, data, task, "test")
+                tested[task] = coverage(found[task], held.error, held.mask, held.points, deviation=held.deviation)
             except LookupError:
                 say(f"{task}: no test sample to count the coverage on")
     if not found:
@@ -100,19 +114,47 @@ def read_calibrations(path: Path) -> dict[str, Calibration]:
         raise ValueError(f"{path} is damaged: {failure}; calibrate the run again") from None
 
 
-def _residuals(predictor: Any, data: Path, task: str, split: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(n, P) answers minus references, (n, P) where they count, (P, d) the points; `LookupError` without samples."""
+@dataclass(frozen=True)
+class Residuals:
+    """How a run answers n samples of a task at the P points of their data.
+
+    Attributes:
+        error: (n, P) answers minus references.
+        true: (n, P) references.
+        mask: (n, P) where they count.
+        points: (P, d).
+        deviation: (n, P) of the members of an ensemble; None for a single run.
+    """
+
+    error: np.ndarray
+    true: np.ndarray
+    mask: np.ndarray
+    points: np.ndarray
+    deviation: np.ndarray | None
+
+
+def residuals(predictor: PDEPredictor, data: Path, task: str, split: str) -> Residuals:
+    """The residuals of the samples of a split; without samples a `LookupError`."""
     try:
         cases = cases_from(data, split=split, tasks=[task])
     except ValueError as nothing:
         if str(nothing).startswith("nothing to do"):
             raise LookupError(task) from None
         raise
-    residuals, masks = [], []
+    fields, deviations, true, masks = [], [], [], []
     questions = []
     for start in range(0, len(cases), BATCH):
         questions = [predictor.read(case) for case in cases[start : start + BATCH]]
-        fields = predictor.fields(questions)
-        residuals.append(fields - np.stack([question.reference for question in questions]))
+        field, deviation = predictor.fields(questions)
+        fields.append(field)
+        deviations += [] if deviation is None else [deviation]
+        true.append(np.array([question.reference for question in questions]))
         masks.append(np.stack([question.mask for question in questions]))
-    return np.concatenate(residuals), np.concatenate(masks), questions[0].points
+    known = np.concatenate(true)
+    return Residuals(
+        np.concatenate(fields) - known,
+        known,
+        np.concatenate(masks),
+        questions[0].points,
+        np.concatenate(deviations) if deviations else None,
+    )

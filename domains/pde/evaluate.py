@@ -19,7 +19,7 @@ from domains.pde.report import Report, TaskReport
 from domains.pde.samples import SPLITS, OperatorData
 from domains.pde.store import data_files, read_data
 from domains.pde.uncertainty import Calibration, Coverage, coverage
-from domains.pde.write import FIELD_FILE
+from domains.pde.write import DEVIATION, FIELD_FILE
 from polyhead.batch.folder import RESULTS
 from polyhead.evaluate import TaskScore
 from polyhead.report import Problem
@@ -37,6 +37,7 @@ class _Found:
     fields: NDArray
     ids: dict[int, str]
     problems: list[Problem]
+    deviations: dict[int, NDArray]
 
 
 def evaluate(
@@ -130,6 +131,7 @@ def _check_same(data: OperatorData, rows: list[dict[str, Any]], path: Path) -> N
 def _read_fields(predictions: Path, data: OperatorData, rows: NDArray, asked: dict[int, dict[str, Any]]) -> _Found:
     fields = np.zeros((len(rows), data.solution.shape[1]), dtype=np.float32)
     ids: dict[int, str] = {}
+    deviations: dict[int, NDArray] = {}
     problems = []
     for place, row in enumerate(rows.tolist()):
         where = f"{data.tasks[data.task[row]]}, row {row}"
@@ -153,7 +155,9 @@ def _read_fields(predictions: Path, data: OperatorData, rows: NDArray, asked: di
             continue
         fields[place] = field
         ids[row] = line["id"]
-    return _Found(rows, fields, ids, problems)
+        if DEVIATION in arrays:
+            deviations[row] = arrays[DEVIATION]
+    return _Found(rows, fields, ids, problems, deviations)
 
 
 def _score(
@@ -230,7 +234,10 @@ def _coverage(data: OperatorData, found: _Found, chosen: NDArray, calibration: C
         return None
     rows = found.rows[kept]
     residual = found.fields[kept].astype(np.float64) - data.solution[rows]
-    return coverage(calibration, residual, data.sample_mask(rows), data.coordinates)
+    deviation = None
+    if calibration.scale is None and all(row in found.deviations for row in rows.tolist()):
+        deviation = np.stack([found.deviations[row] for row in rows.tolist()])
+    return coverage(calibration, residual, data.sample_mask(rows), data.coordinates, deviation=deviation)
 
 
 def _pictures(data: OperatorData, found: _Found, table: tuple[MetricRow, ...]) -> dict[str, tuple[int, bytes]]:

@@ -6,12 +6,14 @@ import hashlib
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from domains.pde.input_range import InputRange
+from domains.pde.members import is_ensemble, member_runs
 from domains.pde.networks.description import Axis, Description, joined_inputs, joint_values
 from domains.pde.networks.model import OperatorFeature, ProblemNetwork, backbone_of
 from domains.pde.saved import load_run
@@ -25,7 +27,11 @@ TRUNKS_KEPT = 8
 
 
 def load_operator(run: Path, device: str = "cpu") -> Operator:
-    """The operator of a run folder; one that is not a run of this application is a `ValueError`."""
+    """The operator of a run folder, or of all members of an ensemble's; anything else is a `ValueError`."""
+    if is_ensemble(Path(run)):
+        from domains.pde.ensemble import EnsembleOperator
+
+        return EnsembleOperator([load_operator(member, device) for member in member_runs(Path(run))])
     model, config, descriptions = load_run(Path(run))
     return Operator(model.to(device), config, descriptions, Run.open(run).info)
 
@@ -137,6 +143,10 @@ class Operator:
                 )
                 answers[rows] = offset + unit * head(feature).cpu().numpy()
         return answers
+
+    def answer_and_spread(self, *question: Any, **geometry: Any) -> tuple[np.ndarray, np.ndarray | None]:
+        """What `answer` says, and how far the members of an ensemble are from each other; None for a single run."""
+        return self.answer(*question, **geometry), None
 
     def out_of_range(self, task: str, parameters: np.ndarray, functions: np.ndarray) -> list[list[str]]:
         """For each sample one line a parameter or input function outside its training range.

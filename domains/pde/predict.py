@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ class PDEPredictor:
     """Answers questions by one run.
 
     Args:
-        run: the run folder.
+        run: the run folder, or the folder of an ensemble.
         tasks: tasks that may answer; None allows all.
         device: auto, cpu, cuda, cuda:N or mps.
         points: CSV file of points for every case that names none of its own.
@@ -83,26 +84,33 @@ class PDEPredictor:
                 answers |= dict(zip(members, self._answer([items[index] for index in members]), strict=True))
         return [answers[index] for index in range(len(items))]
 
-    def fields(self, questions: Sequence[Question]) -> np.ndarray:
-        """(B, n) float64 in physical units, 0 outside; the questions share their task, points and grids."""
+    def fields(self, questions: Sequence[Question]) -> tuple[np.ndarray, np.ndarray | None]:
+        """Fields (B, n) float64 in physical units, 0 outside; the questions share their task, points and grids.
+
+        Beside them the standard deviation of an ensemble's members, likewise, None for a single run.
+        """
         first = questions[0]
         given: dict[str, Any] = {}
         for name in ("distance", "sensor_mask", "sensor_distance"):
             values = [getattr(question, name) for question in questions]
             given[name] = None if values[0] is None else np.stack(values)
-        field = self.operator.answer(first.task, *_inputs(questions), first.points, **given)
-        return np.where(np.stack([q.mask for q in questions]), field, 0).astype(np.float64)
+        field, deviation = self.operator.answer_and_spread(first.task, *_inputs(questions), first.points, **given)
+        mask = np.stack([q.mask for q in questions])
+        field = np.where(mask, field, 0).astype(np.float64)
+        return field, None if deviation is None else np.where(mask, deviation, 0)
 
     def _answer(self, questions: Sequence[Question]) -> list[Answer]:
         first = questions[0]
         about, calibration = self.problems[first.task], self.calibrations.get(first.task)
         start = time.perf_counter()
-        fields = self.fields(questions)
+        fields, deviations = self.fields(questions)
         seconds = (time.perf_counter() - start) / len(questions)
         outside = self.operator.out_of_range(first.task, *_inputs(questions))
-        width = None if calibration is None else calibration.half_width(first.points)
+        width = None if calibration is None else calibration.half_width(first.points, deviations)
+        widths = repeat(None) if width is None else np.broadcast_to(width, fields.shape)
+        spreads = repeat(None) if deviations is None else deviations
         answers = []
-        for question, field, lines in zip(questions, fields, outside, strict=True):
+        for question, field, lines, width, spread in zip(questions, fields, outside, widths, spreads, strict=False):
             warnings, taken = [*question.warnings, *lines], {"operator": round(seconds, 6)}
             if (remark := unfamiliar(question.task, question.geometry, about)) is not None:
                 warnings.append(remark)
@@ -122,6 +130,7 @@ class PDEPredictor:
                     solved,
                     taken,
                     tuple(warnings),
+                    spread,
                 )
             )
         return answers

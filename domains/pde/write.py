@@ -26,6 +26,10 @@ RESULT_FILE, FIELD_FILE, MESH_FILE, PLOT_FILE, THUMBNAIL_FILE = (
 )
 
 
+DEVIATION = "field_std"
+"""The array and the VTU field with the standard deviation of an ensemble's members."""
+
+
 @dataclass(frozen=True)
 class Answer:
     """What an operator says to a question.
@@ -36,6 +40,7 @@ class Answer:
         solver: (n,) what the solver answers, where that was asked.
         seconds: of the operator and, where it ran, of the solver.
         warnings: of the question, and of inputs outside of what was trained on.
+        deviation: (n,) standard deviation of the members of an ensemble; None for a single run.
     """
 
     question: Question
@@ -46,6 +51,7 @@ class Answer:
     solver: np.ndarray | None = None
     seconds: Mapping[str, float] | None = None
     warnings: tuple[str, ...] = ()
+    deviation: np.ndarray | None = None
 
     @property
     def reference(self) -> tuple[np.ndarray | None, str]:
@@ -64,6 +70,8 @@ def write_answer(answer: Answer, out: Writer, *, plots: bool = True, title: str 
     question, about = answer.question, answer.about
     reference, known_as = answer.reference
     arrays = {"field": answer.field, "mask": question.mask}
+    if answer.deviation is not None:
+        arrays[DEVIATION] = answer.deviation
     if answer.half_width is not None:
         arrays |= {"lower": answer.field - answer.half_width, "upper": answer.field + answer.half_width}
     if reference is not None:
@@ -82,6 +90,8 @@ def write_answer(answer: Answer, out: Writer, *, plots: bool = True, title: str 
     record |= {name: facts[name] for name in ("minimum", "maximum", "mean", "integral", "error", "seconds", "warnings")}
     if facts["band"] is not None:
         record["band"] = facts["band"]
+    if facts["spread"] is not None:
+        record["spread"] = facts["spread"]
     if question.source is not None:
         record["source"] = dict(question.source)
     return record | ({"thumbnail": THUMBNAIL_FILE} if plots else {})
@@ -108,6 +118,7 @@ def summarise(answer: Answer) -> dict[str, Any]:
         "integral": integral(answer.field, question),
         "error": None,
         "band": None,
+        "spread": None,
         "seconds": dict(answer.seconds or {}),
         "warnings": list(answer.warnings),
         "source": dict(question.source) if question.source else None,
@@ -128,6 +139,9 @@ def summarise(answer: Answer) -> dict[str, Any]:
             "mean_half_width": float(width.mean()),
             "largest_half_width": float(width.max()),
         }
+    if answer.deviation is not None:
+        spread = answer.deviation[question.mask]
+        facts["spread"] = {"mean_deviation": float(spread.mean()), "largest_deviation": float(spread.max())}
     return facts
 
 
