@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -138,9 +139,14 @@ def evaluate(
     data: Data,
     out: ReportFolder = None,
     split: Annotated[Split, typer.Option(help="Which samples to score.")] = "test",
+    against: Annotated[
+        list[Path] | None,
+        typer.Option(help="A single-task run, or its predictions, to compare with by Δm; may be given several times."),
+    ] = None,
     resamples: Resamples = 1000,
     seed: Seed = 0,
     pictures: Annotated[bool, typer.Option(help="Draw the median and the worst sample of each task.")] = True,
+    device: Device = "auto",
     full: Full = False,
     as_json: ScoresAsJson = False,
     quiet: Quiet = False,
@@ -150,6 +156,10 @@ def evaluate(
     from domains.pde.report import write_report
 
     report = score(predictions, data, split=split, resamples=resamples, seed=seed or 0, pictures=pictures)
+    if against:
+        from domains.pde.against import compare
+
+        report = replace(report, against=compare(report, against, data, device=device))
     written = write_report(report, (out or predictions) / "report.html")
     show_report(report, written[0], full=full, as_json=as_json, quiet=quiet)
 

@@ -19,6 +19,7 @@ from polyhead.report import Problem, html_page, problem_list, write_report_files
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from domains.pde.against import Against
     from domains.pde.metrics import MetricRow
     from domains.pde.uncertainty import Coverage
 
@@ -72,7 +73,10 @@ class TaskReport:
 
 @dataclass(frozen=True)
 class Report:
-    """The scores of a folder of predictions; `resamples`, `seed` and `level` are of the intervals."""
+    """The scores of a folder of predictions; `resamples`, `seed` and `level` are of the intervals.
+
+    `against` compares them with single-task models, where that was asked.
+    """
 
     tasks: tuple[TaskReport, ...]
     problems: tuple[Problem, ...]
@@ -80,6 +84,7 @@ class Report:
     resamples: int
     seed: int
     level: float
+    against: Against | None = None
 
     @property
     def missing(self) -> int:
@@ -111,6 +116,7 @@ class Report:
                 }
                 for task in self.tasks
             ],
+            "against_single_tasks": self.against.to_json() if self.against else None,
             "problems": [asdict(problem) for problem in self.problems],
         }
 
@@ -141,7 +147,7 @@ class Report:
                     end_section=index == len(shown) - 1,
                 )
         console.print(table)
-        for line in coverage_lines(self):
+        for line in (*coverage_lines(self), *(self.against.lines() if self.against else ())):
             console.print(line, markup=False, highlight=False)
         for task in self.tasks:
             for note in task.notes:
@@ -223,9 +229,15 @@ def _page(report: Report) -> str:
             f'<img alt="{escape(words)}: reference, prediction and difference" '
             f'src="data:image/png;base64,{data}"></figure>'
         )
-    covered = coverage_lines(report)
+    covered, against = coverage_lines(report), report.against.lines() if report.against else []
     notes = [f"{task.task}: {note}" for task in report.tasks for note in task.notes]
-    for heading, lines in (("Coverage of the bands", covered), ("Notes", notes), ("Conventions", CONVENTIONS)):
+    listed = {
+        "Against single-task models": against,
+        "Coverage of the bands": covered,
+        "Notes": notes,
+        "Conventions": CONVENTIONS,
+    }
+    for heading, lines in listed.items():
         if lines:
             parts.append(f"<h2>{heading}</h2><ul>{''.join(f'<li>{escape(line)}</li>' for line in lines)}</ul>")
     parts.append(problem_list(report.problems))

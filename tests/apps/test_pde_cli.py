@@ -1,13 +1,10 @@
 """`polyhead pde` as its users meet it: clear when a call is wrong, and the whole way of the data."""
 
 import json
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 
-from apps import cli
 from apps.pde.application import DEFAULT_PRESETS, PDE
 from apps.pde.demo import run_demo
 from domains.pde.presets import PRESETS
@@ -16,24 +13,7 @@ from domains.pde.store import read_data, write_data
 from polyhead.application import RESEARCH_USE
 from polyhead.runs import Run
 
-HEAVY = ("torch", "jax", "deepxde", "h5py", "matplotlib", "streamlit", "numpy", "scipy")
 QUICK = ["--set", "epochs=1", "--set", "steps_per_epoch=4", "--set", "pod_steps=5", "--set", "validate_every=1"]
-
-
-@pytest.fixture
-def polyhead(monkeypatch, capsys):
-    """Runs the command in this process: exit status, stdout, stderr."""
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["polyhead", *map(str, arguments)])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        said = capsys.readouterr()
-        assert isinstance(ended.value.code, int)
-        return ended.value.code, said.out, said.err
-
-    return run
 
 
 @pytest.fixture(scope="module")
@@ -63,19 +43,6 @@ def folder(tmp_path_factory):
     place = tmp_path_factory.mktemp("pde")
     write_data(data, place / "data" / "fisher.h5")
     return place
-
-
-@pytest.mark.parametrize("arguments", [["info", "--json"], ["pde", "--help"], ["pde", "predict", "--help"]])
-def test_a_light_command_imports_nothing_heavy(arguments):
-    code = (
-        "import sys; from apps.cli import main; sys.argv[1:] = sys.argv[2:]\n"
-        f"try: main()\nfinally: print(*(set({HEAVY}) & set(sys.modules)), file=sys.stderr, end='')"
-    )
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", code, "--", *arguments], capture_output=True, text=True, check=False
-    )
-    assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout
 
 
 def test_the_application_names_the_presets_that_there_are():
@@ -169,6 +136,32 @@ def test_the_whole_way_of_the_data(polyhead, folder, tmp_path):
     found = json.loads((tmp_path / "asked" / "good" / "result.json").read_text())
     assert found["points"] == 1 and found["band"]["level"] == pytest.approx(0.7) and found["error"] is None
     assert polyhead("pde", "predict", run, tmp_path / "ask" / "*.png", "-o", tmp_path / "none")[0] == 4
+
+
+def test_an_ensemble_goes_the_same_way_and_is_held_against_a_run(polyhead, folder, tmp_path):
+    data, run, out = folder / "data", tmp_path / "runs", tmp_path / "out"
+    command = ["pde", "train", data, "-o", run, "--preset", "tiny-fisher", *QUICK, "--members", "2", "--seed", "3"]
+    status, said, _ = polyhead(*command, "--dry-run")
+    assert status == 0 and json.loads(said)["seeds"] == [3, 4] and not run.exists()
+    status, said, err = polyhead(*command)
+    assert (status, said) == (0, f"{run}\n") and "member 2 of 2, seed 4" in err and err.count("after 1 epochs") == 2
+    status, _, err = polyhead(*command)
+    assert status == 2 and "holds an ensemble already" in err
+    assert polyhead(*command, "--resume", "-q")[:2] == (0, f"{run}\n")
+    assert polyhead("pde", "calibrate", run, data, "--alpha", "0.3", "-q")[0] == 0
+    assert polyhead("pde", "predict", run, data, "-o", out, "-q", "--no-plots")[0] == 0
+    results = [json.loads(line) for line in (out / "results.jsonl").read_text().splitlines()]
+    assert len(results) == 6 and all(row["record"]["spread"]["largest_deviation"] > 0 for row in results)
+    against = ["--against", run / "member-1"]
+    status, said, _ = polyhead("pde", "evaluate", out, data, "--json", "--no-pictures", *against)
+    report = json.loads(said)
+    found = report["against_single_tasks"]["tasks"]["fisher/fisher"]
+    mine = next(score for score in report["tasks"][0]["scores"] if score["metric"] == "relative_l2")
+    assert status == 0 and found["multi"] == mine["value"] and report["tasks"][0]["coverage"]["rows"] == 6
+    assert found["delta_m"] == pytest.approx(100 * (found["multi"] / found["single"] - 1))
+    (run / "member-1" / "model.safetensors").unlink()
+    status, _, err = polyhead("pde", "predict", run, data, "-o", out, "-q")
+    assert status == 2 and "model.safetensors is missing" in err
 
 
 def test_foreign_data_are_imported(polyhead, tmp_path):
