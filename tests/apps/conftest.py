@@ -1,4 +1,4 @@
-"""A run folder, and a predictor that answers known things, so that pages can be tested without training or torch."""
+"""The command line in this process, a run folder, and a predictor that answers known things without torch."""
 
 import sys
 import types
@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from apps import cli
 from domains.medical.intake.images import read_image
 from polyhead.runs import Run, RunInfo
 from polyhead.tasks import TaskSpec
@@ -70,6 +71,23 @@ class StubPredictor:
             StubAnswers(image.pixels, image.spacing, {task: stub_answers(image.pixels)[task] for task in case.tasks})
             for case, image in items
         ]
+
+
+@pytest.fixture
+def polyhead(monkeypatch, capsys):
+    """Runs the command in this process: exit status, stdout, stderr."""
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["polyhead", *map(str, arguments)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        said = capsys.readouterr()
+        status = ended.value.code
+        assert isinstance(status, int)
+        return status, said.out, said.err
+
+    return run
 
 
 @pytest.fixture

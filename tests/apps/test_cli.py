@@ -20,29 +20,33 @@ from apps.ultrasound.demo import run_demo
 from polyhead.application import RESEARCH_USE
 from ui.runs import demo_folder, find_runs
 
-HEAVY = ("torch", "jax", "monai", "streamlit", "transformers", "numpy", "scipy", "PIL", "rich.console")
+HEAVY = (
+    "torch",
+    "jax",
+    "monai",
+    "streamlit",
+    "transformers",
+    "numpy",
+    "scipy",
+    "PIL",
+    "rich.console",
+    "deepxde",
+    "h5py",
+    "matplotlib",
+)
 TASKS = ("breast_lesion", "breast_2cls", "IUGC")
 
 
-@pytest.fixture
-def polyhead(monkeypatch, capsys):
-    """Runs the command in this process: exit status, stdout, stderr."""
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["polyhead", *map(str, arguments)])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        said = capsys.readouterr()
-        status = ended.value.code
-        assert isinstance(status, int)
-        return status, said.out, said.err
-
-    return run
-
-
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["info", "--json"], ["--version"], ["ultrasound", "train", "--help"]]
+    "arguments",
+    [
+        ["--help"],
+        ["info", "--json"],
+        ["--version"],
+        ["ultrasound", "train", "--help"],
+        ["pde", "train", "--help"],
+        ["pde", "predict", "--help"],
+    ],
 )
 def test_a_light_command_imports_nothing_heavy(arguments):
     code = (

@@ -12,6 +12,12 @@ from polyhead.runs import Run
 from polyhead.snapshots import latest_snapshot
 from polyhead.train import TrainConfig
 
+pytestmark = [
+    pytest.mark.usefixtures("one_thread"),
+    # Tests of solvers load JAX into the process that these fork loaders from; the loaders never touch JAX.
+    pytest.mark.filterwarnings(r"ignore:os\.fork\(\) was called:RuntimeWarning"),
+]
+
 # Momentum (AdamW), dropout, batch norm, averaged weights, learned balancing, augmentation seeds, a schedule.
 CONFIG = TrainConfig(
     epochs=4,
@@ -39,14 +45,6 @@ def whole(tmp_path_factory):
     train(path, CONFIG)
     torch.set_num_threads(threads)
     return Run.open(path)
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def interrupted(path, config, number, step):

@@ -14,13 +14,7 @@ from polyhead.sampling import TaskSampler
 from polyhead.schedule import learning_rate_at
 from polyhead.train import TrainConfig, TrainingDiverged, Validation, fit
 
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def test_training_learns_and_saves_the_best_weights(tmp_path):

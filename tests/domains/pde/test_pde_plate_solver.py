@@ -47,17 +47,23 @@ def cylinder(points: np.ndarray, radius: float, biot: float, terms: int = 40) ->
     return total
 
 
-def test_a_cylinder_converges_to_the_bessel_series_without_a_staircase():
+def errors_against(exact, inner: float, **hole) -> list[float]:
+    """Relative L2 errors of a cylinder's temperature below three quarters of its height, on 16 and on 32 cells."""
     errors = []
     for cells in (16, 32):
         across = np.linspace(-0.8, 0.8, cells + 1)
         axes = across, across, np.linspace(0, 1, cells + 1)
-        section = perforated_disc(across, across, radius=0.75, holes=NO_HOLES)
-        heat = steady_heat([section] * cells, axes, heat_transfer=1.5)
+        heat = steady_heat([perforated_disc(across, across, radius=0.75, **hole)] * cells, axes, heat_transfer=1.5)
         points = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)
-        inside = (np.hypot(points[..., 0], points[..., 1]) <= 0.75) & (points[..., 2] <= 0.75)
-        exact = cylinder(points, 0.75, 1.5)
-        errors.append(np.linalg.norm((heat.temperature - exact)[inside]) / np.linalg.norm(exact[inside]))
+        r = np.hypot(points[..., 0], points[..., 1])
+        inside = (r <= 0.75) & (r >= inner) & (points[..., 2] <= 0.75)
+        wanted = exact(points)[inside]
+        errors.append(np.linalg.norm(heat.temperature[inside] - wanted) / np.linalg.norm(wanted))
+    return errors
+
+
+def test_a_cylinder_converges_to_the_bessel_series_without_a_staircase():
+    errors = errors_against(lambda points: cylinder(points, 0.75, 1.5), 0.0, holes=NO_HOLES)
     assert errors[1] < 6e-4
     assert np.log2(errors[0] / errors[1]) > 1.6
 
@@ -91,17 +97,8 @@ def tube(points: np.ndarray, inner: float, outer: float, biot: float, terms: int
 
 
 def test_the_wall_of_a_hole_loses_its_heat_too():
-    errors = []
-    for cells in (16, 32):
-        across = np.linspace(-0.8, 0.8, cells + 1)
-        axes = across, across, np.linspace(0, 1, cells + 1)
-        section = perforated_disc(across, across, radius=0.75, holes=np.zeros((1, 2)), hole_radius=0.33)
-        heat = steady_heat([section] * cells, axes, heat_transfer=1.5)
-        points = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)
-        r = np.hypot(points[..., 0], points[..., 1])
-        inside = (r <= 0.75) & (r >= 0.33) & (points[..., 2] <= 0.75)
-        exact = tube(points, 0.33, 0.75, 1.5)
-        errors.append(np.linalg.norm((heat.temperature - exact)[inside]) / np.linalg.norm(exact[inside]))
+    middle = {"holes": np.zeros((1, 2)), "hole_radius": 0.33}
+    errors = errors_against(lambda points: tube(points, 0.33, 0.75, 1.5), 0.33, **middle)
     assert errors[1] < 2e-3
     assert np.log2(errors[0] / errors[1]) > 1.6
 

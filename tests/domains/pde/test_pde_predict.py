@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
 from operator_toys import darcy_data, plate_data
 from PIL import Image
 
@@ -26,13 +25,7 @@ from polyhead.batch.case import Case, InvalidInput
 from polyhead.batch.path_lists import write_path_list
 from polyhead.batch.writer import CaseWriter
 
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")

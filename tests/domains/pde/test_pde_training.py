@@ -6,7 +6,6 @@ import json
 import numpy as np
 import pytest
 import torch
-from operator_toys import darcy_data, fisher_data, plate_data
 
 from domains.pde.dataset import TaskSamples
 from domains.pde.losses import LOSSES, with_penalty
@@ -19,30 +18,9 @@ from domains.pde.training import relative_errors, set_statistics, train
 from polyhead.runs import Run
 from polyhead.train import TrainingDiverged
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 SMALL = {"branch.widths": (16,), "trunk.widths": (16, 16), "latent": 8, "validate_every": 1}
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.fixture(scope="module")
-def fisher():
-    return fisher_data()
-
-
-@pytest.fixture(scope="module")
-def darcy():
-    return darcy_data()
-
-
-@pytest.fixture(scope="module")
-def plate():
-    return plate_data()
 
 
 def prepared(config, data):

@@ -17,20 +17,9 @@ from domains.pde.training import train
 from domains.pde.transfer import PUBLISHED_FREEZE, adapt, few_samples, fine_tuning, learning_curve
 from polyhead.runs import Run, RunInfo
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 TARGET = "darcy/diamond"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.fixture(scope="module")
-def darcy():
-    return darcy_data()
 
 
 @pytest.fixture(scope="module")
