@@ -68,42 +68,51 @@ def fit_trunk_to_pod(
 
 
 @dataclass(frozen=True)
-class _Group:
-    """Rows of one task and geometry: A^T A (J, J), T^T T (p, p), A^T Z T (J, p), float64."""
+class Equations:
+    """Normal equations of rows of one task and geometry: A^T A (J, J), T^T T (p, p), A^T Z T (J, p), float64."""
 
     rows: Tensor
     points: Tensor
     right: Tensor
 
 
-def solve_last_layer(
-    model: MultiHeadModel, problem: str, data: Mapping[str, TaskSamples], *, ridge: float, points: int = 2000
-) -> None:
-    """Sets the last layer of a problem's branch to the least squares solution over the training samples, float64.
+def last_layer_equations(
+    model: MultiHeadModel, problem: str, data: Mapping[str, TaskSamples], *, points: int = 2000
+) -> list[Equations]:
+    """The least squares equations of the last layer of a problem's branch, over the training samples.
 
-    The answer is linear in that layer V: row b at point n is factor · Σ_k (V a_b)_k t_k(n), with a_b the last hidden
-    layer and a one. Minimised is the sum over samples of the squared relative error at the points inside, plus `ridge`
-    (relative to the largest eigenvalue) times the squared distance from the present layer. The normal equations are
-    solved by conjugate gradients, whose preconditioner is their exact inverse where there is one geometry.
+    The answer is linear in that layer V: row b at point n is factor · Σ_k (V a_b)_k t_k(n), with a_b what the layer
+    reads and a one. Minimised is the sum over samples of the squared relative error at the points inside.
 
     Args:
         data: the training samples of the problem's tasks.
         points: most random points of a geometry.
     """
-    output = backbone_of(model).network(problem).branch.output
-    assert isinstance(output, nn.Linear)
     model.eval()
-    groups = []
+    found = []
     with torch.no_grad():
         for task, samples in data.items():
-            groups += _groups(model, problem, task, samples, points)
+            found += _groups(model, problem, task, samples, points)
+    return found
+
+
+def solve_last_layer(model: MultiHeadModel, problem: str, equations: Sequence[Equations], *, ridge: float) -> None:
+    """Sets the last layer of a problem's branch to the solution of its equations, in float64.
+
+    `ridge` (relative to the largest eigenvalue) times the squared distance from the present layer is added to what is
+    minimised. The equations are solved by conjugate gradients, whose preconditioner is their exact inverse where there
+    is one geometry.
+    """
+    output = backbone_of(model).network(problem).branch.output
+    assert isinstance(output, nn.Linear)
+    with torch.no_grad():
         start = torch.cat([output.weight, output.bias[:, None]], dim=1).double().T
-        found = _conjugate_gradients(groups, start, ridge)
+        found = _conjugate_gradients(equations, start, ridge)
         output.weight.copy_(found[:-1].T)
         output.bias.copy_(found[-1])
 
 
-def _groups(model: MultiHeadModel, problem: str, task: str, samples: TaskSamples, limit: int) -> list[_Group]:
+def _groups(model: MultiHeadModel, problem: str, task: str, samples: TaskSamples, limit: int) -> list[Equations]:
     backbone, head = backbone_of(model), model.head(task)
     network = backbone.network(problem)
     assert isinstance(head, InnerProduct | WeightedProduct)
@@ -130,11 +139,11 @@ def _groups(model: MultiHeadModel, problem: str, task: str, samples: TaskSamples
             hidden.append(torch.cat([last, torch.ones(len(last), 1)], dim=1) * weight)
             answers.append((field * size * weight) @ trunk)
         a, right = torch.cat(hidden), torch.cat(answers)
-        found.append(_Group(a.T @ a, trunk.T @ trunk, a.T @ right))
+        found.append(Equations(a.T @ a, trunk.T @ trunk, a.T @ right))
     return found
 
 
-def _conjugate_gradients(groups: Sequence[_Group], start: Tensor, ridge: float, iterations: int = 200) -> Tensor:
+def _conjugate_gradients(groups: Sequence[Equations], start: Tensor, ridge: float, iterations: int = 100) -> Tensor:
     """The V (J, p) that solves Σ (A^T A) V (T^T T) + λ (V - start) = Σ A^T Z T."""
     rows = torch.stack([group.rows for group in groups]).sum(0)
     points = torch.stack([group.points for group in groups]).mean(0)
@@ -154,7 +163,7 @@ def _conjugate_gradients(groups: Sequence[_Group], start: Tensor, ridge: float, 
     direction = precondition(residual)
     product = (residual * direction).sum()
     for _ in range(iterations):
-        if float(residual.norm()) <= 1e-10 * initial or float(product) <= 0:
+        if float(residual.norm()) <= 1e-8 * initial or float(product) <= 0:
             break
         image = apply(direction)
         length = product / (direction * image).sum()

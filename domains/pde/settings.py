@@ -45,6 +45,10 @@ class BranchConfig(BaseModel):
         channels: output channels of the convolutions, each 5 x 5 (`kernel`) and halving the image, by average pooling
             (``pool``, published) or by its stride (``stride``).
         widths: hidden dense layers.
+        linear_size: side of a coarse image of the input functions that reaches the last layer past the hidden ones, so
+            that the part of the answer that is linear in the functions need not be learned by them; None for none.
+        gates: copies of that image, each times a share, positive and summing to one, that a softmax layer draws from
+            the geometry channels: every geometry gets a linear part of its own. Without such channels there is one.
         output_activation: of the branch's coefficients.
         l2: factor of the sum of squares of the dense kernels, which is added to the loss.
     """
@@ -55,6 +59,8 @@ class BranchConfig(BaseModel):
     kernel: int = Field(default=5, ge=1)
     downsample: Literal["pool", "stride"] = "pool"
     widths: tuple[int, ...] = (128, 128)
+    linear_size: int | None = Field(default=None, ge=2)
+    gates: int = Field(default=4, ge=1)
     activation: Activation = "leaky_relu"
     norm: Norm = "none"
     dropout: float = Field(default=0.0, ge=0, lt=1)
@@ -69,6 +75,9 @@ class TrunkConfig(BaseModel):
         coordinates: the box of the training points becomes [0, 1] (``unit``) or [-1, 1] (``symmetric``), or stays.
         features: further inputs of a point: its signed distance to the boundary over the longest side of the box, or
             its place among a plate's holes (see `networks.encoding.hole_features`).
+        frequencies: sines and cosines of each coordinate c that join the inputs, of (c + 1) j π/2 for j = 1 to this
+            number: of functions without them an MLP learns the smooth ones first and the others late (Tancik et al.,
+            "Fourier features let networks learn high frequency functions", NeurIPS 2020).
         skip: adds to the output of layer i a linear map of the output of layer i - 2.
     """
 
@@ -76,10 +85,17 @@ class TrunkConfig(BaseModel):
 
     coordinates: Literal["unit", "symmetric", "raw"] = "unit"
     features: Literal["none", "distance", "holes"] = "none"
+    frequencies: int = Field(default=0, ge=0)
     widths: tuple[int, ...] = (128, 128, 128)
     activation: Activation = "leaky_relu"
     norm: Norm = "none"
     skip: bool = False
+
+    @model_validator(mode="after")
+    def _waves_of_coordinates(self) -> TrunkConfig:
+        if self.frequencies and self.features == "holes":
+            raise ValueError("frequencies are of coordinates, which a trunk with hole features does not see")
+        return self
 
 
 class NetworkConfig(BaseModel):

@@ -14,7 +14,7 @@ from domains.pde.dataset import TaskSamples
 from domains.pde.losses import LOSSES, Loss, with_penalty
 from domains.pde.networks.description import Description
 from domains.pde.networks.model import WeightedProduct, backbone_of, build_model, freeze_parts, task_specs
-from domains.pde.polish import RIDGES, fit_trunk_to_pod, solve_last_layer
+from domains.pde.polish import RIDGES, fit_trunk_to_pod, last_layer_equations, solve_last_layer
 from domains.pde.samples import OperatorData
 from domains.pde.saved import describe, load_run
 from domains.pde.settings import PdeConfig
@@ -319,11 +319,16 @@ def _polish(
     best: dict[str, Any] = {"kept": False, "ridge": None, "score_before": score, "score": score}
     trained = {name: values.clone() for name, values in model.state_dict().items()}
     kept, found = trained, before
+    equations = {
+        name: last_layer_equations(
+            model, name, {task: samples for task, samples in data.items() if chosen[task] == name}
+        )
+        for name in dict.fromkeys(chosen.values())
+    }
     for ridge in RIDGES:
         model.load_state_dict(trained)
-        for name in dict.fromkeys(chosen.values()):
-            mine = {task: samples for task, samples in data.items() if chosen[task] == name}
-            solve_last_layer(model, name, mine, ridge=ridge)
+        for name, each in equations.items():
+            solve_last_layer(model, name, each, ridge=ridge)
         validation = validate(model)
         reached = sum(validation.scores.values()) / len(validation.scores)
         if reached > best["score"]:

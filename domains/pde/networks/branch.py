@@ -27,9 +27,17 @@ class Branch(nn.Module):
         numbers: length of the vector, 0 for none.
         image: (C, h, w), None for none.
         outputs: coefficients, None for a stem whose body is shared.
+        functions: how many of the image's channels, the first ones, are input functions; the others tell of geometry.
     """
 
-    def __init__(self, config: BranchConfig, numbers: int, image: tuple[int, int, int] | None, outputs: int | None):
+    def __init__(
+        self,
+        config: BranchConfig,
+        numbers: int,
+        image: tuple[int, int, int] | None,
+        outputs: int | None,
+        functions: int = 0,
+    ):
         super().__init__()
         if bool(config.channels) != (image is not None):
             raise ValueError("convolutions need input functions on a grid of two axes, and such functions need them")
@@ -53,15 +61,19 @@ class Branch(nn.Module):
         self.dense = DenseStack(
             inputs, config.widths, activation=config.activation, norm=config.norm, dropout=config.dropout
         )
-        self.output = None if outputs is None else nn.Linear(self.dense.outputs, outputs)
+        self.linear = None
+        if config.linear_size is not None and image is not None:
+            self.linear = LinearPart(config.linear_size, config.gates, functions, image[0] - functions)
+        self.width = self.dense.outputs + (0 if self.linear is None else self.linear.outputs)
+        self.output = None if outputs is None else nn.Linear(self.width, outputs)
         self.output_activation = config.output_activation
 
     @property
     def outputs(self) -> int:
-        return self.dense.outputs if self.output is None else self.output.out_features
+        return self.width if self.output is None else self.output.out_features
 
     def hidden(self, inputs: Mapping[str, Tensor]) -> Tensor:
-        """The last hidden layer, (B, width)."""
+        """What the last layer reads, (B, width): the last hidden layer, and the linear part where there is one."""
         parts = []
         if self.convolutions:
             image = inputs["image"]
@@ -72,7 +84,8 @@ class Branch(nn.Module):
             parts.append(image.flatten(1))
         if inputs["vector"].shape[1]:
             parts.append(inputs["vector"])
-        return self.dense(torch.cat(parts, dim=1) if len(parts) > 1 else parts[0])
+        hidden = self.dense(torch.cat(parts, dim=1) if len(parts) > 1 else parts[0])
+        return hidden if self.linear is None else torch.cat([hidden, self.linear(inputs["image"])], dim=1)
 
     def forward(self, inputs: Mapping[str, Tensor]) -> Tensor:
         values = self.hidden(inputs)
@@ -90,4 +103,33 @@ class Branch(nn.Module):
         """Named parts for freezing: conv1, ..., dense1, ..., output."""
         found = {f"conv{i}": layer for i, layer in enumerate(self.convolutions, start=1)}
         found |= {f"dense{i}": layer for i, layer in enumerate(self.dense.layers, start=1)}
+        if self.linear is not None and self.linear.gates is not None:
+            found["gates"] = self.linear.gates
         return found if self.output is None else found | {"output": self.output}
+
+
+class LinearPart(nn.Module):
+    """The input functions on a coarse grid, once for each gate and times it: (B, C, h, w) to (B, outputs).
+
+    Args:
+        size: side of the coarse grid.
+        gates: how many; one, which is 1, where no channel tells of geometry.
+        functions, geometry: channels of the image, in this order.
+    """
+
+    GATE_SIDE = 10
+    """Side of the grid on which the gates see the geometry."""
+
+    def __init__(self, size: int, gates: int, functions: int, geometry: int):
+        super().__init__()
+        self.size, self.functions = size, functions
+        self.gates = nn.Linear(geometry * self.GATE_SIDE**2, gates) if geometry else None
+        self.outputs = functions * size**2 * (gates if geometry else 1)
+
+    def forward(self, image: Tensor) -> Tensor:
+        coarse = functional.adaptive_avg_pool2d(image[:, : self.functions], self.size).flatten(1)
+        if self.gates is None:
+            return coarse
+        geometry = functional.adaptive_avg_pool2d(image[:, self.functions :], self.GATE_SIDE).flatten(1)
+        gates = functional.softmax(self.gates(geometry), dim=1)
+        return (gates[:, :, None] * coarse[:, None, :]).flatten(1)

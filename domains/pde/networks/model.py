@@ -79,7 +79,8 @@ class ProblemNetwork(nn.Module):
         self.encoding = InputEncoding(config, description)
         self.scaling = FieldScaling(config, description)
         latent = None if stems else config.latent
-        self.branch = Branch(config.branch, self.encoding.numbers, self.encoding.image, latent)
+        functions = len(description.functions)
+        self.branch = Branch(config.branch, self.encoding.numbers, self.encoding.image, latent, functions)
         features = {"none": len(description.axes), "distance": len(description.axes) + 1, "holes": 5}
         if config.trunk.features == "holes" and (len(description.axes) != 3 or len(description.parameters) != 2):
             raise ValueError(f"{description.problem}: hole features need points x, y, z and the parameters of a plate")

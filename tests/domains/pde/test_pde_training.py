@@ -12,7 +12,7 @@ from domains.pde.losses import LOSSES, with_penalty
 from domains.pde.networks.description import Description
 from domains.pde.networks.model import backbone_of, build_model, task_specs
 from domains.pde.operator import load_operator
-from domains.pde.polish import RIDGES, fit_trunk_to_pod, pod_modes, solve_last_layer
+from domains.pde.polish import RIDGES, fit_trunk_to_pod, last_layer_equations, pod_modes, solve_last_layer
 from domains.pde.presets import PRESETS, resolve
 from domains.pde.training import relative_errors, set_statistics, train
 from polyhead.runs import Run
@@ -178,7 +178,7 @@ def test_the_last_layer_by_least_squares_is_numpys(fisher, darcy):
                 rows.append(np.einsum("n,j,np->njp", factor * size, hidden, functions).reshape(len(inside), -1))
                 right.append((targets["field"][0].double().numpy() - head.bias.item() * factor) * size)
         expected = np.linalg.lstsq(np.concatenate(rows), np.concatenate(right), rcond=None)[0]
-        solve_last_layer(model, data.problem, samples, ridge=1e-14)
+        solve_last_layer(model, data.problem, last_layer_equations(model, data.problem, samples), ridge=1e-14)
         output = network.branch.output
         found = torch.cat([output.weight, output.bias[:, None]], dim=1).detach().T.double().numpy().ravel()
         matrix, target = np.concatenate(rows), np.concatenate(right)
