@@ -2,9 +2,9 @@
 
     python -m benchmarks.pde_speed --work DIR [--repeats 5] [--minutes 4] [--only steps|target|inference]
 
-Training steps: our loop against DeepXDE's DeepONetCartesianProd on PyTorch, alternating in one run, with the same branch
-module, trunk layers, optimiser, rows in a step and data. DeepXDE takes all points in each step (a pair of batch sizes
-pairs its samples with wrong targets); ours is measured with all of them, and with the random points of our presets.
+Training steps: our loop against DeepXDE's DeepONetCartesianProd on PyTorch, alternating in one run, with the same
+branch module, trunk layers, optimiser, rows in a step and data. DeepXDE takes all points in each step (a pair of batch
+sizes pairs its samples with wrong targets); ours is measured with all of them, and with our presets' random points.
 """
 
 from __future__ import annotations

@@ -24,7 +24,6 @@ __all__ = ["PRESETS", "PdeConfig", "read_config", "resolve"]
 
 PRESETS: Registry[PdeConfig] = Registry("preset")
 
-
 _PLUS: Mapping[str, Any] = {
     "schedule": "cosine",
     "warmup_steps": 200,
@@ -82,10 +81,18 @@ _register(
             "darcy": NetworkConfig(
                 encoding=EncodingConfig(functions="global", image_size=50, geometry=("mask", "distance")),
                 branch=BranchConfig(
-                    channels=(32, 64, 64, 64), downsample="stride", widths=(256, 256), activation="gelu"
+                    channels=(32, 64, 64, 64),
+                    downsample="stride",
+                    widths=(256, 256),
+                    linear_size=16,
+                    activation="gelu",
                 ),
                 trunk=TrunkConfig(
-                    coordinates="symmetric", features="distance", widths=(128, 128, 128), activation="gelu"
+                    coordinates="symmetric",
+                    features="distance",
+                    frequencies=8,
+                    widths=(128, 128, 128),
+                    activation="gelu",
                 ),
                 latent=150,
                 scale="rms",
@@ -146,6 +153,7 @@ def _before_shared_bodies(problem: str, width: int) -> NetworkConfig:
     """The mended network of a problem with one own layer of each kind: the shared bodies do the rest."""
     values = PRESETS[f"mt-deeponet-{problem}-plus"].problems[problem].model_dump(exclude={"latent"})
     values["branch"]["widths"], values["trunk"]["widths"] = (width,), _JOINT_TRUNK
+    values["branch"]["linear_size"] = None
     return NetworkConfig.model_validate(values | {"head": "linear"})
 
 
@@ -208,6 +216,8 @@ _tiny(
         "latent": 64,
         "points": 256,
         "image_size": 24,
+        "linear_size": 8,
+        "frequencies": 4,
     },
     epochs=30,
     steps_per_epoch=50,

@@ -19,7 +19,7 @@ from polyhead.progress import Mode
 from polyhead.runs import Run, replacing
 
 PUBLISHED_FREEZE = ("branch.conv[2-9]", "trunk.layer*")
-"""All but the first convolution, the dense layers of the branch and the output of the trunk."""
+"""All but the first convolution, the dense layers and gates of the branch, and the output of the trunk."""
 
 Way = Literal["transfer", "scratch"]
 

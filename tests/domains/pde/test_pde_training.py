@@ -154,7 +154,7 @@ def test_the_last_layer_by_least_squares_is_numpys(fisher, darcy):
     small = SMALL | {"branch.widths": (5,), "latent": 4}
     cases = [
         (resolve("tiny-fisher", small), fisher),
-        (resolve("tiny-darcy", small | {"channels": (4,), "image_size": None}), darcy),
+        (resolve("tiny-darcy", small | {"channels": (4,), "image_size": None, "linear_size": None}), darcy),
     ]
     for config, data in cases:
         model, samples = prepared(config, data)

@@ -63,7 +63,14 @@ def test_transfer_keeps_what_is_frozen_and_beats_training_from_scratch(tmp_path,
     }
     network = "backbone.networks.darcy."
     parts = {name.removeprefix(network).rpartition(".")[0] for name in changed}
-    assert parts == {"branch.convolutions.0", "branch.dense.layers.0.0", "branch.output", "trunk.output", "encoding"}
+    trained = {
+        "branch.convolutions.0",
+        "branch.dense.layers.0.0",
+        "branch.linear.gates",
+        "branch.output",
+        "trunk.output",
+    }
+    assert parts == trained | {"encoding"}
     few = few_samples(target, TARGET, 4, seed=0)
     mean = after["backbone.networks.darcy-target.encoding.function_mean"].item()
     assert mean == pytest.approx(few.functions[few.split == 0].mean(), abs=1e-5)
