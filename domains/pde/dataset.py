@@ -10,6 +10,7 @@ from torch import Tensor
 
 from domains.pde.networks.model import ProblemNetwork
 from domains.pde.samples import OperatorData
+from domains.pde.symmetry import Position, positions, turned
 
 
 class TaskSamples:
@@ -24,10 +25,21 @@ class TaskSamples:
         rows: its samples, indices into `data`.
         network: the problem's network, whose statistics are set.
         points: random points of a batch; None takes all points, in or out.
+        symmetries: turn batches by the square's symmetries that leave the task's geometries in place.
+
+    Attributes:
+        positions: the symmetries that batches are turned by, the identity first.
     """
 
     def __init__(
-        self, data: OperatorData, task: str, rows: np.ndarray, network: ProblemNetwork, points: int | None = None
+        self,
+        data: OperatorData,
+        task: str,
+        rows: np.ndarray,
+        network: ProblemNetwork,
+        points: int | None = None,
+        *,
+        symmetries: bool = False,
     ):
         self.data, self.task, self.rows, self.network = data, task, np.asarray(rows), network
         self.points = points
@@ -41,6 +53,7 @@ class TaskSamples:
         if network.needs_distance and self._distance is None:
             raise ValueError(f"task {task!r}: the network needs signed distances, and the data have none")
         self._channels = self._geometry_channels()
+        self.positions = positions(data, used) if symmetries else (Position(0, np.arange(len(data.coordinates))),)
         self._inside = np.flatnonzero(self._mask.any(axis=0))
         if not len(self._inside):
             raise ValueError(f"task {task!r}: no point lies in its geometry")
@@ -74,34 +87,44 @@ class TaskSamples:
         return None if found is None else found.cpu()
 
     def batch(self, rows: Sequence[int], seeds: Sequence[int]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """A training batch: random points where `points` is set, a function of the first seed."""
+        """A training batch: random points where `points` is set, and a position, functions of the first seed."""
         chosen = np.arange(self._mask.shape[1])
         if self.points is not None:
             chosen = self._inside
             if self.points < len(chosen):
                 generator = np.random.default_rng(seeds[0])
                 chosen = np.sort(generator.choice(chosen, self.points, replace=False, shuffle=False))
-        return self.at(rows, chosen)
+        position = self.positions[0]
+        if len(self.positions) > 1:
+            position = self.positions[np.random.default_rng([seeds[0], 1]).integers(len(self.positions))]
+        return self.at(rows, chosen, position)
 
-    def at(self, rows: Sequence[int] | np.ndarray, points: np.ndarray) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """Inputs and targets of some rows at some points, indices of both."""
+    def at(
+        self, rows: Sequence[int] | np.ndarray, points: np.ndarray, position: Position | None = None
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Inputs and targets of some rows at some points, indices of both; all turned where a position is given."""
         index = np.asarray(rows)
         place = self._place[index]
         # Rows of one geometry, the usual case, share the trunk's answer.
         place = place[:1] if (place == place[0]).all() else place
         inputs = {name: values[index] for name, values in self._encoded.items()}
+        # Where the points are turned to: what the geometry says of a point is the same there.
+        seen = points
+        if position is not None and position.symmetry:
+            inputs["image"] = turned(inputs["image"], position.symmetry)
+            seen = position.place[points]
         if self._channels is not None:
             channels = self._channels[place].expand(len(index), -1, -1, -1)
             inputs["image"] = torch.cat([inputs["image"], channels], dim=1)
         network, data = self.network, self.data
         mask = self._mask[np.ix_(place, points)]
         distance = None if self._distance is None else self._distance[np.ix_(place, points)]
-        at = network.point_inputs(data.coordinates[points], distance, data.parameters[self.rows[index]])
+        at = network.point_inputs(data.coordinates[seen], distance, data.parameters[self.rows[index]])
         inputs["points"] = torch.from_numpy(at)
         factor = network.factor(distance, mask)
         if factor is not None:
             inputs["factor"] = torch.from_numpy(factor)
-        offset, unit = (values if len(values) == 1 else values[points] for values in (self._offset, self._unit))
+        offset, unit = (values if len(values) == 1 else values[seen] for values in (self._offset, self._unit))
         # One index a axis copies the wanted numbers only; indexing rows first would copy whole fields.
         field = (data.solution[np.ix_(self.rows[index], points)] - offset) / unit
         targets = {

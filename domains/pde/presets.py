@@ -98,6 +98,7 @@ _register(
                 scale="rms",
                 boundary="distance",
                 head="linear",
+                symmetries=True,
             )
         },
         loss=LossConfig(kind="relative", points=1024),

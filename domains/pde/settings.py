@@ -111,6 +111,9 @@ class NetworkConfig(BaseModel):
             zero on the boundary; the width is a fraction of the longest side of the box.
         head: the inner product alone, or with a factor for each of its terms and a constant, both of the task.
         init: Glorot's uniform distribution, or a normal one of deviation 1e-3; biases start at zero.
+        symmetries: train on samples in all positions of the square that leave their geometry in place, one drawn for
+            each batch. For equations and functions without a direction of their own, and points on a square's grid;
+            data whose problem has not this network's name, or this name and a dash before more, stay as they are.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -125,9 +128,12 @@ class NetworkConfig(BaseModel):
     boundary_width: float = Field(default=0.1, gt=0)
     head: Literal["product", "linear"] = "product"
     init: Literal["glorot", "normal"] = "glorot"
+    symmetries: bool = False
 
     @model_validator(mode="after")
     def _zero_on_the_boundary(self) -> NetworkConfig:
+        if self.symmetries and (self.encoding.functions != "global" or not self.branch.channels):
+            raise ValueError("symmetries turn images: they need a convolutional branch and encoding.functions=global")
         if self.boundary != "none" and self.scale not in ("rms", "factor"):
             raise ValueError("a factor that vanishes on the boundary needs a scale without offset: rms or factor")
         return self
@@ -190,6 +196,13 @@ class PdeConfig(BaseModel):
         if self.pod_steps and (self.shared is not None or not plain):
             raise ValueError("pod_steps fit a trunk of coordinates alone: without shared bodies or trunk features")
         return self
+
+    def turns(self, problem: str) -> bool:
+        """Whether a problem's samples are trained on in all positions that leave their geometry in place."""
+        return any(
+            network.symmetries and (problem == name or problem.startswith(f"{name}-"))
+            for name, network in self.problems.items()
+        )
 
     def network_of(self, problem: str) -> NetworkConfig:
         """The network of a problem: the one of its name, or the only one there is."""

@@ -83,13 +83,18 @@ def train(
         freeze_parts(model, name, freeze)
 
     data_sets = {
-        task: _samples(model, found[problem], task, training_rows[task], config.loss.points)
+        task: _samples(
+            model, found[problem], task, training_rows[task], config.loss.points, symmetries=config.turns(problem)
+        )
         for task, problem in chosen.items()
     }
     held_out = _held_out(model, found, chosen, training_rows, say)
     total = sum(len(rows) for rows in training_rows.values())
     count = sum(len(samples) for samples in held_out.values())
     say(f"{len(chosen)} tasks; {total} samples to train, {count} to validate")
+    turned = {task: len(samples.positions) for task, samples in data_sets.items() if len(samples.positions) > 1}
+    if turned:
+        say(f"turned and mirrored into: {', '.join(f'{task} {count} positions' for task, count in turned.items())}")
     info = describe(
         config,
         specs,
@@ -232,9 +237,16 @@ def start_from(
 
 
 def _samples(
-    model: MultiHeadModel, data: OperatorData, task: str, rows: np.ndarray, points: int | None = None
+    model: MultiHeadModel,
+    data: OperatorData,
+    task: str,
+    rows: np.ndarray,
+    points: int | None = None,
+    *,
+    symmetries: bool = False,
 ) -> TaskSamples:
-    return TaskSamples(data, task, rows, backbone_of(model).network(model.tasks[task].reads), points)
+    network = backbone_of(model).network(model.tasks[task].reads)
+    return TaskSamples(data, task, rows, network, points, symmetries=symmetries)
 
 
 def _held_out(
