@@ -11,6 +11,9 @@ import numpy as np
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from domains.genomics.answers.answer import Answer
+    from domains.genomics.format import Layout
+
 _HEAD_ROWS = 4096
 
 
@@ -59,44 +62,42 @@ class Comparer(Protocol):
         ...
 
 
-class AnswerTokens(Protocol):
-    """The part of an answer that is needed here: its tokens, and what each says."""
-
-    @property
-    def kind(self) -> str: ...
-
-    @property
-    def tokens(self) -> tuple[str, ...]: ...
-
-    def decode(self, tokens: Any) -> Any: ...
-
-
 class Tokens(Protocol):
     """The part of the tokenizer that is needed here."""
 
     def encode_many(self, sequences: list[str]) -> list[list[int]]: ...
 
-    def token_id(self, token: str) -> int: ...
+    def token_id(self, token: str, /) -> int: ...
 
 
 @dataclass(frozen=True)
 class TaskTokens:
-    """A classification task in the vocabulary: ``[MASK] <task>`` is followed by one of the label tokens."""
+    """A classification task in the vocabulary: ``[MASK] <task>`` is followed by one of the label tokens.
 
-    task: int
+    Attributes:
+        task: id of the task's token; None where the layout has none and [MASK] itself asks.
+        label_ids: one token a label.
+        labels: what the labels are called, in the same order.
+    """
+
+    task: int | None
     label_ids: tuple[int, ...]
     labels: tuple[str, ...]
 
 
-def task_tokens(tokenizer: Tokens, answers: Mapping[str, AnswerTokens]) -> dict[str, TaskTokens]:
+def task_tokens(tokenizer: Tokens, answers: Mapping[str, Answer], layout: Layout) -> dict[str, TaskTokens]:
     """The tasks among `answers` whose answer is one label of one token."""
+    from domains.genomics.answers.classes import ClassAnswer
+
     found = {}
     for name, answer in answers.items():
-        if answer.kind != "classes":
+        if not isinstance(answer, ClassAnswer):
             continue
-        labels = tuple(str(answer.decode([token])) for token in answer.tokens)
-        ids = tuple(tokenizer.token_id(token) for token in answer.tokens)
-        found[name] = TaskTokens(tokenizer.token_id(f"<task:{name}>"), ids, labels)
+        spelled = [answer.encode(label) for label in answer.labels]
+        if all(len(tokens) == 1 for tokens in spelled):
+            question = layout.question(name, tokenizer)
+            ids = tuple(tokenizer.token_id(tokens[0]) for tokens in spelled)
+            found[name] = TaskTokens(question[0] if question else None, ids, answer.labels)
     return found
 
 
@@ -238,7 +239,8 @@ class SharedPrefix:
         import torch
 
         device = next(self.decoder.parameters()).device
-        branches = [self.prompt, *(self.tasks[task].task for task in tasks)] if tasks else []
+        asked = [question for task in tasks if (question := self.tasks[task].task) is not None]
+        branches = [self.prompt, *asked] if tasks else []
         fresh = [row.ids[row.start :] + branches for row in rows]
         width = max(1, *map(len, fresh))
         held = max(row.start for row in rows) if cache is not None else 0
@@ -248,7 +250,7 @@ class SharedPrefix:
         for place, (row, tokens) in enumerate(zip(rows, fresh, strict=True)):
             ids[place, : len(tokens)] = torch.tensor(tokens)
             positions[place] = (row.start + torch.arange(width)).clamp_max(len(row.ids) + bool(tasks))
-            branch[place, len(tokens) - len(tasks) : len(tokens)] = bool(tasks)
+            branch[place, len(tokens) - len(asked) : len(tokens)] = True
         mask = None
         if cache is not None or tasks:
             starts = torch.tensor([row.start for row in rows])
@@ -302,10 +304,14 @@ class SharedPrefix:
         import torch
 
         told = {}
-        for index, task in enumerate(tasks):
-            place = hidden[len(row.ids) - row.start + 1 + index]
+        prompt = len(row.ids) - row.start
+        place = prompt
+        for task in tasks:
+            if self.tasks[task].task is not None:
+                place += 1
+            state = hidden[prompt if self.tasks[task].task is None else place]
             weights = self.decoder.lm_head.weight[list(self.tasks[task].label_ids)]
-            told[task] = torch.softmax((weights @ place).double(), -1).cpu().numpy()
+            told[task] = torch.softmax((weights @ state).double(), -1).cpu().numpy()
         return told
 
 
