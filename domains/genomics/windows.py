@@ -51,10 +51,10 @@ def merge_scores(scored: Iterable[Scored]) -> Iterator[Scored]:
     for start, end, score in scored:
         if end <= start:
             raise ValueError(f"the window {start}-{end} is empty")
-        if active and start < active[-1][0]:
-            raise ValueError(f"windows must be sorted by start: {start} comes after {active[-1][0]}")
+        if start < place:
+            raise ValueError(f"windows must be sorted by start: {start} comes after {place}")
         yield from _runs(active, place, start)
-        place = max(place, start) if active else start
+        place = start
         active.append((start, end, score))
     yield from _runs(active, place, None)
 
