@@ -25,6 +25,7 @@ class TaskSamples:
         rows: its samples, indices into `data`.
         network: the problem's network, whose statistics are set.
         points: random points of a batch; None takes all points, in or out.
+        everywhere: whether they are drawn from all points, not only from those inside a geometry of the task.
         symmetries: turn batches by the square's symmetries that leave the task's geometries in place.
 
     Attributes:
@@ -39,6 +40,7 @@ class TaskSamples:
         network: ProblemNetwork,
         points: int | None = None,
         *,
+        everywhere: bool = False,
         symmetries: bool = False,
     ):
         self.data, self.task, self.rows, self.network = data, task, np.asarray(rows), network
@@ -54,8 +56,9 @@ class TaskSamples:
             raise ValueError(f"task {task!r}: the network needs signed distances, and the data have none")
         self._channels = self._geometry_channels()
         self.positions = positions(data, used) if symmetries else (Position(0, np.arange(len(data.coordinates))),)
-        self._inside = np.flatnonzero(self._mask.any(axis=0))
-        if not len(self._inside):
+        inside = np.flatnonzero(self._mask.any(axis=0))
+        self._drawn_from = np.arange(self._mask.shape[1]) if everywhere else inside
+        if not len(inside):
             raise ValueError(f"task {task!r}: no point lies in its geometry")
         counts = self._mask.sum(axis=1)
         if (counts == 0).any():
@@ -90,7 +93,7 @@ class TaskSamples:
         """A training batch: random points where `points` is set, and a position, functions of the first seed."""
         chosen = np.arange(self._mask.shape[1])
         if self.points is not None:
-            chosen = self._inside
+            chosen = self._drawn_from
             if self.points < len(chosen):
                 generator = np.random.default_rng(seeds[0])
                 chosen = np.sort(generator.choice(chosen, self.points, replace=False, shuffle=False))

@@ -155,7 +155,8 @@ class LossConfig(BaseModel):
     Attributes:
         kind: the mean square over all points of the normalised field (``mse``, published), over the points in the mask
             (``mse-masked``), or the mean over samples of the relative L2 error in the mask (``relative``).
-        points: random points of a step, in the mask of some geometry; None takes all points, inside or not.
+        points: random points of a step, of those in the mask of some geometry, or of all for ``mse``; None takes all
+            points, inside or not.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -82,10 +82,9 @@ def train(
     for name in found:
         freeze_parts(model, name, freeze)
 
+    drawing = {"points": config.loss.points, "everywhere": config.loss.kind == "mse"}
     data_sets = {
-        task: _samples(
-            model, found[problem], task, training_rows[task], config.loss.points, symmetries=config.turns(problem)
-        )
+        task: _samples(model, found[problem], task, training_rows[task], **drawing, symmetries=config.turns(problem))
         for task, problem in chosen.items()
     }
     held_out = _held_out(model, found, chosen, training_rows, say)
@@ -236,17 +235,8 @@ def start_from(
                 head.bias.copy_(torch.stack([each.bias for each in like]).mean(0))
 
 
-def _samples(
-    model: MultiHeadModel,
-    data: OperatorData,
-    task: str,
-    rows: np.ndarray,
-    points: int | None = None,
-    *,
-    symmetries: bool = False,
-) -> TaskSamples:
-    network = backbone_of(model).network(model.tasks[task].reads)
-    return TaskSamples(data, task, rows, network, points, symmetries=symmetries)
+def _samples(model: MultiHeadModel, data: OperatorData, task: str, rows: np.ndarray, **options: Any) -> TaskSamples:
+    return TaskSamples(data, task, rows, backbone_of(model).network(model.tasks[task].reads), **options)
 
 
 def _held_out(
