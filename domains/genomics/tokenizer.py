@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import islice
@@ -27,6 +28,8 @@ TRAINING_WORD = 128
 
 CHUNK = 10_000
 """Bases that `DnaTokenizer.encode_genome` codes as one word."""
+
+_BASE_RUN = re.compile(f"[{BASES}]+")
 
 _BATCH = 256
 """Words that are coded at a time where sequences are long."""
@@ -85,7 +88,8 @@ class DnaTokenizer:
         """Learns merges from sequences, read once, cut into words of `TRAINING_WORD` bases.
 
         Args:
-            sequences: letters ACGT in either case. A word with another letter is left out.
+            sequences: letters in either case; at other letters than A, C, G and T they are cut. All words are held in
+                memory: of a large genome a few million bases are enough.
             vocab: number of tokens, special tokens and the four bases included; fewer where the data have no more
                 pairs that occur `min_frequency` times.
             min_frequency: a pair that is rarer is not merged.
@@ -97,8 +101,8 @@ class DnaTokenizer:
 
         if vocab < len(SPECIALS) + len(BASES):
             raise ValueError(f"a vocabulary of {vocab} has no room for {len(SPECIALS)} special tokens and 4 bases")
-        words = (word for sequence in sequences for word in _cut(sequence.upper(), TRAINING_WORD))
-        words = (word for word in words if not word.strip(BASES))
+        runs = (run for sequence in sequences for run in _BASE_RUN.findall(sequence.upper()))
+        words = (word for run in runs for word in _cut(run, TRAINING_WORD))
         first = next(words, None)
         if first is None:
             raise ValueError("there is no sequence of A, C, G and T to train a tokenizer on")
