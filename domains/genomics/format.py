@@ -123,7 +123,8 @@ class Layout:
         return 2 + question + (answer.grammar().longest - 1) * self._times(answer) + 1
 
     def _times(self, answer: Answer) -> int:
-        return self.repeat if answer.repeats else 1
+        grammar = answer.grammar()
+        return self.repeat if answer.repeats and grammar.shortest == grammar.longest else 1
 
     def warnings(self, tasks: Iterable[str]) -> list[str]:
         """One line a trap of this layout that concerns a training on `tasks`."""

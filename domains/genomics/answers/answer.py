@@ -105,8 +105,8 @@ class Answer(ABC):
     """How one task answers.
 
     Attributes:
-        kind: ``"class"``, ``"number"``, ``"text"`` or ``"image"``.
-        repeats: whether label replication applies: only to answers whose end is known without `EOS`.
+        kind: ``"classes"``, ``"number"``, ``"text"`` or ``"image"``.
+        repeats: whether label replication applies, where all answers are of one length.
     """
 
     kind: ClassVar[str]

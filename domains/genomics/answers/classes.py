@@ -23,7 +23,7 @@ class ClassAnswer(Answer):
         spelling: token names of each label where one token a label is not wanted.
     """
 
-    kind: ClassVar[str] = "class"
+    kind: ClassVar[str] = "classes"
     repeats: ClassVar[bool] = True
 
     labels: tuple[str, ...]
@@ -35,7 +35,7 @@ class ClassAnswer(Answer):
             raise ValueError(f"a class answer needs at least two labels, each once; got {list(self.labels)}")
         if self.spelling and set(self.spelling) != set(self.labels):
             raise ValueError(f"spelled are {sorted(self.spelling)}, the labels are {sorted(self.labels)}")
-        Trie([self.spelled(label) for label in self.labels])
+        self.grammar()
 
     @classmethod
     def of(cls, labels: Iterable[str], *, own: str = "") -> ClassAnswer:
@@ -67,8 +67,12 @@ class ClassAnswer(Answer):
     def _labels_by_spelling(self) -> dict[tuple[str, ...], str]:
         return {self.spelled(label): label for label in self.labels}
 
-    def grammar(self) -> Trie:
+    @cached_property
+    def _grammar(self) -> Trie:
         return Trie([self.spelled(label) for label in self.labels])
+
+    def grammar(self) -> Trie:
+        return self._grammar
 
     def to_json(self) -> dict[str, Any]:
         spelling = {label: list(tokens) for label, tokens in self.spelling.items()}

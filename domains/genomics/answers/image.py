@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
@@ -64,6 +65,10 @@ class ImageAnswer(Answer):
         return " ".join(str(int(code)) for code in codes.ravel())
 
     def grammar(self) -> Slots:
+        return self._grammar
+
+    @cached_property
+    def _grammar(self) -> Slots:
         return Slots([self.tokens] * self.length)
 
     def to_json(self) -> dict[str, Any]:

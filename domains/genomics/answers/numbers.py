@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, ClassVar
 
 from domains.genomics.answers.answer import Answer, InvalidAnswer, Slots, inner, without_end
@@ -89,6 +90,10 @@ class NumberAnswer(Answer):
         return float("".join(inner(token, "digit") for token in tokens)) * self.scale + 0.0
 
     def grammar(self) -> Slots:
+        return self._grammar
+
+    @cached_property
+    def _grammar(self) -> Slots:
         sign = [_SIGNS] if self.signed else []
         fraction = [(_POINT,), *[_DIGITS] * self.decimals] if self.decimals else []
         return Slots([*sign, *[_DIGITS] * self.whole, *fraction])

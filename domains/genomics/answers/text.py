@@ -97,14 +97,14 @@ class TextAnswer(Answer):
 
         return Tokenizer.from_str(self.bpe)
 
-    @cached_property
-    def _pieces(self) -> tuple[str, ...]:
-        vocabulary = self._tokenizer.get_vocab()
-        return tuple(sorted(vocabulary, key=lambda piece: vocabulary[piece]))
-
     @property
     def tokens(self) -> tuple[str, ...]:
-        return tuple(f"<text:{piece}>" for piece in self._pieces)
+        return self._tokens
+
+    @cached_property
+    def _tokens(self) -> tuple[str, ...]:
+        vocabulary = self._tokenizer.get_vocab()
+        return tuple(f"<text:{piece}>" for piece in sorted(vocabulary, key=lambda piece: vocabulary[piece]))
 
     def encode(self, label: str) -> list[str]:
         if not label:
@@ -119,6 +119,10 @@ class TextAnswer(Answer):
         return "".join(inner(token, "text") for token in without_end(tokens))
 
     def grammar(self) -> TextGrammar:
+        return self._grammar
+
+    @cached_property
+    def _grammar(self) -> TextGrammar:
         return TextGrammar(self.tokens, self.most)
 
     def to_json(self) -> dict[str, Any]:
