@@ -3,8 +3,10 @@ BIN := .venv/bin
 SETUP := .venv/.set-up
 PORT ?= 8501
 
-# Every pip call, those of its own builds included, keeps to the pinned versions: torch above all.
-export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
+# Every pip call, those of its own builds included, keeps to the pinned versions: torch above all. pip splits this
+# variable at spaces, so that a folder with a space in its name needs a URL.
+space := $(subst ,, )
+export PIP_CONSTRAINT := file://$(subst $(space),%20,$(CURDIR))/constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Nothing here needs a model hub, and the type checker need not look for a newer one.
 export HF_HUB_OFFLINE := 1
@@ -25,7 +27,7 @@ setup: $(SETUP)
 $(SETUP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11")'
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[test,fast,pde]'
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[test,fast,pde,genomics]'
 	@touch $@
 
 demo: $(SETUP)
