@@ -1,0 +1,258 @@
+"""Scores of genomic answers: classes and their probabilities, numbers, and texts or images as token strings.
+
+Every metric takes row weights, so that all resamples of a bootstrap are scored at once; with weights of one they equal
+scikit-learn's and scipy's.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from polyhead.evaluate import MetricSpec
+
+METRICS: dict[str, tuple[MetricSpec, ...]] = {
+    "classification": (
+        MetricSpec("MCC", True),
+        MetricSpec("AUROC", True),
+        MetricSpec("AUPRC", True),
+        MetricSpec("accuracy", True),
+        MetricSpec("F1_macro", True),
+        MetricSpec("ECE", False),
+    ),
+    "number": (MetricSpec("RMSE", False), MetricSpec("MAE", False), MetricSpec("Spearman", True)),
+    "text": (MetricSpec("exact_match", True), MetricSpec("token_F1", True), MetricSpec("invalid", False)),
+    "image": (MetricSpec("exact_match", True), MetricSpec("token_accuracy", True), MetricSpec("invalid", False)),
+}
+"""What is measured of each kind of answer; the first of a kind is the one that it is judged by."""
+
+BINS = 15
+
+
+def confusion(label: NDArray, predicted: NDArray, classes: int, weights: NDArray | None = None) -> NDArray[np.float64]:
+    """Weighted counts of (label, predicted), shape (..., C, C) for weights (..., n); without weights (C, C).
+
+    A prediction of -1, no usable answer, counts as one class more: shape (..., C + 1, C + 1) where there is any.
+    """
+    predicted = np.asarray(predicted)
+    if (predicted < 0).any():
+        predicted = np.where(predicted < 0, classes, predicted)
+        classes += 1
+    cells = np.zeros((len(label), classes * classes))
+    cells[np.arange(len(label)), np.asarray(label) * classes + predicted] = 1.0
+    counts = cells.sum(axis=0) if weights is None else weights @ cells
+    return counts.reshape(*counts.shape[:-1], classes, classes)
+
+
+def confusion_scores(counts: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
+    """MCC, accuracy and F1_macro of confusion matrices (..., C, C), label by line; each of shape (...).
+
+    MCC is Gorodkin's (2004) for several classes, 0 where labels or predictions are all of one class. F1_macro averages
+    over the classes that occur in labels or predictions; F1 of a class that is never right is 0.
+    """
+    right = np.diagonal(counts, axis1=-2, axis2=-1)
+    labelled, predicted = counts.sum(axis=-1), counts.sum(axis=-2)
+    total = labelled.sum(axis=-1)
+    occurs = labelled + predicted > 0
+    f1 = np.divide(2 * right, labelled + predicted, out=np.zeros(right.shape), where=occurs)
+    covariance = total * right.sum(axis=-1) - (labelled * predicted).sum(axis=-1)
+    variance = (total**2 - (labelled**2).sum(axis=-1)) * (total**2 - (predicted**2).sum(axis=-1))
+    return {
+        "MCC": np.divide(covariance, np.sqrt(variance), out=np.zeros(np.shape(variance)), where=variance > 0),
+        "accuracy": right.sum(axis=-1) / total,
+        "F1_macro": f1.sum(axis=-1) / occurs.sum(axis=-1),
+    }
+
+
+def mcc(label: ArrayLike, predicted: ArrayLike) -> float:
+    """Matthews' correlation of class indices (n,), for two or more classes."""
+    label, predicted = np.asarray(label, dtype=np.intp), np.asarray(predicted, dtype=np.intp)
+    if label.shape != predicted.shape or label.ndim != 1 or not len(label):
+        raise ValueError(f"labels and predictions are (n,) of the same rows, got {label.shape} and {predicted.shape}")
+    classes = int(max(label.max(), predicted.max())) + 1
+    return float(confusion_scores(confusion(label, predicted, classes))["MCC"])
+
+
+def auroc(label: NDArray, probabilities: NDArray, weights: NDArray | None = None) -> NDArray[np.float64]:
+    """Area under the ROC curve, ties counted half; two classes: of class 1, more: mean of one against the rest.
+
+    Args:
+        label: int, shape (n,).
+        probabilities: shape (n, C).
+        weights: shape (..., n), how often each row counts; None is once.
+
+    Returns:
+        shape (...), NaN where no class can be told from the rest.
+    """
+    return _over_classes(_binary_auroc, label, probabilities, weights)
+
+
+def auprc(label: NDArray, probabilities: NDArray, weights: NDArray | None = None) -> NDArray[np.float64]:
+    """Average precision Σ (R_i - R_{i-1}) P_i over distinct scores; shapes and classes as in `auroc`."""
+    return _over_classes(_binary_auprc, label, probabilities, weights)
+
+
+def _over_classes(area, label: NDArray, probabilities: NDArray, weights: NDArray | None) -> NDArray[np.float64]:
+    classes = probabilities.shape[1]
+    rows = np.ones(len(label)) if weights is None else weights
+    chosen = [1] if classes == 2 else range(classes)
+    areas = np.stack([area(np.asarray(label) == index, probabilities[:, index], rows) for index in chosen])
+    defined = np.isfinite(areas)
+    count = defined.sum(axis=0)
+    return np.divide(np.where(defined, areas, 0).sum(axis=0), count, out=np.full(count.shape, np.nan), where=count > 0)
+
+
+def _by_score(positive: NDArray[np.bool_], score: NDArray, weights: NDArray) -> tuple[NDArray, NDArray]:
+    """Weight of positives and of negatives at each distinct score, rising; each (..., distinct)."""
+    order = np.argsort(score, kind="stable")
+    ranked = score[order]
+    starts = np.flatnonzero(np.r_[True, ranked[1:] != ranked[:-1]])
+    positives = np.add.reduceat((weights * positive)[..., order], starts, axis=-1)
+    return positives, np.add.reduceat((weights * ~positive)[..., order], starts, axis=-1)
+
+
+def _binary_auroc(positive: NDArray[np.bool_], score: NDArray, weights: NDArray) -> NDArray[np.float64]:
+    """Mann-Whitney statistic: the chance that a positive outranks a negative."""
+    positives, negatives = _by_score(positive, score, weights)
+    below = np.cumsum(negatives, axis=-1) - negatives / 2
+    pairs = positives.sum(axis=-1) * negatives.sum(axis=-1)
+    return np.divide((positives * below).sum(axis=-1), pairs, out=np.full(np.shape(pairs), np.nan), where=pairs > 0)
+
+
+def _binary_auprc(positive: NDArray[np.bool_], score: NDArray, weights: NDArray) -> NDArray[np.float64]:
+    positives, negatives = (part[..., ::-1] for part in _by_score(positive, score, weights))
+    found = np.cumsum(positives, axis=-1)
+    called = found + np.cumsum(negatives, axis=-1)
+    precision = np.divide(found, called, out=np.zeros(found.shape), where=called > 0)
+    total = positives.sum(axis=-1)
+    return np.divide((positives * precision).sum(axis=-1), total, out=np.full(total.shape, np.nan), where=total > 0)
+
+
+@dataclass(frozen=True)
+class Bin:
+    """Rows whose confidence lies in (low, high]: how many, their mean confidence, and the share that is right."""
+
+    low: float
+    high: float
+    rows: int
+    confidence: float
+    accuracy: float
+
+    def to_json(self) -> dict[str, float]:
+        return asdict(self)
+
+
+def _binned(confidence: NDArray, bins: int) -> NDArray[np.intp]:
+    return np.clip(np.ceil(np.asarray(confidence, dtype=float) * bins).astype(np.intp) - 1, 0, bins - 1)
+
+
+def reliability(confidence: ArrayLike, right: ArrayLike, bins: int = BINS) -> tuple[Bin, ...]:
+    """The bins of equal width that have rows, by probability of the predicted class (n,) and whether it is right."""
+    sure, hit = np.asarray(confidence, dtype=float), np.asarray(right, dtype=float)
+    if sure.shape != hit.shape or sure.ndim != 1:
+        raise ValueError(f"confidence and right are (n,) of the same rows, got {sure.shape} and {hit.shape}")
+    place = _binned(sure, bins)
+    return tuple(
+        Bin(index / bins, (index + 1) / bins, int(here.sum()), float(sure[here].mean()), float(hit[here].mean()))
+        for index in range(bins)
+        if (here := place == index).any()
+    )
+
+
+def calibration_error(
+    confidence: ArrayLike, right: ArrayLike, weights: NDArray | None = None, bins: int = BINS
+) -> NDArray[np.float64]:
+    """ECE: Σ_b n_b / n |accuracy_b - confidence_b| over bins of equal width (Guo et al. 2017); weights (..., n)."""
+    sure, hit = np.asarray(confidence, dtype=float), np.asarray(right, dtype=float)
+    member = np.zeros((len(sure), bins))
+    member[np.arange(len(sure)), _binned(sure, bins)] = hit - sure
+    rows = np.ones(len(sure)) if weights is None else weights
+    return np.abs(rows @ member).sum(axis=-1) / rows.sum(axis=-1)
+
+
+def classification_scores(
+    label: NDArray, probabilities: NDArray, predicted: NDArray | None = None, weights: NDArray | None = None
+) -> dict[str, NDArray[np.float64]]:
+    """All metrics of classes.
+
+    Args:
+        label: int, shape (n,).
+        probabilities: shape (n, C), lines that sum to 1, or to 0 for rows without an answer.
+        predicted: shape (n,), -1 for rows without an answer; None is the most probable class.
+        weights: shape (..., n).
+    """
+    chosen = probabilities.argmax(axis=1) if predicted is None else np.asarray(predicted)
+    confidence = np.where(chosen >= 0, probabilities[np.arange(len(chosen)), np.maximum(chosen, 0)], 0.0)
+    return {
+        **confusion_scores(confusion(label, chosen, probabilities.shape[1], weights)),
+        "AUROC": auroc(label, probabilities, weights),
+        "AUPRC": auprc(label, probabilities, weights),
+        "ECE": calibration_error(confidence, chosen == label, weights),
+    }
+
+
+def number_scores(label: NDArray, predicted: NDArray, weights: NDArray | None = None) -> dict[str, NDArray[np.float64]]:
+    """RMSE, MAE and Spearman's rank correlation of numbers (n,); Spearman is NaN where either side is constant."""
+    error = np.asarray(predicted, dtype=float) - np.asarray(label, dtype=float)
+    rows = np.ones(len(error)) if weights is None else weights
+    total = rows.sum(axis=-1)
+    return {
+        "RMSE": np.sqrt(rows @ error**2 / total),
+        "MAE": rows @ np.abs(error) / total,
+        "Spearman": spearman(label, predicted, weights),
+    }
+
+
+def spearman(first: ArrayLike, second: ArrayLike, weights: NDArray | None = None) -> NDArray[np.float64]:
+    """Pearson's correlation of mid-ranks, as if each row stood there as often as its weight (..., n) says."""
+    rows = np.ones(np.shape(first)) if weights is None else weights
+    total = rows.sum(axis=-1, keepdims=True)
+    ranks = [_mid_ranks(np.asarray(values, dtype=float), rows) for values in (first, second)]
+    a, b = (rank - (rows * rank).sum(axis=-1, keepdims=True) / total for rank in ranks)
+    spread = np.sqrt((rows * a * a).sum(axis=-1) * (rows * b * b).sum(axis=-1))
+    return np.divide((rows * a * b).sum(axis=-1), spread, out=np.full(spread.shape, np.nan), where=spread > 1e-12)
+
+
+def _mid_ranks(values: NDArray, weights: NDArray) -> NDArray[np.float64]:
+    _, place = np.unique(values, return_inverse=True)
+    starts = np.flatnonzero(np.r_[True, np.diff(np.sort(place)) > 0])
+    held = np.add.reduceat(weights[..., np.argsort(place, kind="stable")], starts, axis=-1)
+    return (np.cumsum(held, axis=-1) - held / 2)[..., place]
+
+
+def token_f1(label: str, answer: str) -> float:
+    """F1 of the words of two texts as multisets, case and surrounding space ignored; two empty texts score 1."""
+    wanted, given = Counter(label.lower().split()), Counter(answer.lower().split())
+    shared = sum((wanted & given).values())
+    if not wanted and not given:
+        return 1.0
+    return 2 * shared / (wanted.total() + given.total())
+
+
+def text_rows(labels: Sequence[str], answers: Sequence[str | None]) -> NDArray[np.float64]:
+    """(n, 3): exact match, token F1 and whether the answer is missing, for each row."""
+    return np.array(
+        [
+            (0.0, 0.0, 1.0)
+            if answer is None
+            else (float(label.split() == answer.split()), token_f1(label, answer), 0.0)
+            for label, answer in zip(labels, answers, strict=True)
+        ]
+    ).reshape(-1, 3)
+
+
+def image_rows(labels: Sequence[str], answers: Sequence[str | None]) -> NDArray[np.float64]:
+    """(n, 3): exact match, share of grid tokens that agree, and whether the answer is missing or of another length."""
+    rows = []
+    for label, answer in zip(labels, answers, strict=True):
+        wanted, given = label.split(), [] if answer is None else answer.split()
+        if len(wanted) != len(given) or not wanted:
+            rows.append((0.0, 0.0, 1.0))
+            continue
+        agree = float(np.mean([a == b for a, b in zip(wanted, given, strict=True)]))
+        rows.append((float(agree == 1.0), agree, 0.0))
+    return np.array(rows).reshape(-1, 3)
