@@ -21,8 +21,8 @@ class SequenceRecord:
         labels: the other columns of a table or of a region, as they are written.
         quality: Phred qualities of a read, ASCII with offset 33, as long as the sequence.
         contig: the record of the source that the sequence is a part of.
-        ambiguous: letters of the whole record that are no single base.
-        source_length: letters of the whole record.
+        ambiguous: letters of the record as it was read (or of the part of it) that are no single base.
+        source_length: letters of the record as it was read (or of the part of it).
     """
 
     name: str

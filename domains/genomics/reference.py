@@ -18,7 +18,8 @@ class Reference:
     """A FASTA file, plain or packed with bgzip, and its index; a context manager.
 
     The index (``.fai``, and ``.gzi`` for bgzip) is made beside the file where it is missing or older than the file; in
-    a folder that cannot be written, in a temporary one that goes when the reference is closed.
+    a folder that cannot be written, in a temporary one that goes when the reference is closed. It may go to other
+    processes, but threads need one each.
 
     Attributes:
         path: the file.
@@ -57,8 +58,7 @@ class Reference:
         length = self.contigs[contig]
         if not 0 <= start < end <= length:
             raise ValueError(
-                f"{contig}:{start + 1}-{end} (counted from 1) is no stretch of {contig}, which has {length} bases"
-                f" in {self.path.name}"
+                f"{contig} has {length} bases in {self.path.name}, {start + 1}-{end} (from 1) is no stretch of it"
             )
         if os.getpid() != self._process:
             # Processes that share a file handle also share its place in the file.
@@ -144,9 +144,8 @@ class Reference:
         needed = [index] if packed_index is None else [index, packed_index]
         if all(file.is_file() and file.stat().st_mtime >= written for file in needed):
             return index, packed_index
-        try:
-            folder = Path(tempfile.mkdtemp(prefix=f".{self.path.name}.", dir=self.path.parent))
-        except OSError:
+        folder = _folder_beside(self.path)
+        if folder is None:
             folder = self._temporary = Path(tempfile.mkdtemp(prefix="polyhead-index-"))
         made = [folder / file.name for file in needed]
         try:
@@ -168,16 +167,36 @@ class Reference:
         options = ["--fai-idx", str(files[0])]
         if len(files) > 1:
             options += ["--gzi-idx", str(files[1])]
+        # htslib writes to the standard error by itself.
+        verbosity = pysam.set_verbosity(0)
         try:
             pysam.faidx(*options, str(self.path))  # type: ignore[attr-defined]
-            said = str(pysam.faidx.get_messages() or "")  # type: ignore[attr-defined]
         except pysam.SamtoolsError as error:
-            said = str(error)
-            lines = [line for line in said.replace("\\n", "\n").splitlines() if "faidx" not in line.lower()]
-            raise ValueError(f"{self.path}: cannot be indexed: {' '.join(lines or [said]).strip()}") from error
-        if "duplicate" in said.lower():
-            twice = said.split('"')[1] if said.count('"') > 1 else "a contig"
-            raise ValueError(f"{self.path}: {twice} is there twice; name each contig once")
+            raise ValueError(
+                f"{self.path}: cannot be indexed; all lines of a contig but its last must be of one length, and none"
+                " may be empty (`seqkit seq -w 60` writes it so)"
+            ) from error
+        finally:
+            pysam.set_verbosity(verbosity)
+        self._refuse_repeats(files[0])
+
+    def _refuse_repeats(self, index: Path) -> None:
+        """htslib leaves out contigs whose name it has seen; here that is an error."""
+        with index.open() as stream:
+            indexed = sum(1 for _ in stream)
+        if _headers(self.path) == indexed:
+            return
+        from domains.genomics.readers.stream import Source
+
+        seen = set()
+        with Source(self.path) as source:
+            for line in source.text():
+                name = line[1:].split(None, 1)[0] if line.startswith(">") and line[1:].strip() else None
+                if name in seen:
+                    raise ValueError(f"{self.path}: the contig {name} is there twice; name each contig once")
+                if name:
+                    seen.add(name)
+        raise ValueError(f"{self.path}: a contig has no name or no sequence; give it both, or take it out")
 
     def _known(self, contig: str) -> str:
         near = get_close_matches(contig, self.contigs, n=3)
@@ -188,6 +207,28 @@ class Reference:
 
 def _beside(path: Path, ending: str) -> Path:
     return path.with_name(path.name + ending)
+
+
+def _headers(path: Path) -> int:
+    """Lines of a FASTA file that begin with ``>``."""
+    from domains.genomics.readers.stream import Source
+
+    count, before = 0, b"\n"
+    with Source(path) as source:
+        while block := source.binary.read(1 << 22):
+            count += block.count(b"\n>") + (before == b"\n" and block.startswith(b">"))
+            before = block[-1:]
+    return count
+
+
+def _folder_beside(path: Path) -> Path | None:
+    """A new folder beside a file, None where that folder is read only, also for those who may write anywhere."""
+    if not path.parent.stat().st_mode & 0o222:
+        return None
+    try:
+        return Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    except OSError:
+        return None
 
 
 def _bare(name: str) -> str:

@@ -39,7 +39,7 @@ def read_records(
         source: a file, ``-`` for the standard input, or a binary stream.
         reference: where the sequences of regions are read from (BED, GFF, tables of regions).
         policy: what becomes of letters that name no single base, one of `alphabet.POLICIES`.
-        seed: of the policy ``resolve``.
+        seed: of the policy ``resolve``, which draws for each part on its own.
         chunk: FASTA records longer than this come in parts of this many letters, so that no contig is held whole.
 
     Raises:

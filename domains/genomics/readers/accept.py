@@ -63,52 +63,56 @@ def accept(
     Under the policy ``split`` a record may give several: each has its `start` and a name such as ``chr1:1001-2000``.
     """
     names, name, told = _Names(), "", False
+    bare: RawRecord | None = None
     for raw in records:
         if isinstance(raw, RejectedRecord):
             yield raw
             continue
+        if not raw.continues:
+            if bare is not None:
+                yield _only_ambiguous(bare, name, source)
+            bare = None
         if not raw.text:
             yield RejectedRecord(source, raw.name, raw.line, "empty", "the record holds no sequence")
             continue
         if not raw.continues:
             name = names.give(raw.name)
             if name != raw.name:
-                yield RejectedRecord(
-                    source, raw.name, raw.line, "duplicate_name", f"the name is taken; read as {name}", lost=False
-                )
+                reason = f"the name is taken; read as {name}"
+                yield RejectedRecord(source, raw.name, raw.line, "duplicate_name", reason, lost=False)
             if names.full and not told:
                 told = True
-                yield RejectedRecord(
-                    source,
-                    raw.name,
-                    raw.line,
-                    "names_not_checked",
-                    f"more than {_MOST_NAMES} names: names that are there twice are not told from here on",
-                    lost=False,
-                )
-        yield from _clean(raw, name, source, policy, seed)
+                reason = f"more than {_MOST_NAMES} names: from here on, names that are there twice are not told"
+                yield RejectedRecord(source, raw.name, raw.line, "names_not_checked", reason, lost=False)
+            bare = raw
+        for record in _clean(raw, name, source, policy, seed):
+            # A record in parts is only ambiguous if all of its parts are.
+            bare = None
+            yield record
+    if bare is not None:
+        yield _only_ambiguous(bare, name, source)
+
+
+def _only_ambiguous(raw: RawRecord, name: str, source: Path | None) -> RejectedRecord:
+    return RejectedRecord(source, name, raw.line, "only_ambiguous", "none of its letters is A, C, G or T")
 
 
 def _clean(
     raw: RawRecord, name: str, source: Path | None, policy: str, seed: int
 ) -> Iterator[SequenceRecord | RejectedRecord]:
+    """The pieces of a record or of a part of it; nothing where all of its letters are ambiguous and cut out."""
     where = f"{name} (from base {raw.start + 1})" if raw.partial else name
     try:
         cleaned = clean(raw.text, policy, seed=seed, where=where)
     except InvalidSequence as error:
         yield RejectedRecord(source, name, raw.line, error.code, error.reason, error.remedy)
         return
-    if not cleaned.pieces:
-        reason = f"none of its {cleaned.length} letters is A, C, G or T"
-        yield RejectedRecord(source, name, raw.line, "only_ambiguous", reason)
-        return
     for piece in cleaned.pieces:
         start = raw.start + piece.start
         part = raw.partial or len(piece.sequence) < cleaned.length
-        forward = raw.strand != "-"
         yield SequenceRecord(
             name=f"{name}:{start + 1}-{start + len(piece.sequence)}" if part else name,
-            sequence=piece.sequence if forward else reverse_complement(piece.sequence),
+            sequence=reverse_complement(piece.sequence) if raw.strand == "-" else piece.sequence,
             description=raw.description,
             source=source,
             start=start,
