@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import BinaryIO
 
 from domains.genomics.alphabet import POLICIES
-from domains.genomics.readers.accept import RawRecord, accept
 from domains.genomics.readers.fasta import read_fasta
 from domains.genomics.readers.fastq import read_fastq
 from domains.genomics.readers.genbank import read_genbank
+from domains.genomics.readers.raw_records import RawRecord, accept
 from domains.genomics.readers.recognise import recognise
 from domains.genomics.readers.regions import Region, read_bed, read_gff, region_sequences
 from domains.genomics.readers.stream import Lines, Source, UnreadableSource

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from domains.genomics.readers.accept import RawRecord
+from domains.genomics.readers.raw_records import RawRecord
 from domains.genomics.readers.stream import Lines
 from domains.genomics.records import RejectedRecord
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TextIO
 
-from domains.genomics.readers.accept import RawRecord
+from domains.genomics.readers.raw_records import RawRecord
 from domains.genomics.records import RejectedRecord
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from domains.genomics.readers.accept import RawRecord
+from domains.genomics.readers.raw_records import RawRecord
 from domains.genomics.readers.stream import Lines
 from domains.genomics.records import RejectedRecord
 from domains.genomics.reference import Reference

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from domains.genomics.readers.accept import RawRecord
+from domains.genomics.readers.raw_records import RawRecord
 from domains.genomics.readers.recognise import SEQUENCE_COLUMNS, delimiter
 from domains.genomics.readers.regions import Region, make_region
 from domains.genomics.readers.stream import Lines, UnreadableSource

@@ -127,7 +127,7 @@ def test_parts_without_a_base_are_no_fault_of_a_contig_that_has_some():
 
 
 def test_names_beyond_the_limit_are_told_once(monkeypatch):
-    monkeypatch.setattr("domains.genomics.readers.accept._MOST_NAMES", 2)
+    monkeypatch.setattr("domains.genomics.readers.raw_records._MOST_NAMES", 2)
     records = read(">a\nA\n>b\nC\n>c\nG\n>c\nT\n>a\nAA\n")
     assert [record.name for record in kept(records)] == ["a", "b", "c", "c", "a#2"]
     assert codes(records) == ["names_not_checked", "duplicate_name"]

@@ -1,0 +1,100 @@
+"""Reading variants: pysam as oracle for VCF, and each row that cannot be scored."""
+
+import gzip
+import io
+
+import pysam
+import pytest
+
+from domains.genomics.readers.vcf import Variant, read_variants
+from domains.genomics.records import RejectedRecord
+
+HEADER = "##fileformat=VCFv4.2\n##contig=<ID=chr1,length=1000>\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n"
+ROWS = [("chr1", 11, "rs1", "A", "G"), ("chr1", 20, ".", "AC", "A,ACT"), ("chr1", 30, ".", "acg", "TTT")]
+EXPECTED = [
+    Variant("chr1", 10, "A", "G", "rs1", 4),
+    Variant("chr1", 19, "AC", "A", "", 5),
+    Variant("chr1", 19, "AC", "ACT", "", 5),
+    Variant("chr1", 29, "ACG", "TTT", "", 6),
+]
+
+
+def read(text):
+    return list(read_variants(io.BytesIO(text if isinstance(text, bytes) else text.encode())))
+
+
+def rows(entries):
+    return "".join("\t".join(map(str, entry)) + "\t.\tPASS\t.\n" for entry in entries)
+
+
+def test_vcf_agrees_with_pysam(tmp_path):
+    path = tmp_path / "v.vcf"
+    path.write_text(HEADER + rows(ROWS))
+    found = list(read_variants(path))
+    assert found == EXPECTED
+    with pysam.VariantFile(str(path)) as oracle:
+        theirs = [(entry.chrom, entry.start, (entry.ref or "").upper(), alt) for entry in oracle for alt in entry.alts]
+    assert [(variant.contig, variant.position, variant.ref, variant.alt) for variant in EXPECTED] == theirs
+    assert EXPECTED[1].name == "chr1:20:AC:A"
+
+
+def test_packed_headerless_spaced_and_crlf_vcf_give_the_same(tmp_path):
+    text = HEADER + rows(ROWS)
+    path = tmp_path / "v.vcf.bgz"
+    with pysam.BGZFile(str(path), "w") as stream:
+        stream.write(text.encode())
+    assert list(read_variants(path)) == EXPECTED
+    assert read(gzip.compress(text.replace("\n", "\r\n").encode())) == EXPECTED
+    bare = [(variant.name, variant.id) for variant in EXPECTED]
+    assert [(variant.name, variant.id) for variant in read(rows(ROWS))] == bare
+    assert [(variant.name, variant.id) for variant in read(rows(ROWS).replace("\t", " "))] == bare
+
+
+def test_tables_count_from_one():
+    text = 'id,chrom,pos,ref,alt\nrs1,chr1,11,A,G\n,chr1,20,AC,"A,ACT"\n,chr1,30,acg,TTT\n'
+    found = read(text)
+    assert [(variant.name, variant.id) for variant in found] == [(variant.name, variant.id) for variant in EXPECTED]
+    assert [variant.source_line for variant in found] == [2, 3, 3, 4]
+    (lost,) = read("chrom,pos,ref\nchr1,1,A\n")
+    assert (lost.code, lost.lost) == ("no_variants", True)
+    assert "'chrom', 'pos', 'ref'" in lost.reason
+
+
+@pytest.mark.parametrize(
+    ("ref", "alt", "code"),
+    [
+        ("A", "<DEL>", "symbolic"),
+        ("A", "*", "spanning_deletion"),
+        ("A", "G]17:198982]", "breakend"),
+        ("A", "[13:123457[C", "breakend"),
+        ("A", "A.", "breakend"),
+        ("A", ".", "no_alternative"),
+        ("A", "<NON_REF>", "no_alternative"),
+        ("A", "R", "allele"),
+        ("N", "A", "allele"),
+        ("A", "a", "same"),
+    ],
+)
+def test_alleles_that_are_no_bases_are_rejected_alone(ref, alt, code):
+    found = read(HEADER + rows([("chr1", 5, "x", ref, f"{alt},C"), ("chr1", 6, ".", "A", "T")]))
+    (rejected,) = [record for record in found if isinstance(record, RejectedRecord)]
+    assert (rejected.code, rejected.line, rejected.name) == (code, 4, "x")
+    kept = [variant.name for variant in found if isinstance(variant, Variant)]
+    assert kept == (["chr1:6:A:T"] if ref == "N" else ["chr1:5:A:C", "chr1:6:A:T"])
+
+
+@pytest.mark.parametrize("position", ["0", "-3", "x", "1.5"])
+def test_positions_on_no_base(position):
+    (rejected,) = read(HEADER + rows([("chr1", position, ".", "A", "T")]))
+    assert rejected.code == "position"
+
+
+def test_broken_files(tmp_path):
+    assert [record.code for record in read(HEADER + "chr1\t5\tx\n")] == ["malformed_row"]
+    assert [record.code for record in read(">a\nACGT\n")] == ["no_variants"]
+    assert [record.code for record in read_variants(tmp_path / "none.vcf")] == ["missing"]
+    assert [record.code for record in read(b"BCF\x02\x02rest")] == ["bcf"]
+    data = gzip.compress((HEADER + rows([("chr1", k, ".", "A", "T") for k in range(1, 20_000)])).encode())
+    found = read(data[: len(data) // 2])
+    assert [record.code for record in found if isinstance(record, RejectedRecord)] == ["broken_archive"]
+    assert isinstance(found[-1], RejectedRecord)
