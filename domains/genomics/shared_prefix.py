@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from domains.genomics.answers.answer import Answer
     from domains.genomics.format import Layout
+    from domains.genomics.scoring import Scorer
 
 _HEAD_ROWS = 4096
 
@@ -65,7 +66,7 @@ class Comparer(Protocol):
 class Tokens(Protocol):
     """The part of the tokenizer that is needed here."""
 
-    def encode_many(self, sequences: list[str]) -> list[list[int]]: ...
+    def encode_many(self, sequences: list[str], /) -> list[list[int]]: ...
 
     def token_id(self, token: str, /) -> int: ...
 
@@ -99,6 +100,44 @@ def task_tokens(tokenizer: Tokens, answers: Mapping[str, Answer], layout: Layout
             ids = tuple(tokenizer.token_id(tokens[0]) for tokens in spelled)
             found[name] = TaskTokens(question[0] if question else None, ids, answer.labels)
     return found
+
+
+def comparer(scorer: Scorer) -> Comparer:
+    """How a scorer's model compares alleles quickest: shared prefixes, or full passes where labels take several
+    tokens."""
+    tasks = task_tokens(scorer.tokenizer, scorer.answers, scorer.layout)
+    if set(tasks) != set(scorer.labels):
+        return PlainComparer(scorer)
+    return SharedPrefix(scorer.decoder, scorer.tokenizer, tasks, batch_tokens=scorer.batch_tokens)
+
+
+class PlainComparer:
+    """Two full passes of every window; for any model that scores sequences. Token boundaries cannot be set.
+
+    Args:
+        scorer: `domains.genomics.scoring.Scorer`, or what has its ``labels``, ``score`` and ``log_likelihood``.
+    """
+
+    def __init__(self, scorer: Any):
+        self.scorer = scorer
+
+    @property
+    def labels(self) -> Mapping[str, Sequence[str]]:
+        return self.scorer.labels
+
+    def compare(self, groups: Sequence[AlleleGroup], tasks: Sequence[str] = ()) -> list[AlleleComparison]:
+        """One comparison a group, in their order; a group with a cut is a `ValueError`."""
+        if any(group.cut for group in groups):
+            raise ValueError("this model sets no token boundaries: take 1 for the boundaries of variants")
+        windows = [text for group in groups for text in (group.reference, *group.alternatives)]
+        likely = iter([told.total for told in self.scorer.log_likelihood(windows)])
+        scores = iter(self.scorer.score(windows, list(tasks)) if tasks else [{}] * len(windows))
+        found = []
+        for group in groups:
+            base, reference = next(likely), next(scores)
+            ratios = np.array([next(likely) - base for _ in group.alternatives], dtype=np.float64)
+            found.append(AlleleComparison(ratios, reference, tuple(next(scores) for _ in group.alternatives)))
+        return found
 
 
 @dataclass(frozen=True)

@@ -60,12 +60,12 @@ def test_the_source_keeps_its_lines_and_gets_values(source: Path, tmp_path: Path
     with pysam.VariantFile(str(path)) as file:
         first, deleted, last = list(file)
     assert first.info["DP"] == 7 and first.id == "rs1" and first.qual == 50
-    assert first.info["PH_LLR"] == (-1.5, None, -3.5)
-    assert first.info["PH_promoter_CHANGE"] == (0.25, None, 0.25)
-    assert first.info["PH_splice_site_acceptor_REF"] == (0.25, None, 0.25)
-    assert first.info["PH_REJECTED"] == ("symbolic",)
-    assert "PH_LLR" not in deleted.info and deleted.info["PH_REJECTED"] == ("symbolic",)
-    assert last.info["PH_LLR"] == (-5.5,) and last.alts == ("GA",)
+    assert first.info["POLYHEAD_LLR"] == (-1.5, None, -3.5)
+    assert first.info["POLYHEAD_promoter_CHANGE"] == (0.25, None, 0.25)
+    assert first.info["POLYHEAD_splice_site_acceptor_REF"] == (0.25, None, 0.25)
+    assert first.info["POLYHEAD_REJECTED"] == ("symbolic",)
+    assert "POLYHEAD_LLR" not in deleted.info and deleted.info["POLYHEAD_REJECTED"] == ("symbolic",)
+    assert last.info["POLYHEAD_LLR"] == (-5.5,) and last.alts == ("GA",)
 
 
 def test_annotating_twice_declares_once_and_headers_are_made(source: Path, tmp_path: Path) -> None:
@@ -73,9 +73,9 @@ def test_annotating_twice_declares_once_and_headers_are_made(source: Path, tmp_p
     write_variant_vcf(scored(source), once, LABELS, source=source)
     once_rows = [score(row, 1.0) if isinstance(row, Variant) else row for row in read_variants(once)]
     write_variant_vcf(once_rows, twice, LABELS, source=once)
-    assert twice.read_text().count("##INFO=<ID=PH_LLR,") == 1
+    assert twice.read_text().count("##INFO=<ID=POLYHEAD_LLR,") == 1
     with pysam.VariantFile(str(twice)) as file:
-        assert next(iter(file)).info["PH_LLR"] == (1.0, None, 1.0)
+        assert next(iter(file)).info["POLYHEAD_LLR"] == (1.0, None, 1.0)
     bare.write_text("chr1\t20\t.\tG\tGA\nbroken\nchr1\t21\t.\tA\tT\n")
     rows = scored(bare)
     write_variant_vcf(rows, once, {}, source=bare, contigs={"chr1": 400})
