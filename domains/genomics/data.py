@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import sys
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
@@ -32,9 +33,9 @@ class TaskFacts:
         kind: ``classification``, ``number``, ``text`` or ``image``.
         labels: names of the classes in order; of other kinds empty.
         reverse_complement: whether the other strand has the same answer.
-        decimals: of numbers, digits after the point; None leaves it to the settings.
+        decimals: of numbers, digits after the point; None counts significant digits instead, as the settings say.
         unit: of numbers.
-        options: further facts, for kinds that need them.
+        options: of images: ``codes``, entries of the codebook, and ``grid``, its rows and columns.
     """
 
     kind: Kind
@@ -206,9 +207,9 @@ def read_labelled(
 def facts_of(data: LabelledData, written: Mapping[str, TaskFacts] | None = None) -> dict[str, TaskFacts]:
     """The facts of each task: those written, or else what its labels show.
 
-    At most `MOST_CLASSES` labels, each of four rows on average, are classes, whole numbers in their order and others by
-    the alphabet; other labels that are all numbers are numbers, with as many digits after the point as the longest has
-    (at most six); the rest is text. Images are told by ``tasks.json`` only.
+    Lists of equally many whole numbers are images, in a square grid where their number is a square. At most
+    `MOST_CLASSES` labels, each of four rows on average, are classes, whole numbers in their order and others by the
+    alphabet. Other labels that are all numbers are numbers; the rest is text.
     """
     written = written or {}
     found: dict[str, TaskFacts] = {}
@@ -228,12 +229,26 @@ def _shown(labels: Sequence[str]) -> TaskFacts:
     numbers = all(_is_number(label) for label in distinct)
     whole = numbers and all("." not in label and "e" not in label.lower() for label in distinct)
     few = len(distinct) <= MOST_CLASSES and 4 * len(distinct) <= max(len(labels), 8)
+    grid = _grid(distinct)
+    if grid is not None:
+        codes = max(int(word) for label in distinct for word in label.split()) + 1
+        return TaskFacts("image", options={"codes": max(codes, 2), "grid": list(grid)})
     if few and (whole or not numbers):
         return TaskFacts("classification", _in_order(distinct))
     if numbers:
-        places = max(len(label.partition(".")[2]) for label in distinct)
-        return TaskFacts("number", decimals=min(places, 6))
+        return TaskFacts("number")
     return TaskFacts("text")
+
+
+def _grid(labels: Iterable[str]) -> tuple[int, int] | None:
+    """Rows and columns where every label lists equally many codes, at least two."""
+    words = [label.split() for label in labels]
+    count = len(words[0])
+    same = all(len(each) == count and all(word.isascii() and word.isdigit() for word in each) for each in words)
+    if count < 2 or not same:
+        return None
+    side = math.isqrt(count)
+    return (side, side) if side * side == count else (1, count)
 
 
 def _in_order(labels: Iterable[str]) -> tuple[str, ...]:

@@ -66,7 +66,6 @@ _register(
         preset="omni-dna-micro",
         model="micro",
         context=192,
-        head="mean",
         pretrain=PretrainConfig(
             context=128,
             bases=800,
@@ -107,7 +106,7 @@ _register(
         pretrain=PretrainConfig(
             context=128,
             bases=400,
-            validation_blocks=16,
+            validation_pieces=32,
             training=TrainConfig(
                 epochs=2,
                 batch_size=16,

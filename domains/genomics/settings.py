@@ -38,14 +38,14 @@ class LoraConfig(BaseModel):
 
     Attributes:
         rank, alpha: an update is alpha / rank times the product of its two factors (Hu et al., "LoRA", ICLR 2022).
-        train_embeddings: the rows of new tokens are learned too; without them new tokens keep their start.
+        train_vocabulary: the embedding and the language head go on learning; without, new tokens keep their start.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     rank: int = Field(default=8, ge=1)
     alpha: float = Field(default=16.0, gt=0)
-    train_embeddings: bool = True
+    train_vocabulary: bool = True
 
 
 class PretrainConfig(BaseModel):
@@ -55,9 +55,11 @@ class PretrainConfig(BaseModel):
         context: tokens of a block, and of the rows that are trained on.
         bases: bases that are read as one piece before they are cut into tokens; pieces end where a letter is unclear.
         reverse_complement: chance that a piece is read from the other strand, drawn anew in every pass.
+        phase: up to so many bases, drawn anew in every pass, are left out at the start of a piece, so that its tokens
+            differ from pass to pass.
         validation_share: share of the pieces that are held out, chosen by a hash of their place.
         validation_contigs: contigs that are held out as a whole; where some are named, `validation_share` is unused.
-        validation_blocks: most blocks that a validation looks at.
+        validation_pieces: most pieces that a validation looks at.
         training: the schedule.
     """
 
@@ -66,9 +68,10 @@ class PretrainConfig(BaseModel):
     context: int = Field(default=256, ge=8)
     bases: int = Field(default=1500, ge=32)
     reverse_complement: float = Field(default=0.5, ge=0, le=1)
+    phase: int = Field(default=16, ge=0)
     validation_share: float = Field(default=0.05, ge=0, lt=1)
     validation_contigs: tuple[str, ...] = ()
-    validation_blocks: int = Field(default=64, ge=1)
+    validation_pieces: int = Field(default=128, ge=1)
     training: TrainConfig = TrainConfig()
 
 
@@ -82,6 +85,7 @@ class GenomicsConfig(BaseModel):
         layout: of the rows: ``polyhead`` or ``released``; see `domains.genomics.format`.
         head: how classes are answered: by tokens (``answer``), or by a linear layer without bias on the last DNA token
             (``last``, published) or on the mean of the DNA tokens (``mean``). Other kinds are answered by tokens.
+        head_lr_scale: factor of the learning rate of linear heads.
         softmax: what an answer's token competes with in training: the tokens that the task may say (``answer``), or the
             whole vocabulary (``vocabulary``, published).
         replication: how often a class's token is repeated in training; published is 10.
@@ -91,7 +95,8 @@ class GenomicsConfig(BaseModel):
         reverse_complement: chance that a training row is read from the other strand, for tasks that allow it.
         ambiguous: what is done with letters other than ACGT in labelled sequences; see `domains.genomics.alphabet`.
         validation_share: share of distinct training sequences held out where the data name no validation rows.
-        decimals: digits after the point of numbers, where the data do not say.
+        digits: significant digits of numbers, where the data do not say their digits after the point.
+        validation_rows: most rows of a task that is answered token by token, which a validation writes out.
         text_vocabulary: most tokens learned from the answers of a text task.
     """
 
@@ -105,6 +110,7 @@ class GenomicsConfig(BaseModel):
     context: int = Field(default=512, ge=16)
     layout: Literal["polyhead", "released"] = "polyhead"
     head: Head = "answer"
+    head_lr_scale: float = Field(default=1.0, gt=0)
     softmax: Literal["answer", "vocabulary"] = "answer"
     replication: int = Field(default=1, ge=1)
     neftune: float = Field(default=0.0, ge=0)
@@ -113,7 +119,8 @@ class GenomicsConfig(BaseModel):
     reverse_complement: float = Field(default=0.5, ge=0, le=1)
     ambiguous: Literal["mask", "resolve", "error"] = "mask"
     validation_share: float = Field(default=0.1, ge=0, lt=1)
-    decimals: int = Field(default=2, ge=0, le=6)
+    validation_rows: int = Field(default=128, ge=1)
+    digits: int = Field(default=3, ge=1, le=6)
     text_vocabulary: int = Field(default=1024, ge=64)
     pretrain: PretrainConfig = PretrainConfig()
     training: TrainConfig = TrainConfig()

@@ -129,9 +129,10 @@ def test_kinds_are_shown_by_labels() -> None:
 
     assert kind(["10", "9", "2"] * 10) == TaskFacts("classification", ("2", "9", "10"))
     assert kind(["exon", "intron"] * 5).labels == ("exon", "intron")
-    assert kind([f"{k / 7:.3f}" for k in range(20)]) == TaskFacts("number", decimals=3)
+    assert kind([f"{k / 7:.3f}" for k in range(20)]) == TaskFacts("number")
     assert kind(["0.5", "1.5"] * 20).kind == "number"
     assert kind([f"a kinase of family {k}" for k in range(20)]).kind == "text"
+    assert kind(["0 3 1 2", "3 3 1 0"] * 20) == TaskFacts("image", options={"codes": 4, "grid": [2, 2]})
 
 
 def test_written_facts_win_over_what_labels_show(tmp_path: Path) -> None:
