@@ -23,7 +23,7 @@ EOS = "[EOS]"
 BASES = "ACGT"
 TOKENIZER_FILE, KINDS_FILE = "tokenizer.json", "added_tokens.json"
 
-TRAINING_WORD = 128
+TRAINING_WORD = 256
 """Bases of a training word: every merge goes over the words that it is in, and no useful token is nearly as long."""
 
 CHUNK = 10_000

@@ -8,7 +8,7 @@ Inputs are a mapping of int64 tensors:
     answers    (N, 2)  row and column of each token whose next token is asked
     last       (S, 2)  row and column of the last DNA token of each sample
 
-`answers` and `last` may be left out where nothing asks for them. `domains.genomics.models.packing` makes such inputs.
+`answers` and `last` may be left out where nothing asks for them. `packing.packed_batch` makes such inputs.
 """
 
 from __future__ import annotations

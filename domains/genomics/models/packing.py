@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -12,18 +13,31 @@ from torch import Tensor
 from domains.genomics.models.family import PAD_ID
 
 
+class TokenRow(Protocol):
+    """What a batch needs of a sample; `domains.genomics.format.Example` has it."""
+
+    @property
+    def ids(self) -> Sequence[int]: ...
+
+    @property
+    def asked(self) -> Sequence[int]: ...
+
+    @property
+    def last(self) -> int | None: ...
+
+
 @dataclass(frozen=True)
 class Sample:
     """The tokens of one sample.
 
     Attributes:
         ids: its tokens, [CLS] and answer included where it has them.
-        answers: places in `ids` whose next token is asked, ascending.
+        asked: places in `ids` whose next token is asked, ascending.
         last: place of the last DNA token, None where nothing reads it. In a batch all samples have one, or none.
     """
 
     ids: Sequence[int]
-    answers: Sequence[int] = ()
+    asked: Sequence[int] = ()
     last: int | None = None
 
 
@@ -58,22 +72,19 @@ def pack(lengths: Sequence[int], capacity: int) -> list[list[int]]:
     return rows
 
 
-def packed_batch(samples: Sequence[Sample], capacity: int) -> dict[str, Tensor]:
+def packed_batch(samples: Sequence[TokenRow], capacity: int | None) -> dict[str, Tensor]:
     """Inputs of `DnaBackbone` with samples packed into rows of at most `capacity` tokens.
 
-    `answers` and `last` are in the order of the samples, whatever row these are in. Rows are as long as the fullest.
+    `answers` and `last` are in the order of the samples, whatever row these are in; `last` is left out where the
+    samples name none. Rows are as long as the fullest. With a capacity of None each sample has its own row, padded on
+    the right to the longest.
 
     Raises:
-        ValueError: a sample that is empty or longer than `capacity`, or whose places are not in it.
+        ValueError: no sample, one that is empty or longer than `capacity`, or whose places are not in it.
     """
-    return _batch(samples, pack([len(sample.ids) for sample in samples], capacity))
-
-
-def padded_batch(samples: Sequence[Sample]) -> dict[str, Tensor]:
-    """Inputs of `DnaBackbone` with one sample a row, padded on the right to the longest."""
-    longest = max((len(sample.ids) for sample in samples), default=0)
-    pack([len(sample.ids) for sample in samples], longest)
-    return _batch(samples, [[index] for index in range(len(samples))])
+    lengths = [len(sample.ids) for sample in samples]
+    rows = pack(lengths, capacity if capacity is not None else max(lengths, default=1))
+    return _batch(samples, rows if capacity is not None else [[index] for index in range(len(samples))])
 
 
 def next_tokens(inputs: Mapping[str, Tensor]) -> Tensor:
@@ -91,7 +102,7 @@ def next_tokens(inputs: Mapping[str, Tensor]) -> Tensor:
     return inputs["ids"][rows, following]
 
 
-def _batch(samples: Sequence[Sample], rows: Sequence[Sequence[int]]) -> dict[str, Tensor]:
+def _batch(samples: Sequence[TokenRow], rows: Sequence[Sequence[int]]) -> dict[str, Tensor]:
     if not samples:
         raise ValueError("a batch needs at least one sample")
     with_last = [sample.last is not None for sample in samples]
@@ -100,7 +111,7 @@ def _batch(samples: Sequence[Sample], rows: Sequence[Sequence[int]]) -> dict[str
     width = max(sum(len(samples[index].ids) for index in row) for row in rows)
     ids = np.full((len(rows), width), PAD_ID, dtype=np.int64)
     positions, segments = np.zeros_like(ids), np.zeros_like(ids)
-    places = np.zeros((len(samples), 2), dtype=np.int64)
+    places = np.zeros((len(samples), 2), dtype=np.int64)  # row and column where each sample starts
     for number, row in enumerate(rows):
         start = 0
         for segment, index in enumerate(row, start=1):
@@ -111,17 +122,19 @@ def _batch(samples: Sequence[Sample], rows: Sequence[Sequence[int]]) -> dict[str
             segments[number, start:end] = segment
             places[index] = number, start
             start = end
-    answers = [
-        _place(samples, places, index, asked) for index in range(len(samples)) for asked in samples[index].answers
-    ]
-    batch = {"ids": ids, "positions": positions, "segments": segments, "answers": np.array(answers).reshape(-1, 2)}
+    asked = [_places(sample.asked, index, samples, places) for index, sample in enumerate(samples)]
+    batch = {"ids": ids, "positions": positions, "segments": segments, "answers": np.concatenate(asked)}
     if all(with_last):
-        batch["last"] = np.array([_place(samples, places, i, int(s.last or 0)) for i, s in enumerate(samples)])
-    return {name: torch.from_numpy(array.astype(np.int64)) for name, array in batch.items()}
+        last = [_places([sample.last or 0], index, samples, places) for index, sample in enumerate(samples)]
+        batch["last"] = np.concatenate(last)
+    return {name: torch.from_numpy(array) for name, array in batch.items()}
 
 
-def _place(samples: Sequence[Sample], places: np.ndarray, index: int, column: int) -> tuple[int, int]:
-    if not 0 <= column < len(samples[index].ids):
-        raise ValueError(f"place {column} is not in sample {index}, which has {len(samples[index].ids)} tokens")
-    row, start = places[index]
-    return int(row), int(start) + column
+def _places(columns: Sequence[int], index: int, samples: Sequence[TokenRow], starts: np.ndarray) -> np.ndarray:
+    """Places in a sample as rows and columns of the batch, (n, 2) int64."""
+    found = np.asarray(columns, dtype=np.int64).reshape(-1)
+    length = len(samples[index].ids)
+    for column in found[(found < 0) | (found >= length)]:
+        raise ValueError(f"place {column} is not in sample {index}, which has {length} tokens")
+    row, start = starts[index]
+    return np.stack([np.full_like(found, row), start + found], axis=1)
