@@ -59,6 +59,7 @@ class Prefixes:
     Attributes:
         lengths: (B,) int64, tokens of each row that count so far.
         last: (B, d), the hidden state of each row's last token, after the final norm.
+        hidden: (B, T, d), the hidden states of the rows as they were read, padding included.
     """
 
     def __init__(self, decoder: Any, rows: Sequence[Sequence[int]]):
@@ -77,8 +78,9 @@ class Prefixes:
         ids, self.lengths = padded(rows, self._device)
         self._cache = DynamicCache(config=decoder.config)
         # No mask: rows are padded at the right, where causal attention never looks.
-        hidden = decoder.model(input_ids=ids, past_key_values=self._cache, use_cache=True).last_hidden_state
-        self.last = hidden[torch.arange(len(rows), device=self._device), self.lengths - 1]
+        answer = decoder.model(input_ids=ids, past_key_values=self._cache, use_cache=True)
+        self.hidden: Tensor = answer.last_hidden_state
+        self.last = self.hidden[torch.arange(len(rows), device=self._device), self.lengths - 1]
         self._seen = torch.arange(ids.shape[1], device=self._device) < self.lengths[:, None]
 
     def branch(self, tree: TokenTree) -> Tensor:
@@ -109,7 +111,8 @@ class Prefixes:
 
         chosen = torch.tensor(rows, device=self._device)
         self._cache.batch_select_indices(chosen)
-        self.lengths, self.last, self._seen = self.lengths[chosen], self.last[chosen], self._seen[chosen]
+        self.lengths, self.last = self.lengths[chosen], self.last[chosen]
+        self.hidden, self._seen = self.hidden[chosen], self._seen[chosen]
 
     def _read(self, ids: Tensor, positions: Tensor, sees: Tensor) -> Tensor:
         """One pass behind the cache: ids (B, n), positions (B, n), sees (B, n, all) bool to hidden (B, n, d)."""

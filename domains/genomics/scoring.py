@@ -20,10 +20,13 @@ from domains.genomics.prefixes import Prefixes, TokenTree, buckets, padded
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from polyhead.tasks import TaskSpec
+
 BATCH_TOKENS = 16_384
 """Tokens of a batch, padding counted."""
 
 _HEAD_ROWS = 4096
+_POOLS = ("last", "mean")
 
 
 class Tokenizer(Protocol):
@@ -95,8 +98,9 @@ class Scorer:
     """Asks a decoder that was tuned with a `Layout`.
 
     Args:
-        model: a causal decoder of transformers (Llama, OLMo), or a module that holds one as `decoder` or as
-            `backbone.decoder`. It is asked in evaluation mode, and left in the mode that it was in.
+        model: a causal decoder of transformers (Llama, OLMo), or a module that holds one as `decoder`
+            (`DnaBackbone`) or as `backbone.decoder` (`MultiHeadModel`: tasks of a linear head that reads ``last`` or
+            ``mean`` are answered by it). It is asked in evaluation mode, and left in the mode that it was in.
         tokenizer: codes DNA and knows the tokens of the tasks and answers.
         answers: how each task answers.
         layout: of the rows that the model was tuned on.
@@ -112,6 +116,8 @@ class Scorer:
         layout: Layout | None = None,
         batch_tokens: int = BATCH_TOKENS,
     ):
+        specs: Mapping[str, TaskSpec] = getattr(model, "tasks", {})
+        self._heads = {task: (spec.reads, model.head(task)) for task, spec in specs.items() if spec.reads in _POOLS}
         model = getattr(model, "backbone", model)
         self.decoder: Any = getattr(model, "decoder", model)
         self.tokenizer = tokenizer
@@ -151,7 +157,8 @@ class Scorer:
                 raise ValueError(
                     f"the task {task!r} answers with {answer.kind}, which has no probabilities: generate it"
                 )
-            places[task] = self._label_places(tree, task, answer)
+            if task not in self._heads:
+                places[task] = self._label_places(tree, task, answer)
         if reverse_complement:
             strands = [*sequences, *map(other_strand, sequences)]
             both = self.score(strands, tasks)
@@ -169,7 +176,10 @@ class Scorer:
                 for task, labels in places.items():
                     for index, line in zip(batch, self._probabilities(hidden, labels), strict=True):
                         scores[index][task] = line
-        return scores
+                for task in self._heads.keys() & set(tasks):
+                    for index, line in zip(batch, self._linear(prefixes, task), strict=True):
+                        scores[index][task] = line
+        return [{task: line[task] for task in tasks} for line in scores]
 
     def generate(self, sequences: Sequence[str], task: str) -> list[Generated]:
         """The likeliest valid answer, token by token: at each place the best of the tokens that the grammar allows.
@@ -181,6 +191,8 @@ class Scorer:
         import torch
 
         answer = self._answer(task)
+        if task in self._heads:
+            raise ValueError(f"the task {task!r} is answered by a linear head, which writes nothing: score it")
         grammar = answer.grammar()
         constraint = Constraint(grammar, self.tokenizer, end=self.layout.end)
         question = self.layout.question(task, self.tokenizer)
@@ -254,6 +266,18 @@ class Scorer:
                 total = total + told[place][:, index]
             columns.append(total)
         return torch.stack(columns, -1).exp().cpu().numpy()
+
+    def _linear(self, prefixes: Prefixes, task: str) -> np.ndarray:
+        """(B, labels) float64 from a linear head on the DNA tokens of the prefixes ``[CLS] DNA [MASK]``."""
+        import torch
+
+        reads, head = self._heads[task]
+        places = torch.arange(prefixes.hidden.shape[1], device=prefixes.hidden.device)
+        end = prefixes.lengths[:, None] - 1
+        chosen = (places == end - 1) if reads == "last" else (places > 0) & (places < end)
+        # Padding is set to zero and not multiplied by it: it may hold anything.
+        kept = prefixes.hidden.masked_fill(~chosen[..., None], 0).sum(1)
+        return torch.softmax(head(kept / chosen.sum(1, keepdim=True)).double(), -1).cpu().numpy()
 
     def _token_scores(self, rows: Sequence[Sequence[int]]) -> list[np.ndarray]:
         """For each row (T - 1,) float64: the log-probability of each token but the first."""

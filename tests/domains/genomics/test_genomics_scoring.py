@@ -12,10 +12,13 @@ import torch
 from domains.genomics.alphabet import reverse_complement
 from domains.genomics.answers import EOS, ClassAnswer, ImageAnswer, NumberAnswer, TextAnswer
 from domains.genomics.format import Layout
+from domains.genomics.models.backbone import DnaBackbone
 from domains.genomics.models.family import ModelShape, build_decoder
 from domains.genomics.prefixes import Prefixes, TokenTree, buckets
 from domains.genomics.scoring import LogLikelihood, Scorer
 from domains.genomics.tokenizer import DnaTokenizer
+from polyhead.model import MultiHeadModel
+from polyhead.tasks import TaskSet, TaskSpec
 
 ANSWERS = {
     "H3": ClassAnswer(("0", "1")),
@@ -157,6 +160,29 @@ def test_letters_without_a_token_are_in_no_sum():
     assert told.total == pytest.approx(np.nansum(told.bases))
     empty = LogLikelihood(np.array([-1.0]), np.array([1]), np.array([False]))
     assert empty.total == 0 and math.isnan(empty.bits_per_base)
+
+
+@pytest.mark.parametrize("reads", ["last", "mean"])
+def test_a_linear_head_is_asked_beside_the_tasks_that_answer_by_tokens(reads):
+    asked = scorer(Layout())
+    tasks = TaskSet([TaskSpec("splice", "classification", reads, 3), TaskSpec("H3", "classification", "answers", 2)])
+    backbone = DnaBackbone(asked.decoder)
+    heads = {"splice": torch.nn.Linear(32, 3, bias=False), "H3": torch.nn.Identity()}
+    model = MultiHeadModel(backbone, heads, tasks)
+    answers = {task: ANSWERS[task] for task in ("splice", "H3")}
+    both = Scorer(model, asked.tokenizer, answers, batch_tokens=300)
+    with pytest.raises(ValueError, match="linear head, which writes nothing: score it"):
+        both.generate(SEQUENCES, "splice")
+    scores = both.score(SEQUENCES)
+    for sequence, line, other in zip(SEQUENCES, scores, asked.score(SEQUENCES, ["H3"]), strict=True):
+        assert list(line) == ["splice", "H3"]
+        np.testing.assert_allclose(line["H3"], other["H3"], atol=1e-5)
+        ids = [1, *asked.tokenizer.encode_many([sequence])[0]]
+        with torch.no_grad():
+            hidden = asked.decoder.model(torch.tensor([ids])).last_hidden_state[0]
+            feature = hidden[-1] if reads == "last" else hidden[1:].mean(0)
+            plain = torch.softmax(heads["splice"](feature), -1)
+        np.testing.assert_allclose(line["splice"], plain.numpy(), atol=1e-5)
 
 
 def test_a_training_model_is_asked_in_evaluation_mode_and_left_in_training():
