@@ -54,7 +54,7 @@ class DnaBackbone(nn.Module):
         self.decoder = tie(decoder)
         self.embedding_noise = embedding_noise
         # Weights assigned by name leave two parameters where a tied decoder has one.
-        self.register_load_state_dict_post_hook(lambda module, _: tie(module.decoder))
+        self.register_load_state_dict_post_hook(_tie_again)
 
     @property
     def width(self) -> int:
@@ -170,6 +170,11 @@ def merge_lora(backbone: DnaBackbone) -> DnaBackbone:
     for parameter in backbone.parameters():
         parameter.requires_grad_(True)
     return backbone
+
+
+def _tie_again(backbone: nn.Module, _: object) -> None:
+    assert isinstance(backbone, DnaBackbone)
+    tie(backbone.decoder)
 
 
 def _one_sample_a_row(segments: Tensor) -> bool:
