@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from domains.genomics.models.family import NORM_EPSILON, ROPE_BASE, ModelShape, build_decoder, shape_of, tie
-from domains.genomics.models.olmo_gfm import MODEL_TYPE, from_olmo_gfm, settings_of, shape_from_settings, to_olmo_gfm
+from domains.genomics.models.olmo_gfm import SAME_LAYOUT, from_olmo_gfm, settings_of, shape_from_settings, to_olmo_gfm
 from domains.genomics.tokenizer import KINDS_FILE, TOKENIZER_FILE, DnaTokenizer
 from polyhead.runs import replacing
 
@@ -52,7 +52,7 @@ def load_decoder(source: str | Path, *, offline: bool = True) -> tuple[Decoder, 
         raise ValueError(f"{folder / SETTINGS_FILE}: {failure}") from failure
     try:
         state = _weights(folder)
-        state = from_olmo_gfm(state) if settings.get("model_type") == MODEL_TYPE else state
+        state = from_olmo_gfm(state) if settings.get("model_type") in SAME_LAYOUT else state
         decoder = build_decoder(shape, vocabulary, context=context, initialise=False)
         state = {name: tensor.to(torch.float32) for name, tensor in state.items()}
         decoder.load_state_dict(_completed(state, decoder, settings), assign=True)
@@ -138,11 +138,11 @@ def _described(settings: Mapping[str, Any]) -> tuple[ModelShape, int, int]:
         if settings["format"] != 1:
             raise ValueError(f"format {settings['format']} is newer than this polyhead reads: update polyhead")
         return ModelShape(**settings["shape"]), settings["vocabulary"], settings["context"]
-    if kind == MODEL_TYPE:
+    if kind in SAME_LAYOUT:
         return shape_from_settings(settings)
     if kind in ("llama", "olmo"):
         return _from_transformers(settings)
-    raise ValueError(f"the model type is {kind!r}; known: {OWN_TYPE}, {MODEL_TYPE}, llama, olmo")
+    raise ValueError(f"the model type is {kind!r}; known: {', '.join((OWN_TYPE, *SAME_LAYOUT))}, llama, olmo")
 
 
 def _from_transformers(settings: Mapping[str, Any]) -> tuple[ModelShape, int, int]:

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 MODEL_TYPE = "olmo-gfm"
+SAME_LAYOUT = (MODEL_TYPE, "hf_olmo")
+"""Model types with this layout; the second is that of OLMo itself."""
 
 _PREFIX = "model.transformer."
 _BLOCK = re.compile(r"blocks\.(\d+)\.(\w+)\.weight")

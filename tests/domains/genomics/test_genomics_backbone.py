@@ -171,6 +171,21 @@ def test_a_tied_decoder_stays_tied_when_weights_are_assigned():
     assert len(list(target.parameters())) == len(list(source.parameters()))
 
 
+def test_weights_with_adapters_are_assigned_to_a_backbone_without_memory():
+    inputs = packed_batch(samples(), 50)
+    source = add_lora(backbone_of("layer"), rank=2, alpha=4).eval()
+    with torch.no_grad():
+        for name, parameter in source.named_parameters():
+            if "lora_B" in name:
+                parameter.normal_(std=0.1)
+    target = add_lora(DnaBackbone(build_decoder(SHAPES["layer"], 40, initialise=False)), rank=2, alpha=4).eval()
+    target.load_state_dict({name: tensor.clone() for name, tensor in source.state_dict().items()}, assign=True)
+    expected = source(inputs, {"last": None})["last"]
+    assert torch.equal(target(inputs, {"last": None})["last"], expected)
+    merged = merge_lora(target)(inputs, {"last": None})["last"]
+    torch.testing.assert_close(merged, expected, atol=1e-5, rtol=1e-5)
+
+
 def test_it_is_the_shared_part_of_a_model_with_many_heads():
     tasks = TaskSet(
         [

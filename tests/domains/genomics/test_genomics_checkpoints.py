@@ -113,6 +113,7 @@ def test_converters_are_inverse_and_name_what_they_do_not_know():
     fused = to_olmo_gfm(state)
     again = from_olmo_gfm(fused)
     assert again.keys() == state.keys() and all(torch.equal(again[name], state[name]) for name in state)
+    # The same tensors go without the outer name, too.
     short = {name.removeprefix("model."): tensor for name, tensor in fused.items()}
     assert from_olmo_gfm(short).keys() == state.keys()
     with pytest.raises(ValueError, match=r"blocks\.0\.att_proj\.bias is no tensor of the olmo-gfm layout"):
@@ -142,6 +143,14 @@ def test_weights_in_parts_and_in_half_precision(tmp_path):
     (tmp_path / "b.safetensors").unlink()
     with pytest.raises(ValueError, match=r"it has no b\.safetensors"):
         load_decoder(tmp_path)
+
+
+def test_the_layout_of_olmo_itself_is_the_same(tmp_path):
+    decoder = random_decoder("layer", True)
+    save_decoder(decoder, tmp_path, "olmo-gfm")
+    file = tmp_path / "config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"model_type": "hf_olmo"}))
+    assert torch.equal(logits(load_decoder(tmp_path)[0]), logits(decoder))
 
 
 def test_a_tokenizer_goes_with_its_decoder(tmp_path, random_dna):

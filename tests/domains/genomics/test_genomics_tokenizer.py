@@ -147,6 +147,16 @@ def test_added_tokens_stand_behind_and_change_no_sequence(small, random_dna, tmp
     assert DnaTokenizer.load(tmp_path / "run").token_id("[EOS]") == size + 2
 
 
+def test_added_tokens_may_hold_any_text(small, tmp_path):
+    tokens = ["<text: the>", "<text:\n>", "<text:é µ>", "<text:<>", "<text:A>", "<text:a>", "<text:>>", "<label: a >"]
+    numbers = small.add(tokens, "text")
+    assert numbers == list(range(64, 64 + len(tokens)))
+    small.save(tmp_path)
+    again = DnaTokenizer.load(tmp_path)
+    assert [again.token(number) for number in numbers] == tokens
+    assert [again.token_id(token) for token in tokens] == numbers and again.of_kind("text") == numbers
+
+
 def test_what_cannot_be_coded_is_said(small):
     with pytest.raises(ValueError, match=r"'\[' at position 4 is no letter"):
         small.encode("ACG[MASK]ACG")
