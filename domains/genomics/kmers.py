@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-
-if TYPE_CHECKING:
-    from scipy.sparse import csr_matrix
 
 LONGEST = 31
 """Two bits a base: 31 bases are exact in 64 bits."""
@@ -98,12 +95,12 @@ class Sharing:
     """Which of n sequences share k-mers.
 
     Attributes:
-        links: CSR (n, sets), 1 where a sequence belongs to a set; the sequences of a set share at least one k-mer, and
+        links: scipy CSR matrix (n, sets), 1 where a sequence belongs to a set; the sequences of a set share at least one k-mer, and
             any two sequences that share a k-mer are in a common set.
         k: length of the k-mers.
     """
 
-    links: csr_matrix
+    links: Any
     k: int
 
     def neighbours(self, chosen: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -113,14 +110,15 @@ class Sharing:
 
     def components(self) -> NDArray[np.int32]:
         """Label (n,) of the connected component of each sequence."""
-        from scipy.sparse import bmat
+        from scipy.sparse import bmat, csr_matrix
         from scipy.sparse.csgraph import connected_components
 
         n = self.links.shape[0]
         if not self.links.shape[1]:
             return np.arange(n, dtype=np.int32)
-        graph = bmat([[None, self.links], [self.links.T, None]], format="csr")
-        labels = connected_components(graph, directed=False)[1][:n]
+        graph = csr_matrix(bmat([[None, self.links], [self.links.T, None]]))
+        _, labels = connected_components(graph, directed=False)
+        labels = labels[:n]
         return np.unique(labels, return_inverse=True)[1].astype(np.int32)
 
 

@@ -151,14 +151,14 @@ def _kmer_shares(
     sequences: Sequence[str], group: NDArray, train: NDArray, test: NDArray, names: NDArray, k: int
 ) -> tuple[NDArray[np.float64], dict[str, int], dict[str, int]]:
     """Share (n,) of each test row's k-mers that training has, NaN elsewhere; distinct and seen k-mers of each task."""
-    known = _distinct(codes for codes, _ in sequence_kmers([sequences[row] for row in _first_rows(group, train)], k))
+    known = _distinct(codes for codes, _ in sequence_kmers([sequences[int(row)] for row in _first_rows(group, train)], k))
     share = np.full(len(sequences), np.nan)
     distinct, found = {}, {}
     for task in dict.fromkeys(names[test].tolist()):
         rows = np.flatnonzero(test & (names == task))
         total, hits = np.zeros(len(rows)), np.zeros(len(rows))
         every = []
-        for codes, owner in sequence_kmers([sequences[row] for row in rows], k):
+        for codes, owner in sequence_kmers([sequences[int(row)] for row in rows], k):
             total += np.bincount(owner, minlength=len(rows))
             hits += np.bincount(owner[_contains(known, codes)], minlength=len(rows))
             every.append(codes)
@@ -200,12 +200,10 @@ def _label_only(
     classes, target = np.unique(answers[fitting], return_inverse=True)
     if not len(columns) or len(classes) < 2:
         return math.nan, 0, math.nan
-    from scipy.sparse import coo_matrix
+    from scipy.sparse import csr_matrix
 
-    # coo_matrix adds repeated entries: a label that stands twice counts once.
-    table = coo_matrix(
-        (np.ones(len(column)), (group[others], column)), shape=(int(group.max()) + 1, len(columns))
-    ).tocsr()
+    table: Any = csr_matrix((np.ones(len(column)), (group[others], column)), shape=(int(group.max()) + 1, len(columns)))
+    table.sum_duplicates()  # a label that stands twice counts once
     table.data[:] = 1.0
     told = np.asarray(table.sum(axis=1)).ravel() > 0
     known = told[group[rows]]
@@ -218,5 +216,5 @@ def _label_only(
     place = {name: index for index, name in enumerate(classes.tolist())}
     # A label that training never has is a class of its own, which cannot be hit.
     wanted = np.array([place.get(label, len(classes)) for label in answers[rows].tolist()])
-    given = model.predict(table[group[rows]])
+    given = np.asarray(model.predict(table[group[rows]]))
     return mcc(wanted[known], given[known]), int(known.sum()), mcc(wanted, given)

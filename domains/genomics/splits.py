@@ -123,7 +123,7 @@ def purged_split(
     _check(len(sequences), test, validation)
     group = sequence_groups(sequences)
     first = np.unique(group, return_index=True)[1]
-    shared = sharing([sequences[row] for row in first], k=k, memory=memory)
+    shared = sharing([sequences[int(row)] for row in first], k=k, memory=memory)
     settings: dict[str, Any] = {"kind": "purged", "k": k, "test": test, "validation": validation, "seed": seed}
     rng = np.random.default_rng(seed)
     given = _given(held or {}, group, len(first))
