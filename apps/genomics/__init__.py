@@ -1,0 +1,1 @@
+"""The genomics application: its command line and its page."""
