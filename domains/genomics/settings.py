@@ -106,7 +106,7 @@ class GenomicsConfig(BaseModel):
     preset: str
     model: str | ShapeConfig = "micro"
     tokenizer: str = TRAINED_TOKENIZER
-    vocabulary: int = Field(default=4096, ge=16)
+    vocabulary: int = Field(default=4096, ge=9)
     context: int = Field(default=512, ge=16)
     layout: Literal["polyhead", "released"] = "polyhead"
     head: Head = "answer"

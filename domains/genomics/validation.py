@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
-import torch
 from torch import nn
 
 from domains.genomics.answers.answer import Answer
@@ -15,8 +14,6 @@ from domains.genomics.metrics import image_rows, mcc, number_scores, text_rows
 from domains.genomics.scoring import Scorer
 from polyhead.model import MultiHeadModel
 from polyhead.train import Validation
-
-ROWS_AT_ONCE = 64
 
 
 def validator(rows: Mapping[str, TaskRows], *, most_written: int) -> Callable[[nn.Module], Validation]:
@@ -35,7 +32,7 @@ def validator(rows: Mapping[str, TaskRows], *, most_written: int) -> Callable[[n
         assert isinstance(model, MultiHeadModel)
         answers = {task: each.answer for task, each in rows.items()}
         scorer = Scorer(model, maker.tokenizer, answers, layout=maker.layout)
-        chosen = _chosen_classes(model, scorer, rows)
+        chosen = _chosen_classes(scorer, rows)
         metrics: dict[str, dict[str, float | None]] = {}
         scores: dict[str, float] = {}
         for task, each in rows.items():
@@ -50,33 +47,13 @@ def validator(rows: Mapping[str, TaskRows], *, most_written: int) -> Callable[[n
     return validate
 
 
-def _chosen_classes(model: MultiHeadModel, scorer: Scorer, rows: Mapping[str, TaskRows]) -> dict[str, np.ndarray]:
+def _chosen_classes(scorer: Scorer, rows: Mapping[str, TaskRows]) -> dict[str, np.ndarray]:
     """For each classification task the index of the likeliest label of each row."""
-    found: dict[str, np.ndarray] = {}
-    by_tokens = [task for task, each in rows.items() if each.task.kind == "classification" and each.by_tokens]
+    tasks = [task for task, each in rows.items() if each.task.kind == "classification"]
     # Tasks often share sequences: each is read once, and all tasks branch off.
-    distinct = list(dict.fromkeys(sequence for task in by_tokens for sequence in rows[task].sequences))
-    told = dict(zip(distinct, scorer.score(distinct, by_tokens) if distinct else [], strict=True))
-    for task, each in rows.items():
-        if each.task.kind != "classification":
-            continue
-        if each.by_tokens:
-            found[task] = np.array([int(told[sequence][task].argmax()) for sequence in each.sequences])
-        else:
-            found[task] = np.concatenate([logits.argmax(-1) for logits in linear_logits(model, each)])
-    return found
-
-
-def linear_logits(model: MultiHeadModel, rows: TaskRows) -> list[np.ndarray]:
-    """Logits (rows, classes) of a linear head, batch by batch."""
-    device = next(model.parameters()).device
-    found = []
-    with torch.no_grad():
-        for first in range(0, len(rows), ROWS_AT_ONCE):
-            inputs, _ = rows.at(range(first, min(first + ROWS_AT_ONCE, len(rows))))
-            logits = model({name: tensor.to(device) for name, tensor in inputs.items()}, rows.task.name)
-            found.append(logits.float().cpu().numpy())
-    return found
+    distinct = list(dict.fromkeys(sequence for task in tasks for sequence in rows[task].sequences))
+    told = dict(zip(distinct, scorer.score(distinct, tasks) if distinct else [], strict=True))
+    return {task: np.array([int(told[sequence][task].argmax()) for sequence in rows[task].sequences]) for task in tasks}
 
 
 def _classes(rows: TaskRows, chosen: np.ndarray) -> tuple[dict[str, float | None], float]:
