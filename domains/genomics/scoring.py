@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,24 +20,17 @@ from domains.genomics.prefixes import Prefixes, TokenTree, buckets, padded
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from domains.genomics.tokenizer import DnaTokenizer
     from polyhead.tasks import TaskSpec
 
-BATCH_TOKENS = 16_384
-"""Tokens of a batch, padding counted."""
+CPU_TOKENS = 2048
+"""Tokens of a batch on a processor, whose caches larger ones leave."""
+
+ACCELERATOR_TOKENS = 32_768
+"""Tokens of a batch on any other device."""
 
 _HEAD_ROWS = 4096
 _POOLS = ("last", "mean")
-
-
-class Tokenizer(Protocol):
-    """What is needed of `domains.genomics.tokenizer.DnaTokenizer`."""
-
-    def encode_many(self, sequences: Sequence[str], /) -> list[list[int]]: ...
-
-    def token_id(self, token: str, /) -> int: ...
-
-    @property
-    def token_lengths(self) -> np.ndarray: ...
 
 
 @dataclass(frozen=True)
@@ -104,17 +97,17 @@ class Scorer:
         tokenizer: codes DNA and knows the tokens of the tasks and answers.
         answers: how each task answers.
         layout: of the rows that the model was tuned on.
-        batch_tokens: tokens of a batch, padding counted.
+        batch_tokens: tokens of a batch, padding counted; None for what suits the device.
     """
 
     def __init__(
         self,
         model: Any,
-        tokenizer: Tokenizer,
+        tokenizer: DnaTokenizer,
         answers: Mapping[str, Answer] | None = None,
         *,
         layout: Layout | None = None,
-        batch_tokens: int = BATCH_TOKENS,
+        batch_tokens: int | None = None,
     ):
         specs: Mapping[str, TaskSpec] = getattr(model, "tasks", {})
         self._heads = {task: (spec.reads, model.head(task)) for task, spec in specs.items() if spec.reads in _POOLS}
@@ -123,7 +116,13 @@ class Scorer:
         self.tokenizer = tokenizer
         self.answers = dict(answers or {})
         self.layout = layout or Layout()
-        self.batch_tokens = batch_tokens
+        self._batch_tokens = batch_tokens
+
+    @property
+    def batch_tokens(self) -> int:
+        """Tokens of a batch, padding counted."""
+        device = next(self.decoder.parameters()).device.type
+        return self._batch_tokens or (CPU_TOKENS if device == "cpu" else ACCELERATOR_TOKENS)
 
     @property
     def labels(self) -> dict[str, tuple[str, ...]]:

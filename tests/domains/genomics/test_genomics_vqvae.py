@@ -88,7 +88,8 @@ def test_gradients_pass_straight_through_to_the_encoder():
     model = VqVae(replace(DIGITS, hidden=8, residual=4)).train()
     rebuilt, commitment, _ = model(torch.rand(3, 1, 8, 8))
     rebuilt.mean().backward(retain_graph=True)
-    assert next(model.encoder.parameters()).grad.abs().sum() > 0
+    gradient = next(model.encoder.parameters()).grad
+    assert gradient is not None and gradient.abs().sum() > 0
     assert commitment.item() > 0
 
 
