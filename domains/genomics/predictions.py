@@ -1,0 +1,94 @@
+"""Answers to sequences on disk: a table of sequence, task, answer and, of classes, the probabilities."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+PREDICTIONS = "predictions.csv"
+COLUMNS = ("sequence", "task", "answer", "probabilities")
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """One answer as it is written: a class, a number, a text or the codes of an image.
+
+    Attributes:
+        sequence: upper-case bases that were asked.
+        task: what was asked.
+        answer: None where the model had none.
+        probabilities: of classes, by label; empty where none were given.
+    """
+
+    sequence: str
+    task: str
+    answer: str | None
+    probabilities: Mapping[str, float]
+
+
+def prediction_table(rows: Iterable[Prediction]) -> str:
+    """The rows as CSV with the columns `COLUMNS`; probabilities are a JSON object, in six figures."""
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for row in rows:
+        shares = {label: float(f"{value:.6g}") for label, value in row.probabilities.items()}
+        told = json.dumps(shares, allow_nan=False, ensure_ascii=False) if shares else ""
+        writer.writerow([row.sequence, row.task, "" if row.answer is None else row.answer, told])
+    return text.getvalue()
+
+
+def read_predictions(path: Path) -> dict[tuple[str, str], Prediction]:
+    """The predictions of a table, or of all tables ``predictions.csv`` (also .gz) below a folder.
+
+    Returns:
+        by (sequence in upper case, task).
+
+    Raises:
+        ValueError: no table, missing columns, broken probabilities, or two different answers to one question.
+    """
+    files = [path] if path.is_file() else sorted([*path.rglob(PREDICTIONS), *path.rglob(f"{PREDICTIONS}.gz")])
+    if not files:
+        raise ValueError(f"{path} holds no {PREDICTIONS}: it is not the OUT of `polyhead genomics predict`")
+    found: dict[tuple[str, str], Prediction] = {}
+    for file in files:
+        for line, row in _rows(file):
+            known = found.setdefault((row.sequence, row.task), row)
+            if known.answer != row.answer:
+                raise ValueError(
+                    f"{file}, line {line}: the task {row.task!r} has two answers to one sequence, {known.answer!r} and "
+                    f"{row.answer!r}; give the results of one run"
+                )
+    return found
+
+
+def _rows(file: Path) -> Iterator[tuple[int, Prediction]]:
+    opened = gzip.open if file.suffix == ".gz" else open
+    with opened(file, "rt", encoding="utf-8", newline="") as stream:
+        reader = csv.DictReader(stream)
+        missing = [name for name in COLUMNS[:3] if name not in (reader.fieldnames or ())]
+        if missing:
+            columns = ", ".join(reader.fieldnames or ()) or "none"
+            raise ValueError(f"{file} has no column {', '.join(missing)}; its columns: {columns}")
+        for row in reader:
+            line = reader.line_num
+            probabilities = _probabilities(row.get("probabilities") or "", f"{file}, line {line}")
+            yield line, Prediction(row["sequence"].upper(), row["task"], row["answer"] or None, probabilities)
+
+
+def _probabilities(text: str, where: str) -> dict[str, float]:
+    if not text:
+        return {}
+    try:
+        shares = {str(label): float(value) for label, value in json.loads(text).items()}
+    except (ValueError, TypeError, AttributeError):
+        raise ValueError(f"{where}: probabilities are a JSON object of label and number, got {text[:60]!r}") from None
+    if not all(math.isfinite(value) and value >= 0 for value in shares.values()) or not sum(shares.values()) > 0:
+        raise ValueError(f"{where}: probabilities must be finite, not negative, and not all zero")
+    return shares

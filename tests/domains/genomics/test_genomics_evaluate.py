@@ -1,0 +1,243 @@
+"""Predictions against labels: scores by hand, missing answers, baselines, leakage, reports and temperatures."""
+
+import csv
+import gzip
+import json
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from domains.genomics.alphabet import reverse_complement
+from domains.genomics.calibrate import (
+    CALIBRATION_FILE,
+    apply_temperature,
+    calibrate_run,
+    fit_temperature,
+    read_calibrations,
+    write_calibrations,
+)
+from domains.genomics.data import read_labelled
+from domains.genomics.evaluate import evaluate, leakage_of
+from domains.genomics.figures import reliability_figure
+from domains.genomics.predictions import PREDICTIONS, Prediction, prediction_table, read_predictions
+from domains.genomics.report import write_report
+from domains.genomics.splits import purged_split, random_split
+from polyhead.application import RESEARCH_USE
+
+
+def dna(length, seed):
+    return "".join(np.random.default_rng(seed).choice(list("ACGT"), length))
+
+
+@pytest.fixture(scope="module")
+def labelled(tmp_path_factory):
+    """Two tasks of classes on the same sequences, numbers, texts and images; a third of the rows each side."""
+    folder = tmp_path_factory.mktemp("labelled")
+    rows = []
+    for index in range(90):
+        sequence, side = dna(60, index), ("train", "validation", "test")[index % 3]
+        share = (sequence.count("G") + sequence.count("C")) / 60
+        label = str(int(share > 0.5))
+        rows += [
+            (sequence, "rich", label, side),
+            (reverse_complement(sequence), "also", label, ("test", "train", "validation")[index % 3]),
+            (sequence, "share", f"{share:.3f}", side),
+            (sequence, "words", f"a sequence {'rich' if label == '1' else 'poor'} in G and C number {index}", side),
+            (sequence, "picture", f"{index % 4} 1 {label} 3", side),
+        ]
+    with (folder / "rows.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([("sequence", "task", "label", "split"), *rows])
+    return folder
+
+
+def answers(data, tasks, *, sure=0.8, wrong=()):
+    """Right answers to all rows but those of `wrong`, which index into the test rows of each task."""
+    rows = []
+    for task in tasks:
+        for place, row in enumerate(data.rows(task=task, split="test").tolist()):
+            label, kind = str(data.label[row]), data.facts[task].kind
+            shares = {}
+            if kind == "classification":
+                label = str(1 - int(label)) if place in wrong else label
+                shares = {label: sure, str(1 - int(label)): 1 - sure}
+            rows.append(Prediction(data.sequences[row], task, label, shares))
+    return rows
+
+
+def test_a_table_of_predictions_comes_back(tmp_path):
+    rows = [Prediction("ACGT", "t", "1", {"0": 0.25, "1": 0.75}), Prediction("AC", "w", 'a, b\n"c"', {})]
+    (tmp_path / "case").mkdir()
+    with gzip.open(tmp_path / "case" / f"{PREDICTIONS}.gz", "wt", newline="") as file:
+        file.write(prediction_table(rows))
+    found = read_predictions(tmp_path)
+    assert list(found.values()) == rows and found["ACGT", "t"].probabilities["1"] == 0.75
+    (tmp_path / PREDICTIONS).write_text(prediction_table([Prediction("ACGT", "t", "0", {})]))
+    with pytest.raises(ValueError, match="two answers to one sequence"):
+        read_predictions(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("sequence,task\nA,t\n", "no column answer"),
+        ("sequence,task,answer,probabilities\nA,t,1,[1]\n", "line 2: probabilities are a JSON object"),
+        ('sequence,task,answer,probabilities\nA,t,1,"{""0"": -1}"\n', "not negative"),
+    ],
+)
+def test_broken_predictions_are_named(tmp_path, text, reason):
+    (tmp_path / PREDICTIONS).write_text(text)
+    with pytest.raises(ValueError, match=reason):
+        read_predictions(tmp_path)
+    with pytest.raises(ValueError, match=r"holds no predictions\.csv"):
+        read_predictions(tmp_path / "nothing")
+
+
+def test_right_answers_score_best_in_every_kind(labelled, tmp_path):
+    data = read_labelled(labelled)
+    (tmp_path / PREDICTIONS).write_text(prediction_table(answers(data, data.tasks)))
+    report = evaluate(tmp_path, labelled, resamples=50)
+    assert [task.kind for task in report.tasks] == ["classification"] * 2 + ["number", "text", "image"]
+    best = {"MCC": 1, "AUROC": 1, "ECE": 0.2, "RMSE": 0, "Spearman": 1, "exact_match": 1, "token_F1": 1, "invalid": 0}
+    for task in report.tasks:
+        assert task.rows == 30 and task.missing == 0 and task.sequences == 30
+        for score in task.scores:
+            assert score.interval.value == pytest.approx(best.get(score.metric.name, score.interval.value), abs=1e-9)
+    rich = report.tasks[0]
+    assert rich.score("MCC").baseline == 0 and rich.score("MCC").above_baseline
+    assert [(each.rows, each.accuracy) for each in rich.bins] == [(30, 1.0)]
+    assert rich.bins[0].confidence == pytest.approx(0.8)
+    numbers = report.tasks[2]
+    test, train = (data.label[data.rows(task="share", split=side)].astype(float) for side in ("test", "train"))
+    assert numbers.score("RMSE").baseline == pytest.approx(np.sqrt(((test - train.mean()) ** 2).mean()))
+    assert report.mean is not None and report.mean.interval.value == 1
+    assert not report.problems
+
+
+def test_wrong_and_missing_answers_count(labelled):
+    data = read_labelled(labelled)
+    rows = answers(data, ["rich"], wrong={0, 1, 2})
+    told = {(row.sequence, row.task): row for row in rows[:-5]}
+    told["A", "rich"] = Prediction("A", "rich", "0", {})
+    report = evaluate(told, data, resamples=50)
+    (task,) = report.tasks
+    assert (task.rows, task.missing) == (30, 5)
+    assert task.score("accuracy").interval.value == pytest.approx(22 / 30)
+    assert sum(each.rows for each in task.bins) == 25
+    codes = [problem.code for problem in report.problems]
+    assert codes.count("missing") == 5 and codes.count("not-predicted") == 4
+    interval = task.score("MCC").interval
+    assert interval.low < interval.value < interval.high
+    assert evaluate(told, data, resamples=50).tasks[0].scores == task.scores
+
+
+def test_answers_without_probabilities_and_broken_numbers(labelled):
+    data = read_labelled(labelled)
+    rows = [Prediction(row.sequence, row.task, row.answer, {}) for row in answers(data, ["rich", "share"])]
+    rows[30] = Prediction(rows[30].sequence, "share", "many", {})
+    report = evaluate({(row.sequence, row.task): row for row in rows}, data, resamples=20)
+    assert "no probabilities" in report.tasks[0].notes[0]
+    labels = data.label[data.rows(task="share", split="test")].astype(float)
+    worst = max(labels[0] - labels.min(), labels.max() - labels[0])
+    assert report.tasks[1].missing == 1
+    assert report.tasks[1].score("MAE").interval.value == pytest.approx(worst / 30)
+
+
+def test_what_cannot_be_scored(labelled):
+    data = read_labelled(labelled)
+    with pytest.raises(ValueError, match="unknown split"):
+        evaluate({}, data, split="dev")
+    with pytest.raises(ValueError, match="none of the tasks"):
+        evaluate({}, data)
+    with pytest.raises(ValueError, match="no row of the split 'test'; it has: train"):
+        evaluate({}, data.take(data.rows(split="train")))
+    with pytest.raises(ValueError, match="unknown baseline"):
+        evaluate({}, data, baseline="guess")
+    held = data.take(data.rows(task="rich", split="test"))
+    told = {(row.sequence, row.task): row for row in answers(held, ["rich"])}
+    report = evaluate(told, held, resamples=20)
+    assert report.leakage is None and "no baseline" in report.tasks[0].notes[0]
+    assert np.isnan(report.tasks[0].scores[0].baseline)
+
+
+def test_leakage_stands_in_the_report_and_goes_with_purging(labelled, tmp_path):
+    data = read_labelled(labelled, tasks=["rich", "also"])
+    told = {(row.sequence, row.task): row for row in answers(data, ["rich", "also"])}
+    leaky = evaluate(told, data, resamples=20, name="random")
+    assert leaky.leakage is not None and not leaky.leakage.clean
+    # The test rows of one task are training rows of the other, strand turned; its own training rows are not.
+    assert {task.task: task.any_task for task in leaky.leakage.tasks} == {"rich": 0.0, "also": 1.0}
+    also = next(task for task in leaky.leakage.tasks if task.task == "also")
+    assert np.isnan(also.label_only) and also.label_only_rows == 30
+    clean = data.with_split(purged_split(data.sequences, test=0.3, validation=0).side)
+    assert leakage_of(clean).clean
+    told = {(row.sequence, row.task): row for row in answers(clean, ["rich", "also"], wrong={0, 4})}
+    purged = evaluate(told, clean, resamples=20, name="purged", baseline="canonical k-mers")
+    files = write_report(purged, tmp_path / "out" / "report.html", beside=[leaky])
+    page, found = files[0].read_text(), json.loads(files[1].read_text())
+    assert [file.suffix for file in files] == [".html", ".json", ".csv"]
+    assert RESEARCH_USE in page and "Splits side by side" in page and "http" not in page
+    assert "Leakage: none" in page and "What the split gives away: random" in page
+    assert found["leakage"]["clean"] and not found["beside"][0]["leakage"]["clean"]
+    assert found["tasks"][0]["scores"][0]["metric"] == "MCC" and found["baseline"] == "canonical k-mers"
+    lines = list(csv.DictReader(files[2].open()))
+    assert {line["evaluation"] for line in lines} == {"purged", "random"} and len(lines) == 2 * (2 * 6 + 1)
+    with pytest.raises(ValueError, match="need a name each"):
+        write_report(purged, tmp_path / "x.html", beside=[purged])
+    console = Console(record=True, width=140)
+    purged.print(console, full=True)
+    leaky.print(console)
+    text = console.export_text()
+    assert "Leakage: none" in text and "100.0% of 30 test sequences" in text and RESEARCH_USE in text
+
+
+def test_random_split_of_shared_sequences_leaks(labelled):
+    data = read_labelled(labelled, tasks=["rich", "also"])
+    mixed = data.with_split(random_split(data.sequences, data.task.tolist(), test=0.4, validation=0, seed=1).side)
+    report = leakage_of(mixed)
+    assert all(task.label_only == 1 and task.same_task == 0 and task.any_task > 0.4 for task in report.tasks)
+
+
+def test_a_temperature_undoes_what_made_the_answers_too_sure():
+    rng = np.random.default_rng(0)
+    honest = rng.dirichlet([1.0, 1.0, 1.0], size=6000)
+    label = (rng.random(6000)[:, None] > honest.cumsum(axis=1)).sum(axis=1)
+    for power in (2.5, 0.5):
+        found = fit_temperature("t", apply_temperature(honest, 1 / power), label)
+        assert found.temperature == pytest.approx(power, rel=0.06)
+        assert found.loss_after < found.loss_before and found.error_after < 0.03 < found.error_before
+    same = fit_temperature("t", honest, label)
+    assert same.temperature == pytest.approx(1, abs=0.06) and same.loss_after <= same.loss_before
+    cooled = apply_temperature(honest, 3.0)
+    assert (cooled.argmax(axis=1) == honest.argmax(axis=1)).all() and np.allclose(cooled.sum(axis=1), 1)
+    assert apply_temperature(np.array([0.2, 0.8]), 0.5) == pytest.approx([0.04 / 0.68, 0.64 / 0.68])
+    with pytest.raises(ValueError, match="at least 20"):
+        fit_temperature("t", honest[:5], label[:5])
+    with pytest.raises(ValueError, match="above 0"):
+        apply_temperature(honest, 0.0)
+
+
+def test_temperatures_are_saved_read_and_shown(labelled, tmp_path):
+    rng = np.random.default_rng(1)
+    found = fit_temperature("rich", rng.dirichlet([1.0, 1.0], size=50), rng.integers(0, 2, 50))
+    write_calibrations(tmp_path, {"rich": found}, split="validation")
+    assert read_calibrations(tmp_path) == {"rich": found} == read_calibrations(tmp_path / CALIBRATION_FILE)
+    data = read_labelled(labelled)
+    (tmp_path / PREDICTIONS).write_text(prediction_table(answers(data, ["rich"])))
+    report = evaluate(tmp_path, data, resamples=20)
+    page = write_report(report, tmp_path / "report.html")[0].read_text()
+    assert f"rich: temperature {found.temperature:.2f} from 50 validation rows" in page
+    (tmp_path / CALIBRATION_FILE).write_text("{}")
+    with pytest.raises(ValueError, match="damaged"):
+        read_calibrations(tmp_path)
+    assert read_calibrations(tmp_path / "elsewhere") == {}
+    with pytest.raises(ValueError, match="not trained on"):
+        calibrate_run(tmp_path, labelled, split="train")
+
+
+def test_reliability_figure_draws_every_bin(labelled):
+    data = read_labelled(labelled)
+    told = {(row.sequence, row.task): row for row in answers(data, ["rich"])}
+    bins = evaluate(told, data, resamples=20).tasks[0].bins
+    assert reliability_figure("a < b", bins).count("<circle") == len(bins)
+    assert "a &lt; b" in reliability_figure("a < b", bins) and reliability_figure("x", ()) == ""
