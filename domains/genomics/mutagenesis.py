@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from domains.genomics.alphabet import reverse_complement
-from domains.genomics.shared_prefix import AlleleComparison, AlleleGroup, Comparer, SharedPrefix
+from domains.genomics.shared_prefix import AlleleComparison, AlleleGroup, Comparer, SharedPrefix, TaskTokens
 
 BASES = "ACGT"
 
@@ -47,6 +47,7 @@ def mutagenesis(
     tasks: tuple[str, ...] = (),
     span: tuple[int, int] | None = None,
     strands: str = "both",
+    one_strand: Collection[str] = (),
 ) -> Mutagenesis:
     """Asks for the three other bases at each place of `span`, 3 n windows against one.
 
@@ -54,6 +55,7 @@ def mutagenesis(
         sequence: upper case over A, C, G, T and N, as long as the model reads at once.
         span: half-open, 0-based; None for the whole sequence.
         strands: "both" takes the mean with the reverse complement.
+        one_strand: tasks that are asked on the given strand alone, since the other one has another answer.
 
     Raises:
         ValueError: a span that is empty or not on the sequence.
@@ -85,8 +87,9 @@ def mutagenesis(
         whole[..., rows, columns] = values
         return whole
 
-    reference = {task: np.mean([answer.reference[task] for answer in told], axis=0) for task in tasks}
-    changes = {task: matrix(_changes(told, task, reference[task])) for task in tasks}
+    read = {task: told[:1] if task in one_strand else told for task in tasks}
+    reference = {task: np.mean([answer.reference[task] for answer in read[task]], axis=0) for task in tasks}
+    changes = {task: matrix(_changes(read[task], task, reference[task])) for task in tasks}
     return Mutagenesis(
         sequence, start, matrix(np.mean([answer.log_ratios for answer in told], axis=0)), changes, reference
     )
@@ -121,23 +124,30 @@ def attribution(sequence: str, model: SharedPrefix, task: str, label: int = -1) 
     import torch
 
     if task not in model.tasks:
-        raise ValueError(f"{task} is not a task with one-token labels of this model")
-    tokens = model.tasks[task]
+        raise ValueError(
+            f"{task} is no task that this model compares by; those are: {', '.join(model.tasks) or 'none'}"
+        )
+    asked = model.tasks[task]
     (ids,) = model.encode([sequence])
     lengths = np.asarray(model.tokenizer.token_lengths)[ids[1:]]
     if int(lengths.sum()) != len(sequence):
         raise ValueError(f"the tokens stand for {int(lengths.sum())} bases, the sequence has {len(sequence)}")
-    asked = [model.prompt] if tokens.task is None else [model.prompt, tokens.task]
+    question = []
+    if isinstance(asked, TaskTokens):
+        question = [model.prompt] if asked.task is None else [model.prompt, asked.task]
     decoder: Any = model.decoder
     training = decoder.training
     decoder.eval()
     try:
         device = next(decoder.parameters()).device
         with torch.enable_grad():
-            found = decoder.get_input_embeddings()(torch.tensor([ids + asked], device=device))
+            found = decoder.get_input_embeddings()(torch.tensor([ids + question], device=device))
             embedded = found.detach().requires_grad_(True)
-            hidden = decoder.model(inputs_embeds=embedded, use_cache=False).last_hidden_state[0, -1]
-            logits = decoder.lm_head.weight[list(tokens.label_ids)] @ hidden
+            hidden = decoder.model(inputs_embeds=embedded, use_cache=False).last_hidden_state[0]
+            if isinstance(asked, TaskTokens):
+                logits = decoder.lm_head.weight[list(asked.label_ids)] @ hidden[-1]
+            else:
+                logits = asked.head(hidden[-1] if asked.reads == "last" else hidden[1:].mean(0))
             (gradient,) = torch.autograd.grad(torch.log_softmax(logits.float(), -1)[label], embedded)
         values = (gradient * embedded.detach())[0, 1 : len(ids)].double().sum(-1).cpu().numpy()
     finally:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import islice
@@ -100,17 +100,23 @@ def scan(
     *,
     tasks: Sequence[str] = (),
     settings: ScanWindows | None = None,
+    one_strand: Collection[str] = (),
 ) -> Iterator[Stretch]:
     """The mean of all windows over each base, stretch by stretch, in the order of `regions`.
 
-    A window may hang over none of a region's ends: the last one ends with the region, and a region shorter than a
-    window is one window. Regions of one contig must be sorted and must not overlap to be written as a track.
+    The last window ends with its region, and a region shorter than a window is one window. Regions must be sorted and
+    must not overlap to be written as a track.
+
+    Args:
+        one_strand: tasks that are asked on the forward strand alone, since the other one has another answer.
     """
     settings = settings or ScanWindows()
     tracks = tracks_of(model.labels, tasks)
     asked = list(dict.fromkeys(task for task, _, _ in tracks))
+    both = [task for task in asked if settings.strands == "both" and task not in one_strand]
+    strands = {True: both, False: [task for task in asked if task not in both]}
     for region in regions:
-        for start, end, values in merge_scores(_scored(genome, region, model, asked, tracks, settings)):
+        for start, end, values in merge_scores(_scored(genome, region, model, strands, tracks, settings)):
             yield Stretch(region.contig, start, end, values)
 
 
@@ -118,7 +124,7 @@ def _scored(
     genome: Genome,
     region: Region,
     model: Scores,
-    asked: Sequence[str],
+    strands: Mapping[bool, Sequence[str]],
     tracks: Sequence[tuple[str, int, str]],
     settings: ScanWindows,
 ) -> Iterator[tuple[int, int, np.ndarray]]:
@@ -135,8 +141,11 @@ def _scored(
             if (odd[end - low] - odd[start - low]) / (end - start) <= settings.ambiguous:
                 kept.append((start, end))
         sequences = [text[start - low : end - low] for start, end in kept]
-        both = settings.strands == "both"
-        answers = model.score(sequences, asked, reverse_complement=both) if sequences else []
+        answers: list[dict[str, np.ndarray]] = [{} for _ in sequences]
+        for both, tasks in strands.items():
+            if tasks and sequences:
+                told = model.score(sequences, tasks, reverse_complement=both)
+                answers = [one | other for one, other in zip(answers, told, strict=True)]
         for (start, end), answer in zip(kept, answers, strict=True):
             yield start, end, np.array([answer[task][place] for task, place, _ in tracks], dtype=np.float64)
 

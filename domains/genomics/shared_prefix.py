@@ -86,6 +86,21 @@ class TaskTokens:
     labels: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class LinearTask:
+    """A classification task of a linear head on DNA tokens.
+
+    Attributes:
+        reads: "last" or "mean", of the hidden states after the last norm.
+        head: (d,) to (labels,) logits.
+        labels: what the labels are called.
+    """
+
+    reads: str
+    head: nn.Module
+    labels: tuple[str, ...]
+
+
 def task_tokens(tokenizer: Tokens, answers: Mapping[str, Answer], layout: Layout) -> dict[str, TaskTokens]:
     """The tasks among `answers` whose answer is one label of one token."""
     from domains.genomics.answers.classes import ClassAnswer
@@ -105,7 +120,11 @@ def task_tokens(tokenizer: Tokens, answers: Mapping[str, Answer], layout: Layout
 def comparer(scorer: Scorer) -> Comparer:
     """How a scorer's model compares alleles quickest: shared prefixes, or full passes where labels take several
     tokens."""
-    tasks = task_tokens(scorer.tokenizer, scorer.answers, scorer.layout)
+    # The scorer alone knows which tasks of its model have heads.
+    heads = scorer._heads
+    answers = {task: answer for task, answer in scorer.answers.items() if task not in heads}
+    tasks: dict[str, TaskTokens | LinearTask] = dict(task_tokens(scorer.tokenizer, answers, scorer.layout))
+    tasks |= {task: LinearTask(reads, head, scorer.labels[task]) for task, (reads, head) in heads.items()}
     if set(tasks) != set(scorer.labels):
         return PlainComparer(scorer)
     return SharedPrefix(scorer.decoder, scorer.tokenizer, tasks, batch_tokens=scorer.batch_tokens)
@@ -160,7 +179,7 @@ class SharedPrefix:
     Args:
         decoder: a causal language model of transformers with rotary positions (Llama, OLMo): ``model``, ``lm_head``.
         tokenizer: with ``[CLS]``, ``[MASK]`` and ``[UNK]``.
-        tasks: see `task_tokens`.
+        tasks: see `task_tokens`, `LinearTask` and `comparer`.
         batch_tokens: the most tokens, those of the cache counted, in a pass.
         reuse: False reads every window from its beginning.
     """
@@ -169,7 +188,7 @@ class SharedPrefix:
         self,
         decoder: nn.Module,
         tokenizer: Tokens,
-        tasks: Mapping[str, TaskTokens] | None = None,
+        tasks: Mapping[str, TaskTokens | LinearTask] | None = None,
         *,
         batch_tokens: int = 8192,
         reuse: bool = True,
@@ -206,7 +225,7 @@ class SharedPrefix:
         unknown = [task for task in tasks if task not in self.tasks]
         if unknown:
             known = ", ".join(self.tasks) or "none"
-            raise ValueError(f"{unknown[0]} is not a task with one-token labels of this model; those are: {known}")
+            raise ValueError(f"{unknown[0]} is no task that this model compares by; those are: {known}")
         encoded = [self.encode([group.reference, *group.alternatives], group.cut) for group in groups]
         answers: dict[int, AlleleComparison] = {}
         training = self.decoder.training
@@ -278,8 +297,9 @@ class SharedPrefix:
         import torch
 
         device = next(self.decoder.parameters()).device
-        asked = [question for task in tasks if (question := self.tasks[task].task) is not None]
-        branches = [self.prompt, *asked] if tasks else []
+        written = [told for task in tasks if isinstance(told := self.tasks[task], TaskTokens)]
+        asked = [told.task for told in written if told.task is not None]
+        branches = [self.prompt, *asked] if written else []
         fresh = [row.ids[row.start :] + branches for row in rows]
         width = max(1, *map(len, fresh))
         held = max(row.start for row in rows) if cache is not None else 0
@@ -288,10 +308,10 @@ class SharedPrefix:
         branch = torch.zeros(len(rows), width, dtype=torch.bool)
         for place, (row, tokens) in enumerate(zip(rows, fresh, strict=True)):
             ids[place, : len(tokens)] = torch.tensor(tokens)
-            positions[place] = (row.start + torch.arange(width)).clamp_max(len(row.ids) + bool(tasks))
+            positions[place] = (row.start + torch.arange(width)).clamp_max(len(row.ids) + 1)
             branch[place, len(tokens) - len(asked) : len(tokens)] = True
         mask = None
-        if cache is not None or tasks:
+        if cache is not None or asked:
             starts = torch.tensor([row.start for row in rows])
             mask = _mask(branch, starts, held, next(self.decoder.parameters()).dtype).to(device)
         past = _select(cache, [row.source for row in rows], held) if cache is not None and held else None
@@ -304,7 +324,7 @@ class SharedPrefix:
         )
         hidden: Tensor = answer.last_hidden_state
         scores = self._token_scores(rows, hidden, before)
-        told = [self._labels(hidden[place], row, tasks) for place, row in enumerate(rows)]
+        told = [self._labels(hidden[place], row, tasks, before) for place, row in enumerate(rows)]
         return list(zip(scores, told, strict=True)), answer.past_key_values if keep else None, hidden
 
     def _token_scores(self, rows: Sequence[_Row], hidden: Tensor, before: Tensor | None) -> list[np.ndarray]:
@@ -338,20 +358,26 @@ class SharedPrefix:
             at += count
         return scores
 
-    def _labels(self, hidden: Tensor, row: _Row, tasks: Sequence[str]) -> dict[str, np.ndarray]:
-        """Probabilities among the labels of each task, from the place of its token."""
+    def _labels(self, hidden: Tensor, row: _Row, tasks: Sequence[str], before: Tensor | None) -> dict[str, np.ndarray]:
+        """Probabilities among the labels of each task: from the place of its token, or by its head."""
         import torch
 
-        told = {}
+        found = {}
         prompt = len(row.ids) - row.start
         place = prompt
         for task in tasks:
-            if self.tasks[task].task is not None:
-                place += 1
-            state = hidden[prompt if self.tasks[task].task is None else place]
-            weights = self.decoder.lm_head.weight[list(self.tasks[task].label_ids)]
-            told[task] = torch.softmax((weights @ state).double(), -1).cpu().numpy()
-        return told
+            asked = self.tasks[task]
+            if isinstance(asked, LinearTask):
+                dna = hidden[:prompt] if row.start else hidden[1:prompt]
+                if row.start and before is not None:
+                    dna = torch.cat([before[row.source, 1 : row.start], dna])
+                logits = asked.head(dna[-1] if asked.reads == "last" else dna.mean(0))
+            else:
+                place += asked.task is not None
+                state = hidden[prompt if asked.task is None else place]
+                logits = self.decoder.lm_head.weight[list(asked.label_ids)] @ state
+            found[task] = torch.softmax(logits.double(), -1).cpu().numpy()
+        return found
 
 
 def _common(one: Sequence[int], other: Sequence[int]) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -113,6 +113,7 @@ def score_variants(
     *,
     tasks: Sequence[str] = (),
     windows: VariantWindows | None = None,
+    one_strand: Collection[str] = (),
     source: Path | None = None,
     batch: int = 64,
 ) -> Iterator[VariantScore | RejectedRecord]:
@@ -122,6 +123,8 @@ def score_variants(
     is too long for the window is a `RejectedRecord` that says so.
 
     Args:
+        one_strand: tasks that are asked on the reference's forward strand alone, since the other one has another
+            answer; their probabilities are the mean of that strand's readings.
         source: the file that the rejected records name.
     """
     windows = windows or VariantWindows()
@@ -132,7 +135,11 @@ def score_variants(
         answers = iter(_compared(plans, model, tasks))
         for item, plan in zip(checked, plans, strict=True):
             told = next(answers)
-            yield _score(item, genome.name(item.contig), plan, told, tasks) if isinstance(item, Variant) else item
+            yield (
+                _score(item, genome.name(item.contig), plan, told, tasks, one_strand)
+                if isinstance(item, Variant)
+                else item
+            )
 
 
 def _checked(
@@ -228,10 +235,19 @@ def _compared(plans: Sequence[Sequence[_Reading]], model: Comparer, tasks: Seque
 
 
 def _score(
-    variant: Variant, contig: str, plan: Sequence[_Reading], told: Sequence[Told], tasks: Sequence[str]
+    variant: Variant,
+    contig: str,
+    plan: Sequence[_Reading],
+    told: Sequence[Told],
+    tasks: Sequence[str],
+    one_strand: Collection[str],
 ) -> VariantScore:
     ratios = np.array([ratio for ratio, _, _ in told])
     strands = np.array([reading.strand for reading in plan])
+    read = {
+        task: [line for line, strand in zip(told, strands, strict=True) if strand == "+" or task not in one_strand]
+        for task in tasks
+    }
     letters = "".join(reading.reference for reading in plan)
     return VariantScore(
         variant,
@@ -240,8 +256,8 @@ def _score(
         {strand: float(ratios[strands == strand].mean()) for strand in dict.fromkeys(strands.tolist())},
         float(ratios.std()),
         len(plan),
-        {task: np.mean([reference[task] for _, reference, _ in told], axis=0) for task in tasks},
-        {task: np.mean([alternative[task] for _, _, alternative in told], axis=0) for task in tasks},
+        {task: np.mean([reference[task] for _, reference, _ in read[task]], axis=0) for task in tasks},
+        {task: np.mean([alternative[task] for _, _, alternative in read[task]], axis=0) for task in tasks},
         letters.count("N") / len(letters),
     )
 

@@ -74,6 +74,9 @@ def test_both_strands_are_averaged() -> None:
     forward = WEIGHTS[row, place] - WEIGHTS["ACGT".index(text[place]), place]
     reverse = WEIGHTS[3 - row, mirror] - WEIGHTS["ACGT".index(other[mirror]), mirror]
     assert told.likelihood[row, place] == pytest.approx((forward + reverse) / 2)
+    one = mutagenesis(text, Linear(), tasks=("t",), one_strand={"t"})
+    assert one.changes["t"][1, row, place] == pytest.approx(forward / 100)
+    assert one.likelihood[row, place] == told.likelihood[row, place]
     with pytest.raises(ValueError, match="no stretch of a sequence of 30"):
         mutagenesis(text, Linear(), span=(20, 31))
 
@@ -128,5 +131,5 @@ def test_mutagenesis_of_a_decoder_is_that_of_full_passes() -> None:
     again = mutagenesis(text, model, tasks=("t",), strands="forward", span=(5, 12))
     np.testing.assert_allclose(told.likelihood, again.likelihood, atol=2e-5)
     np.testing.assert_allclose(told.changes["t"], again.changes["t"], atol=1e-6)
-    with pytest.raises(ValueError, match="u is not a task"):
+    with pytest.raises(ValueError, match="u is no task"):
         attribution(text, model, "u")

@@ -88,6 +88,8 @@ def test_both_strands_regions_and_memory() -> None:
     strong = text[100:150].count("G") + text[100:150].count("C")
     assert found[0].values[0] == pytest.approx(strong / 100)
     assert genome.fetched <= 200
+    one = list(scan(genome, [Region("c", 100, 300)], model, settings=settings, one_strand=["g"]))
+    assert one[0].values[0] == text[100:150].count("G") / 50 and one[0].values[1] == 0.5
 
 
 def test_ambiguous_windows_leave_gaps() -> None:

@@ -11,7 +11,7 @@ import torch
 from domains.genomics.answers.classes import ClassAnswer
 from domains.genomics.format import Layout
 from domains.genomics.models.family import ModelShape, build_decoder
-from domains.genomics.shared_prefix import AlleleGroup, SharedPrefix, task_tokens
+from domains.genomics.shared_prefix import AlleleGroup, SharedPrefix, TaskTokens, task_tokens
 
 
 class StubTokenizer:
@@ -87,6 +87,7 @@ def by_hand(model: SharedPrefix, text: str, cut: int) -> tuple[float, dict[str, 
         total = sum(float(scores[place - 1, token]) for place, token in enumerate(ids) if place)
         told = {}
         for task, tokens in model.tasks.items():
+            assert isinstance(tokens, TaskTokens)
             asked = [4] if tokens.task is None else [4, tokens.task]
             logits = decoder(torch.tensor([[*ids, *asked]])).logits[0, -1]
             told[task] = torch.softmax(logits[list(tokens.label_ids)], -1).numpy()
@@ -157,7 +158,7 @@ def test_the_same_window_gives_zero_and_unknown_tasks_are_named() -> None:
     assert told[0].log_ratios.tolist() == [0.0]
     np.testing.assert_allclose(told[0].alternatives[0]["promoter"], told[0].reference["promoter"], atol=1e-6)
     assert told[1].alternatives == ()
-    with pytest.raises(ValueError, match=r"enhancer is not a task .* promoter, splice"):
+    with pytest.raises(ValueError, match=r"enhancer is no task .* promoter, splice"):
         model.compare([AlleleGroup(text, ())], ["enhancer"])
     with pytest.raises(ValueError, match="longer than the model's 256"):
         model.compare([AlleleGroup(draw(900, 7), ())])

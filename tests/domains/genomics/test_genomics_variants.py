@@ -131,7 +131,7 @@ def test_alternatives_of_a_site_are_one_group_and_near_variants_share_windows() 
     single = [
         only(list(score_variants([row], StubGenome(), Counting(), windows=VariantWindows(100)))) for row in rows[:3]
     ]
-    assert [row.log_ratio for row in found] == [row.log_ratio for row in single]
+    assert [only([row]).log_ratio for row in found] == [row.log_ratio for row in single]
 
 
 def test_boundaries_before_the_variant() -> None:
@@ -152,6 +152,15 @@ def test_probabilities_and_ambiguous_bases() -> None:
     )
     # A to C on the forward strand, T to G on the other.
     np.testing.assert_allclose(told.change("c"), [-0.005, 0.005])
+    one = only(
+        list(
+            score_variants(
+                [row], StubGenome(chr1=text), Counting(), tasks=["c"], windows=VariantWindows(100), one_strand=["c"]
+            )
+        )
+    )
+    np.testing.assert_allclose(one.change("c"), [-0.01, 0.01])
+    assert one.log_ratio == told.log_ratio
     assert told.ambiguous == pytest.approx(0.04) and told.contig == "chr1"
 
 
