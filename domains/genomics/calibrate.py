@@ -121,7 +121,8 @@ def calibrate_run(
     Args:
         split: the rows to fit on; "train" is refused.
         tasks: only these.
-        reverse_complement: fit to the mean over both strands; predictions must then be made in the same way.
+        reverse_complement: fit to the mean over both strands, for the tasks that allow it; predictions must then be
+            made in the same way.
 
     Returns:
         what the file says.
@@ -152,7 +153,8 @@ def calibrate_run(
         target = np.array([place[label] for label in chosen.label.tolist()], dtype=np.intp)
         shares = np.empty((len(chosen), len(labels)))
         if len(chosen):
-            scored = scorer.score(chosen.sequences, [task], reverse_complement=reverse_complement)
+            both = reverse_complement and rows.facts[task].reverse_complement
+            scored = scorer.score(chosen.sequences, [task], reverse_complement=both)
             shares = np.stack([each[task] for each in scored])
         try:
             found[task] = fit_temperature(task, shares, target)

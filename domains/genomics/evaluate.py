@@ -27,7 +27,7 @@ from domains.genomics.metrics import (
 from domains.genomics.predictions import Prediction, read_predictions
 from domains.genomics.report import Report, TaskReport
 from domains.genomics.splits import TEST, TRAIN, sequence_groups
-from polyhead.evaluate import MetricSpec, TaskScore, bootstrap_counts, percentile_interval
+from polyhead.evaluate import TaskScore, bootstrap_counts, percentile_interval
 from polyhead.report import Problem
 
 LEVEL = 0.95
@@ -55,6 +55,7 @@ def evaluate(
     baseline: str = "majority",
     leakage: bool = True,
     name: str = "",
+    run: Path | None = None,
     resamples: int = 1000,
     seed: int = 0,
 ) -> Report:
@@ -71,6 +72,7 @@ def evaluate(
         baseline: of the classification tasks, a name of `BASELINES`, fitted on the training rows of `data`; the
             baseline of other kinds is the mean number or the most frequent answer of these rows.
         leakage: count what the rows share with the training rows of `data`, where there are any.
+        run: the run that answered, whose temperatures are shown; None looks for a calibration in `predictions`.
         name: of this evaluation, where several are shown side by side ("random", "purged").
         resamples, seed: of the bootstrap.
 
@@ -80,7 +82,8 @@ def evaluate(
     if split not in (TRAIN, "validation", TEST, "all"):
         raise ValueError(f"unknown split {split!r}; known: train, validation, test, all")
     _ = BASELINES[baseline]
-    calibrations = read_calibrations(predictions) if isinstance(predictions, Path) and predictions.is_dir() else {}
+    told_by = run or (predictions if isinstance(predictions, Path) and predictions.is_dir() else None)
+    calibrations = read_calibrations(told_by) if told_by else {}
     found = read_predictions(predictions) if isinstance(predictions, Path) else predictions
     rows = data if isinstance(data, LabelledData) else read_labelled(data)
     where = "the data" if isinstance(data, LabelledData) else str(data)
@@ -91,15 +94,16 @@ def evaluate(
         raise ValueError(f"{where} has no row of the split {split!r}; it has: {have}")
     answered = {task for _, task in found}
     reports = []
-    replicates: dict[str, NDArray] = {}
+    scorings: dict[str, tuple[NDArray, Scores]] = {}
     for task in chosen.tasks:
         if task not in answered:
             problems.append(Problem("not-predicted", task, "nothing was answered; it is not scored", "predict it"))
             continue
-        mine = chosen.take(chosen.rows(task=task))
-        report, drawn = _task(mine, task, rows, found, problems, baseline, resamples, seed)
+        places = chosen.rows(task=task)
+        report, scores = _task(chosen.take(places), task, rows, found, problems, baseline, resamples, seed)
         reports.append(report)
-        replicates[task] = drawn
+        if report.kind == "classification":
+            scorings[task] = places, scores
     if not reports:
         raise ValueError(f"none of the tasks of {where} was answered ({', '.join(chosen.tasks)}); predict them first")
     told = None
@@ -108,7 +112,7 @@ def evaluate(
         told = leakage_report(rows.sequences, rows.task.tolist(), rows.label.tolist(), side, seed=seed)
     return Report(
         tasks=tuple(reports),
-        mean=_mean(reports, replicates),
+        mean=_mean(reports, scorings, chosen.sequences, resamples, seed),
         problems=tuple(problems),
         split=split,
         baseline=baseline,
@@ -130,8 +134,8 @@ def _task(
     baseline: str,
     resamples: int,
     seed: int,
-) -> tuple[TaskReport, NDArray]:
-    """The report of one task, and the replicates of its first metric."""
+) -> tuple[TaskReport, Scores]:
+    """The report of one task, and its metrics as a function of row weights."""
     facts = mine.facts[task]
     given = [found.get((sequence, task)) for sequence in mine.sequences]
     scored = _SCORE[facts.kind](mine, task, given)
@@ -183,7 +187,7 @@ def _task(
         bins=reliability(*scored.confidence) if scored.confidence else (),
         notes=tuple(notes),
     )
-    return report, replicates[metrics[0].name]
+    return report, scored.scores
 
 
 def _classes(mine: LabelledData, task: str, given: list[Prediction | None]) -> _Scored:
@@ -277,21 +281,42 @@ def _baseline(mine: LabelledData, training: LabelledData, task: str, name: str) 
     ]
 
 
-def _mean(reports: list[TaskReport], replicates: dict[str, NDArray]) -> TaskScore | None:
-    """The mean MCC over the classification tasks; None where there are fewer than two."""
-    chosen = [report for report in reports if report.kind == "classification"]
+def _mean(
+    reports: list[TaskReport],
+    scorings: Mapping[str, tuple[NDArray, Scores]],
+    sequences: list[str],
+    resamples: int,
+    seed: int,
+) -> TaskScore | None:
+    """The mean MCC over the classification tasks; None where there are fewer than two.
+
+    Its resamples draw sequences over all tasks at once: tasks that share sequences err together.
+    """
+    chosen = [report.main for report in reports if report.task in scorings]
     if len(chosen) < 2:
         return None
-    metric: MetricSpec = METRICS["classification"][0]
-    first = [report.scores[0] for report in chosen]
-    drawn = np.mean([replicates[report.task] for report in chosen], axis=0)
+    places = np.concatenate([rows for rows, _ in scorings.values()])
+    groups = sequence_groups([sequences[int(row)] for row in places]).tolist()
+    ends = np.cumsum([len(rows) for rows, _ in scorings.values()])[:-1]
+    drawn = []
+    for counts in bootstrap_counts(len(places), groups=groups, resamples=resamples, seed=seed):
+        parts = np.split(counts, ends, axis=1)
+        # A resample without any row of a task has no mean.
+        whole = np.all([part.sum(axis=1) > 0 for part in parts], axis=0)
+        means = [scores(part[whole])["MCC"] for part, (_, scores) in zip(parts, scorings.values(), strict=True)]
+        drawn.append(np.mean(means, axis=0))
     return TaskScore(
         task=f"mean of {len(chosen)} tasks",
-        metric=metric,
-        interval=percentile_interval(float(np.mean([score.interval.value for score in first])), drawn, level=LEVEL),
-        baseline=float(np.mean([score.baseline for score in first])),
-        rows=sum(score.rows for score in first),
-        missing=sum(score.missing for score in first),
+        metric=METRICS["classification"][0],
+        interval=percentile_interval(
+            float(np.mean([score.interval.value for score in chosen])),
+            np.concatenate(drawn),
+            level=LEVEL,
+            units=len(set(groups)),
+        ),
+        baseline=float(np.mean([score.baseline for score in chosen])),
+        rows=sum(score.rows for score in chosen),
+        missing=sum(score.missing for score in chosen),
     )
 
 

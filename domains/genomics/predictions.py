@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 PREDICTIONS = "predictions.csv"
+_ROUNDING = 1e-3
 COLUMNS = ("sequence", "task", "answer", "probabilities")
 
 
@@ -47,6 +48,9 @@ def prediction_table(rows: Iterable[Prediction]) -> str:
 def read_predictions(path: Path) -> dict[tuple[str, str], Prediction]:
     """The predictions of a table, or of all tables ``predictions.csv`` (also .gz) below a folder.
 
+    Other columns are left alone, and so are rows whose sequence is empty because it was too long to be written. Where
+    a sequence was answered twice, in batches of different sizes, its first row stands.
+
     Returns:
         by (sequence in upper case, task).
 
@@ -59,8 +63,10 @@ def read_predictions(path: Path) -> dict[tuple[str, str], Prediction]:
     found: dict[tuple[str, str], Prediction] = {}
     for file in files:
         for line, row in _rows(file):
+            if not row.sequence:
+                continue
             known = found.setdefault((row.sequence, row.task), row)
-            if known.answer != row.answer:
+            if known.answer != row.answer and not _near(known, row):
                 raise ValueError(
                     f"{file}, line {line}: the task {row.task!r} has two answers to one sequence, {known.answer!r} and "
                     f"{row.answer!r}; give the results of one run"
@@ -80,6 +86,15 @@ def _rows(file: Path) -> Iterator[tuple[int, Prediction]]:
             line = reader.line_num
             probabilities = _probabilities(row.get("probabilities") or "", f"{file}, line {line}")
             yield line, Prediction(row["sequence"].upper(), row["task"], row["answer"] or None, probabilities)
+
+
+def _near(first: Prediction, second: Prediction) -> bool:
+    """Whether two answers are one but for rounding, which decides between classes that are as good as even."""
+    labels = {*first.probabilities, *second.probabilities}
+    return bool(labels) and all(
+        math.isclose(first.probabilities.get(label, 0), second.probabilities.get(label, 0), abs_tol=_ROUNDING)
+        for label in labels
+    )
 
 
 def _probabilities(text: str, where: str) -> dict[str, float]:

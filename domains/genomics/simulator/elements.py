@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -61,7 +61,7 @@ class TaskSheet:
     reverse_complement: bool
 
 
-def _with(background: str, planted: list[tuple[str, int, str, str]]) -> tuple[str, tuple[Site, ...]]:
+def _with(background: str, planted: Sequence[tuple[str, int, str, str]]) -> tuple[str, tuple[Site, ...]]:
     """Writes sites (motif, place, bases as they stand, strand) over a background."""
     letters = list(background)
     sites = []

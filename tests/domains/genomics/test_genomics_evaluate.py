@@ -75,6 +75,13 @@ def test_a_table_of_predictions_comes_back(tmp_path):
     (tmp_path / PREDICTIONS).write_text(prediction_table([Prediction("ACGT", "t", "0", {})]))
     with pytest.raises(ValueError, match="two answers to one sequence"):
         read_predictions(tmp_path)
+    even = [
+        Prediction("ACGT", "t", "0", {"0": 0.5001, "1": 0.4999}),
+        Prediction("ACGT", "t", "1", {"0": 0.4999, "1": 0.5001}),
+    ]
+    long = [Prediction("", "t", "0", {}), Prediction("", "t", "1", {})]
+    (tmp_path / "even.csv").write_text(prediction_table([*even, *long]))
+    assert list(read_predictions(tmp_path / "even.csv").values()) == even[:1]
 
 
 @pytest.mark.parametrize(
@@ -180,7 +187,7 @@ def test_leakage_stands_in_the_report_and_goes_with_purging(labelled, tmp_path):
     assert "Leakage: none" in page and "What the split gives away: random" in page
     assert found["leakage"]["clean"] and not found["beside"][0]["leakage"]["clean"]
     assert found["tasks"][0]["scores"][0]["metric"] == "MCC" and found["baseline"] == "canonical k-mers"
-    lines = list(csv.DictReader(files[2].open()))
+    lines = list(csv.DictReader(files[2].read_text().splitlines()))
     assert {line["evaluation"] for line in lines} == {"purged", "random"} and len(lines) == 2 * (2 * 6 + 1)
     with pytest.raises(ValueError, match="need a name each"):
         write_report(purged, tmp_path / "x.html", beside=[purged])
@@ -233,6 +240,53 @@ def test_temperatures_are_saved_read_and_shown(labelled, tmp_path):
     assert read_calibrations(tmp_path / "elsewhere") == {}
     with pytest.raises(ValueError, match="not trained on"):
         calibrate_run(tmp_path, labelled, split="train")
+
+
+class Sure:
+    """Answers 0.95 for class 1 where the first 40 of 60 bases are rich in G and C, and 0.05 otherwise."""
+
+    labels = {"rich": ("0", "1"), "also": ("1",), "other": ("0", "1")}  # noqa: RUF012
+
+    @staticmethod
+    def rich(sequence):
+        return sum(base in "GC" for base in sequence[:40]) > 20
+
+    def score(self, sequences, tasks, *, reverse_complement=False):
+        shares = [0.95 if self.rich(sequence) else 0.05 for sequence in sequences]
+        return [{tasks[0]: np.array([1 - share, share])} for share in shares]
+
+
+def test_a_run_is_calibrated_on_its_validation_rows(labelled, tmp_path, monkeypatch):
+    config = type("Config", (), {"layout": "polyhead", "replication": 1})
+    monkeypatch.setattr("domains.genomics.saved.load_run", lambda run: (None, None, {}, config))
+    monkeypatch.setattr("domains.genomics.scoring.Scorer", lambda *parts, **settings: Sure())
+    said = []
+    contents = calibrate_run(tmp_path, labelled, reverse_complement=True, say=said.append)
+    assert said == ["also: not calibrated: the run has no class 0"]
+    assert contents["reverse_complement"] and contents["split"] == "validation" and set(contents["tasks"]) == {"rich"}
+    found = read_calibrations(tmp_path)["rich"]
+    data = read_labelled(labelled, tasks=["rich"])
+    rows = data.rows(split="validation")
+    right = np.mean([Sure.rich(data.sequences[row]) == (data.label[row] == "1") for row in rows])
+    # Two answers only: the best temperature makes them as sure as they are right.
+    assert found.rows == 30 and 0.5 < right < 0.95
+    assert apply_temperature(np.array([0.05, 0.95]), found.temperature)[1] == pytest.approx(right, abs=1e-3)
+    with pytest.raises(ValueError, match="nothing was calibrated"):
+        calibrate_run(tmp_path, labelled, tasks=["also"])
+
+
+def test_the_mean_is_as_unsure_as_tasks_that_err_together(tmp_path):
+    """One task under four names: the mean's interval is that of the one, not half of it."""
+    rows = [(dna(40, index), f"t{task}", str(index % 2), "test") for index in range(60) for task in range(4)]
+    with (tmp_path / "rows.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([("sequence", "task", "label", "split"), *rows])
+    data = read_labelled(tmp_path)
+    told = {(row.sequence, row.task): row for row in answers(data, data.tasks, wrong=set(range(0, 60, 5)))}
+    report = evaluate(told, data, resamples=400)
+    assert report.mean is not None
+    one, mean = report.tasks[0].main.interval, report.mean.interval
+    assert mean.value == pytest.approx(one.value)
+    assert mean.high - mean.low == pytest.approx(one.high - one.low, rel=0.15)
 
 
 def test_reliability_figure_draws_every_bin(labelled):

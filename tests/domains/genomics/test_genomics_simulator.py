@@ -104,9 +104,9 @@ def test_the_tables_read_and_the_genome_holds_every_window(made, contigs):
         for contig, start, end, _, _, strand in bed
         if (bases := contigs[contig][int(start) : int(end)].upper())
     }
-    listed = {(data.sequences[row], data.group[row]) for row in range(len(data)) if data.task[row] in TASKS}
+    listed = {(data.sequences[row], str(data.group[row])) for row in range(len(data)) if data.task[row] in TASKS}
     assert windows == listed
-    assert {data.group[row] for row in data.rows(task="promoter", split="test")} == {"chr5"}
+    assert {str(data.group[row]) for row in data.rows(task="promoter", split="test")} == {"chr5"}
     assert all(sequence.startswith("N" * 30) for sequence in contigs.values())
 
 
