@@ -1,0 +1,107 @@
+"""What stands behind the answers: the run, its tasks, and how far its confidence can be taken at its word."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import streamlit as st
+
+from apps.genomics.page_charts import CHART, LINES, reliability_chart
+from apps.genomics.page_model import Calibration, Model, read_calibration, task_title
+from polyhead.runs import Run
+from ui.run_choice import about_run, sentence
+from ui.table import table
+from ui.theme import ink
+
+
+def about_part(run: Run | None, model: Model | None) -> None:
+    """The calibration, the facts of the run, its scores by task, and the card of its preset."""
+    if model is not None:
+        _calibration(model)
+    about_run(
+        run,
+        "genomics",
+        _facts(run, model) if run is not None and model is not None else {},
+        "On the held-out part of its own data, which also chose the weights. Random splits of overlapping windows "
+        "share sequences between both sides; `polyhead genomics leakage` counts them.",
+    )
+
+
+def _facts(run: Run, model: Model) -> dict[str, Any]:
+    config = run.info.configuration
+    data = run.info.data
+    rows = data.get("rows", {})
+    shape = config.get("model")
+    return {
+        "Model": shape if isinstance(shape, str) else "own shape",
+        "Layout": config.get("layout"),
+        "Answers by": {"answer": "tokens", "last": "last token", "mean": "mean of the tokens"}.get(
+            str(config.get("head")), ""
+        ),
+        "Tokens at once": config.get("context"),
+        "Vocabulary": data.get("vocabulary"),
+        "Training rows": {task_title(task): rows[task] for task in model.tasks if task in rows},
+        "Other strand": {
+            task_title(task): "same answer" if side.both_strands else "its own answer"
+            for task, side in model.tasks.items()
+        },
+    }
+
+
+def _calibration(model: Model) -> None:
+    st.subheader("How sure it may be")
+    try:
+        known = read_calibration(model.path)
+    except ValueError as error:
+        st.error(sentence(error))
+        return
+    if not known.tasks:
+        st.info(
+            "This run is not calibrated: its probabilities are the model's own, and may be too sure. "
+            "`polyhead genomics calibrate RUN DATA` fits a temperature to each task on rows that it was not trained on."
+        )
+        return
+    left, right = st.columns([3, 2], gap="large")
+    with left:
+        which = st.segmented_control(
+            "Shown", ["With temperature", "As the model says"], default="With temperature", required=True, key="bins"
+        )
+        curves = reliability_curves(known, after=which == "With temperature")
+        shown = dict(list(curves.items())[: len(LINES)])
+        st.plotly_chart(
+            reliability_chart(shown, ink=ink()),
+            key="reliability",
+            config=CHART,
+            alt=f"Reliability diagram, {which}: share of right answers by confidence for {', '.join(shown)}",
+        )
+    with right:
+        table(calibration_rows(known), "Temperatures")
+        strands = "the mean of both strands" if known.both_strands else "the given strand"
+        st.caption(
+            f"Fitted to {strands} on rows of the split {known.split or 'validation'}, and applied to answers that are "
+            "made in the same way. Above 1, the model was too sure. The error is the expected calibration error on the "
+            "rows of the fit; on others it is larger."
+        )
+
+
+def reliability_curves(known: Calibration, *, after: bool) -> dict[str, list[tuple[float, float, int]]]:
+    """For each task the bins of its reliability diagram: mean confidence, share that is right, rows."""
+    return {
+        task_title(task): [
+            (each.confidence, each.accuracy, each.rows) for each in (told.bins_after if after else told.bins_before)
+        ]
+        for task, told in known.tasks.items()
+    }
+
+
+def calibration_rows(known: Calibration) -> list[dict[str, Any]]:
+    return [
+        {
+            "Task": task_title(task),
+            "Temperature": round(told.temperature, 3),
+            "Rows": told.rows,
+            "Error before": f"{told.error_before:.1%}",
+            "Error after": f"{told.error_after:.1%}",
+        }
+        for task, told in known.tasks.items()
+    ]
