@@ -1,0 +1,267 @@
+"""Answers that are no labels: pictures of digits for motifs hidden in DNA, and sentences about reading frames.
+
+    python -m benchmarks.genomics_needle --work DIR [--seeds 3] [--count 8000] [--scale 1] [--parts needle functions]
+
+Needle in DNA: one of four motifs in windows of yeast; the answer is a picture of its digit, as codes of a VQ-VAE, read
+by nearest neighbours. DNA to text: simulated reading frames and the sentences that describe them. k-mer regressions
+answer the digit, or choose among the sentences of the training: what a model that writes has to be compared with.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from functools import cached_property
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.genomics_common import (
+    Record,
+    Work,
+    arguments,
+    fingerprint,
+    network_key,
+    over_seeds,
+    settings,
+    shared_data,
+)
+from benchmarks.results import table
+from domains.genomics.answers.vqvae import VqVae, fit_vqvae
+from domains.genomics.baselines import BASELINES
+from domains.genomics.data import LabelledData, TaskFacts
+from domains.genomics.format import Layout
+from domains.genomics.functions import FunctionSample, simulate
+from domains.genomics.metrics import text_rows
+from domains.genomics.needle import (
+    Background,
+    Digits,
+    GenomeBackground,
+    NeedleScore,
+    digits,
+    even_background,
+    judge,
+    labels,
+    plant,
+)
+from domains.genomics.saved import load_run
+from domains.genomics.scoring import Generated, Scorer
+from domains.genomics.settings import GenomicsConfig
+from domains.genomics.training import train
+from polyhead.runs import RUN_FILE
+
+NEEDLE, FUNCTION = "needle", "function"
+LENGTHS = {NEEDLE: 300, FUNCTION: 240}
+BINS = (0, 50, 100, 150, 200, 250)
+VALIDATION = 0.05
+
+
+class Needles:
+    """Needles to learn from and to be asked: pictures, their codes, windows of two halves of a chromosome."""
+
+    def __init__(self, given: argparse.Namespace):
+        self.pictures: Digits = digits()
+        train_background, test_background = _backgrounds()
+        self.learned, self.asked = (
+            plant(count, LENGTHS[NEEDLE], seed=seed, background=background, pictures=self.pictures)
+            for count, seed, background in ((given.count, 0, train_background), (given.asked, 1, test_background))
+        )
+
+    @cached_property
+    def codec(self) -> VqVae:
+        return fit_vqvae(self.pictures.images, seed=0)
+
+    @cached_property
+    def data(self) -> LabelledData:
+        codec = self.codec
+        answer = codec.answer()
+        options = {"codes": answer.codes, "grid": list(answer.grid)}
+        facts = TaskFacts("image", options=options)
+        held = round(VALIDATION * len(self.learned))
+        rows = [*self.learned, *self.asked]
+        sides = ["validation"] * held + ["train"] * (len(self.learned) - held) + ["test"] * len(self.asked)
+        return _data(NEEDLE, [row.sequence for row in rows], labels(rows, codec, self.pictures), sides, facts)
+
+    def score(self, codes: np.ndarray) -> Record:
+        """A record of answered codes (N, rows, columns)."""
+        return _record(judge(self.asked, self.codec.decode(codes), self.pictures, bins=BINS))
+
+    def score_digits(self, told: np.ndarray) -> Record:
+        """A record of answered digits (N,): each stands for the first picture of it."""
+        first = np.array([int(np.flatnonzero(self.pictures.digits == digit)[0]) for digit in told])
+        return _record(judge(self.asked, self.pictures.images[first], self.pictures, bins=BINS))
+
+
+def _record(found: NeedleScore) -> Record:
+    by_distance = {f"{low}": [count, right] for (low, _), (count, right) in found.by_distance.items()}
+    return {"accuracy": found.accuracy, "f1": found.f1, "by_distance": by_distance}
+
+
+def _backgrounds() -> tuple[Background, Background]:
+    """The two halves of a chromosome where the sample data are there, so that no test window was learned."""
+    file = shared_data("genomics/yeast_chrI.fa")
+    if not file.is_file():
+        return even_background, even_background
+    lines = file.read_text(encoding="utf-8").splitlines()
+    genome = "".join(line.strip() for line in lines if not line.startswith(">")).upper()
+    half = len(genome) // 2
+    return GenomeBackground([genome[:half]]), GenomeBackground([genome[half:]])
+
+
+def _data(
+    task: str, sequences: Sequence[str], label: Sequence[str], sides: Sequence[str], facts: TaskFacts
+) -> LabelledData:
+    columns = [np.array(list(each), dtype=object) for each in (label, sides)]
+    names, groups = (np.full(len(sequences), each, dtype=object) for each in (task, ""))
+    return LabelledData(list(sequences), names, *columns, groups, {task: facts})
+
+
+def written(work: Work, out: Path, data: LabelledData, config: GenomicsConfig, seed: int) -> list[Generated] | None:
+    """Trains a model and lets it answer the test rows; None where the time is over."""
+    resume = (out / RUN_FILE).is_file()
+    changed = config.model_copy(update={"training": work.with_clock(config.training, seed)})
+    if train(data, out, changed, resume=resume, progress="quiet").stopped == "time":
+        return None
+    model, tokenizer, answers, config = load_run(out)
+    scorer = Scorer(model, tokenizer, answers, layout=Layout(config.layout, config.replication))
+    rows = data.rows(split="test")
+    (task,) = data.tasks
+    return scorer.generate([data.sequences[row] for row in rows], task)
+
+
+def needle(work: Work, config: GenomicsConfig) -> None:
+    needles = Needles(work.given)
+    data = needles.data
+    key = {"data": fingerprint(data)}
+
+    def model(out: Path, seed: int) -> Record | None:
+        found = written(work, out, data, config, seed)
+        if found is None:
+            return None
+        answer = needles.codec.answer()
+        valid = [answer.grammar().accepts([*each.tokens, "[EOS]"]) for each in found]
+        return needles.score(np.stack([each.value for each in found])) | {"valid": float(np.mean(valid))}
+
+    def regression(out: Path) -> Record:
+        learned = [(each.sequence, str(each.digit)) for each in needles.learned]
+        told = _regression(learned, [each.sequence for each in needles.asked])
+        return needles.score_digits(np.array([int(each) for each in told]))
+
+    def through_codec(out: Path) -> Record:
+        own = needles.pictures.images[[each.image for each in needles.asked]]
+        return needles.score(needles.codec.encode(own)) | {"valid": 1.0}
+
+    found: dict[str, list[Record | None]] = {
+        "model": [
+            work.measure("needle model", seed, key | network_key(config), lambda out, seed=seed: model(out, seed))
+            for seed in range(work.seeds)
+        ],
+        "k-mers, logistic regression (digit)": [work.measure("needle k-mers", 0, key, regression)],
+        "the true pictures through the codebook": [work.measure("needle codebook", 0, key, through_codec)],
+    }
+    kept: dict[str, list[Record]] = {name: [one for one in each if one] for name, each in found.items()}
+    rows = []
+    for name, records in kept.items():
+        if not records:
+            continue
+        cells = [over_seeds([record[each] for record in records]) for each in ("accuracy", "f1")]
+        distances = [over_seeds(values) if (values := _at(records, low)) else "" for low in BINS]
+        valid = f"{np.mean([record['valid'] for record in records]):.0%}" if "valid" in records[0] else ""
+        seconds = f"{np.median([record['seconds'] for record in records]):.0f}"
+        rows.append([name, valid, *cells, *distances, str(len(records)), seconds])
+    borders = [f"{low} to {high - 1}" for low, high in pairwise(BINS)] + [f"from {BINS[-1]}"]
+    header = ["", "valid", "accuracy", "F1, mean over digits", *borders, "seeds", "seconds, median"]
+    text = (
+        f"{len(needles.learned)} sequences of {LENGTHS[NEEDLE]} bases to learn from, {len(needles.asked)} asked, "
+        "planted in windows of the two halves of yeast chromosome I. Accuracy is also given by the bases between the "
+        "motif's end and the sequence's end. ± is the 95 % t interval over seeds.\n\n"
+    )
+    work.write("Genomics: needle in DNA", text + _preset(config) + table(header, rows))
+
+
+def _at(records: Sequence[Record], low: int) -> list[float]:
+    return [record["by_distance"][str(low)][1] for record in records if str(low) in record["by_distance"]]
+
+
+def _regression(learned: Sequence[tuple[str, str]], asked: Sequence[str]) -> list[str]:
+    model = BASELINES["k-mers"](0)
+    model.fit([sequence for sequence, _ in learned], [label for _, label in learned])
+    return [model.classes[index] for index in model.predict(asked).argmax(1).tolist()]
+
+
+def functions(work: Work, config: GenomicsConfig) -> None:
+    length, given = LENGTHS[FUNCTION], work.given
+    learned, asked = (simulate(count, seed=seed, length=length) for count, seed in ((given.count, 0), (given.asked, 1)))
+    held = round(VALIDATION * len(learned))
+    sides = ["validation"] * held + ["train"] * (len(learned) - held) + ["test"] * len(asked)
+    rows = [*learned, *asked]
+    # A reading frame is written on one strand: its other strand is no row of this set.
+    facts = TaskFacts("text", reverse_complement=False)
+    data = _data(FUNCTION, [row.sequence for row in rows], [row.text for row in rows], sides, facts)
+    key = {"data": fingerprint(data)}
+
+    def model(out: Path, seed: int) -> Record | None:
+        found = written(work, out, data, config, seed)
+        return None if found is None else _text_scores(asked, [str(each.value) for each in found])
+
+    def regression(out: Path) -> Record:
+        return _text_scores(
+            asked, _regression([(each.sequence, each.text) for each in learned], [each.sequence for each in asked])
+        )
+
+    found: dict[str, list[Record | None]] = {
+        "model": [
+            work.measure("functions model", seed, key | network_key(config), lambda out, seed=seed: model(out, seed))
+            for seed in range(work.seeds)
+        ],
+        "k-mers, logistic regression (choice of a sentence)": [work.measure("functions k-mers", 0, key, regression)],
+    }
+    columns = ("exact", "f1", "family", "place", "level")
+    lines = []
+    for name, records in found.items():
+        if kept := [record for record in records if record]:
+            seconds = f"{np.median([record['seconds'] for record in kept]):.0f}"
+            cells = [over_seeds([record[each] for record in kept]) for each in columns]
+            lines.append([name, *cells, str(len(kept)), seconds])
+    header = ["", "exact match", "token F1", "family right", "place right", "level right", "seeds", "seconds, median"]
+    text = (
+        f"{len(learned)} sequences of {length} bases to learn from, {len(asked)} asked; {len({r.text for r in rows})} "
+        "sentences. ± is the 95 % t interval over seeds.\n\n"
+    )
+    work.write("Genomics: DNA to text", text + _preset(config) + table(header, lines))
+
+
+def _text_scores(asked: Sequence[FunctionSample], told: Sequence[str]) -> Record:
+    exact, f1, _ = text_rows([each.text for each in asked], list(told)).mean(axis=0)
+    parts = {
+        "family": [text.startswith(each.family + " ") for each, text in zip(asked, told, strict=True)],
+        "place": [f"of the {each.place};" in text for each, text in zip(asked, told, strict=True)],
+        "level": [f"{each.level} expressed" in text for each, text in zip(asked, told, strict=True)],
+    }
+    return {"exact": float(exact), "f1": float(f1)} | {name: float(np.mean(hits)) for name, hits in parts.items()}
+
+
+def _preset(config: GenomicsConfig) -> str:
+    schedule = config.training
+    return (
+        f"Preset `{config.preset}` ({config.model}) from random weights, a vocabulary of {config.vocabulary} learned "
+        f"from the sequences, {schedule.epochs} epochs in batches of {schedule.batch_size}.\n\n"
+    )
+
+
+def main() -> None:
+    def add(parser: argparse.ArgumentParser) -> None:
+        parser.add_argument("--parts", nargs="*", default=["needle", "functions"], choices=["needle", "functions"])
+        parser.add_argument("--count", type=int, default=8000, help="sequences to learn from")
+        parser.add_argument("--asked", type=int, default=800, help="sequences to be asked")
+
+    work = arguments(__doc__, add)
+    # Tokens of a few bases leave motifs whole wherever they lie; 4,096 of them cut a motif in a hundred ways.
+    config = settings(work.given, vocabulary=64, context=256)
+    for part in work.given.parts:
+        {"needle": needle, "functions": functions}[part](work, config)
+
+
+if __name__ == "__main__":
+    main()
