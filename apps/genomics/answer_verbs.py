@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -32,12 +35,189 @@ from apps.flags import (
 from apps.genomics.data_verbs import Data
 from apps.terminal import show_report
 
+Split = Literal["train", "validation", "test", "all"]
+Policy = Annotated[
+    Literal["mask", "split", "resolve", "error"],
+    typer.Option(help="Letters other than ACGT: kept as unknown, cut out, drawn, or the record is refused."),
+]
+Reference = Annotated[Path | None, typer.Option(help="FASTA that regions (BED, GFF) lie on.")]
+BothStrands = Annotated[
+    bool, typer.Option("--both-strands/--forward", help="The mean with the reverse complement, or one strand.")
+]
 
-def predict(run: Run, source: Annotated[str, typer.Argument(metavar="INPUT")], out: Results) -> None:
-    """Answers every sequence."""
-    raise NotImplementedError
+
+def predict(
+    run: Run,
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="INPUT",
+            help="Sequences: FASTA, FASTQ, GenBank, BED or GFF with --reference, CSV, TSV, parquet; labelled data; "
+            "a folder, a glob, a list of paths, or - for the standard input.",
+        ),
+    ],
+    out: Results,
+    split: Annotated[
+        Split | None, typer.Option(help="Which rows of labelled data; by default test, or all where there are none.")
+    ] = None,
+    task: Task = None,
+    reference: Reference = None,
+    policy: Policy = "mask",
+    both_strands: BothStrands = True,
+    window: Annotated[
+        int | None, typer.Option(min=1, help="Bases of the windows of long sequences; by default what the model takes.")
+    ] = None,
+    stride: Annotated[
+        int | None, typer.Option(min=1, help="Bases from window to window; by default half a window.")
+    ] = None,
+    per_window: Annotated[bool, typer.Option("--per-window", help="A row for each window, not their mean.")] = False,
+    calibrated: Annotated[bool, typer.Option(help="Use the temperatures of `calibrate`, where the run has them.")] = (
+        True
+    ),
+    table: Annotated[
+        Literal["tsv", "csv", "parquet"], typer.Option("--table", help="Format of OUT/answers, the table of all.")
+    ] = "tsv",
+    pictures: Annotated[bool, typer.Option(help="Draw picture answers, and what each case was answered.")] = True,
+    block: Annotated[int, typer.Option(min=1, help="Records of a case; a killed run loses at most so many.")] = 1000,
+    seed: Seed = 0,
+    device: Device = "auto",
+    workers: Threads = 2,
+    batch_size: Annotated[int, typer.Option(min=1, help="Cases answered at once.")] = 1,
+    shard: Shard = "0/1",
+    timeout: Timeout = None,
+    engine: Engine = "local",
+    overwrite: Overwrite = False,
+    retry_failed: RetryFailed = False,
+    fail_fast: FailFast = False,
+    dry_run: DryRun = False,
+    log_json: LogJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Answers every sequence for all tasks in one pass; one bad record never stops the others.
+
+    Exit status: 0 all done, 3 some records failed, 4 no valid input, 130 interrupted. The same command goes on.
+    """
+    from apps.predicting import BatchFlags, about, file_hash, find_cases
+    from apps.predicting import predict as run_predict
+    from domains.genomics.calibrate import CALIBRATION_FILE
+    from domains.genomics.sources import cases_from
+    from polyhead.batch.worker import PredictorFactory
+    from polyhead.runs import WEIGHTS_FILE
+    from polyhead.runs import Run as RunFolder
+
+    flags = BatchFlags(
+        out,
+        workers,
+        batch_size,
+        read_shard(shard),
+        timeout,
+        overwrite,
+        fail_fast,
+        retry_failed,
+        dry_run,
+        log_json,
+        quiet,
+    )
+    info = RunFolder.open(run).info
+    wanted = list(info.task_set.subset(task) if task else info.task_set)
+    cases = find_cases(
+        cases_from,
+        _spooled(out) if source == "-" else source,
+        reference=reference,
+        policy=policy,
+        seed=seed or 0,
+        tasks=wanted if task else None,
+        split=split,
+        block=block,
+    )
+    arguments: dict[str, Any] = {
+        "tasks": wanted,
+        "reverse_complement": both_strands,
+        "window": window,
+        "stride": stride,
+        "per_window": per_window,
+        "calibrated": calibrated,
+        "pictures": pictures,
+    }
+    calibration = run / CALIBRATION_FILE
+    held = {CALIBRATION_FILE: file_hash(calibration)} if calibrated and calibration.is_file() else {}
+    labels = {name: spec.labels for name, spec in info.task_set.items() if spec.labels and name in wanted}
+    summary = run_predict(
+        cases,
+        PredictorFactory("domains.genomics.predict:load_predictor", arguments | {"run": str(run), "device": device}),
+        flags,
+        weights=[run / WEIGHTS_FILE],
+        parameters=arguments | {"files": held},
+        info=about(info, run, source, split=split),
+        on_finish=partial(_merge, labels, table, calibration if calibrated else None),
+    )
+    raise typer.Exit(summary.exit_status)
 
 
-def evaluate(predictions: Annotated[Path, typer.Argument()], data: Data) -> None:
-    """Scores predictions."""
-    raise NotImplementedError
+def _merge(
+    labels: Mapping[str, Sequence[str]], ending: str, calibration: Path | None, out: Path, rows: list[dict[str, Any]]
+) -> None:
+    """The table of all cases, and the temperatures that made the probabilities, which `evaluate` shows."""
+    from domains.genomics.write import merge
+    from polyhead.batch.writer import write_atomic
+
+    merge(out, rows, labels, ending)
+    if calibration is not None and calibration.is_file():
+        write_atomic(out / calibration.name, calibration.read_bytes())
+    else:
+        (out / "calibration.json").unlink(missing_ok=True)
+
+
+def _spooled(out: Path) -> Path:
+    """The standard input as a file in OUT, so that a batch that goes on finds it again."""
+    import shutil
+
+    from polyhead.batch.folder import STATE
+    from polyhead.runs import replacing
+
+    folder = out / STATE
+    folder.mkdir(parents=True, exist_ok=True)
+    with replacing(folder / "stdin") as temporary, temporary.open("wb") as stream:
+        shutil.copyfileobj(sys.stdin.buffer, stream)
+    return folder / "stdin"
+
+
+def evaluate(
+    predictions: Annotated[Path, typer.Argument(help="Output of `predict` on labelled data.")],
+    data: Data,
+    out: ReportFolder = None,
+    split: Annotated[Split, typer.Option(help="Which rows to score.")] = "test",
+    name: Annotated[str, typer.Option(help="What this evaluation is called beside others.")] = "",
+    beside: Annotated[
+        list[str] | None,
+        typer.Option(help="NAME=PREDICTIONS,DATA: the same tasks on another split, such as random beside purged."),
+    ] = None,
+    baseline: Annotated[str, typer.Option(help="majority, kmer, ...: fitted on the training rows of DATA.")] = (
+        "majority"
+    ),
+    leakage: Annotated[bool, typer.Option(help="Count what test rows share with training rows.")] = True,
+    resamples: Resamples = 1000,
+    seed: Seed = 0,
+    full: Full = False,
+    as_json: ScoresAsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Scores predictions task by task, with bootstrap intervals, calibration, and what the test rows give away."""
+    from domains.genomics.evaluate import evaluate as score
+    from domains.genomics.report import write_report
+
+    options: dict[str, Any] = {"split": split, "baseline": baseline, "leakage": leakage}
+    options |= {"resamples": resamples, "seed": seed or 0}
+    others = [_beside(text) for text in beside or ()]
+    report = score(predictions, data, name=name or ("this" if others else ""), **options)
+    shown = [score(answers, rows, name=called, **options) for called, answers, rows in others]
+    written = write_report(report, (out or predictions) / "report.html", beside=shown)
+    show_report(report, written[0], full=full, as_json=as_json, quiet=quiet)
+
+
+def _beside(text: str) -> tuple[str, Path, Path]:
+    name, equals, paths = text.partition("=")
+    predictions, comma, data = paths.rpartition(",")
+    if not (equals and comma and name and predictions and data):
+        raise ValueError(f"--beside {text}: write NAME=PREDICTIONS,DATA")
+    return name, Path(predictions), Path(data)

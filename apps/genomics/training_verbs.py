@@ -147,10 +147,25 @@ def train(
 def calibrate(
     run: Run,
     data: Data,
+    split: Annotated[
+        Literal["validation", "test"], typer.Option(help="The rows that calibrate; training rows never do.")
+    ] = "validation",
     task: Task = None,
-    device: Device = "auto",
+    both_strands: Annotated[
+        bool, typer.Option("--both-strands/--forward", help="As `predict` is meant to be asked.")
+    ] = True,
     as_json: Annotated[bool, typer.Option("--json", help="The calibration as JSON on stdout.")] = False,
     quiet: Quiet = False,
 ) -> None:
-    """Fits one temperature a task on validation rows, so that probabilities are shares; `predict` then uses them."""
-    raise NotImplementedError
+    """Fits one temperature a task on held-out rows, so that probabilities are shares; `predict` then uses them."""
+    from domains.genomics.calibrate import CALIBRATION_FILE, calibrate_run
+
+    say = sayer(quiet)
+    made = calibrate_run(run, data, split=split, tasks=task, reverse_complement=both_strands, say=say)
+    for name, found in made["tasks"].items():
+        before, after = found["error_before"], found["error_after"]
+        say(f"{name}: temperature {found['temperature']:.2f}, ECE {before:.3f} to {after:.3f} on {found['rows']} rows")
+    if as_json:
+        show_json(made)
+    else:
+        typer.echo(run / CALIBRATION_FILE)
