@@ -65,6 +65,7 @@ _register(
     GenomicsConfig(
         preset="omni-dna-micro",
         model="micro",
+        head="mean",
         context=192,
         pretrain=PretrainConfig(
             context=128,
@@ -100,6 +101,7 @@ _register(
     GenomicsConfig(
         preset="tiny",
         model="tiny",
+        head="mean",
         vocabulary=256,
         context=256,
         text_vocabulary=256,
@@ -108,7 +110,7 @@ _register(
             bases=400,
             validation_pieces=32,
             training=TrainConfig(
-                epochs=2,
+                epochs=5,
                 batch_size=16,
                 learning_rate=4e-3,
                 min_learning_rate=4e-4,

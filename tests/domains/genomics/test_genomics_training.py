@@ -26,6 +26,7 @@ from polyhead.runs import Run
 SHAPE = {"layers": 1, "width": 32, "heads": 2, "ffn": 64}
 QUICK: dict[str, Any] = {
     "model": SHAPE,
+    "head": "answer",
     "vocabulary": 64,
     "context": 64,
     "epochs": 1,
@@ -144,9 +145,7 @@ def test_tasks_that_a_strand_decides_are_never_turned() -> None:
     facts = {
         task: known if task != "at" else replace(known, reverse_complement=False) for task, known in data.facts.items()
     }
-    _, _, rows, _ = parts(
-        LabelledData(data.sequences, data.task, data.label, data.split, data.group, facts), config_of()
-    )
+    _, _, rows, _ = parts(replace(data, facts=facts), config_of())
     assert rows["at"].strands == 0
     assert rows["words"].strands == 0.5
 
