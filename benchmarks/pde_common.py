@@ -170,7 +170,8 @@ def fitted(data: OperatorData, config: PdeConfig, seed: int, *, tasks: Sequence[
 
 def network_key(data: OperatorData, config: PdeConfig, tasks: Sequence[str] | None = None) -> dict[str, Any]:
     """What a network's errors depend on."""
-    settings = config.model_dump_json(exclude={"training": {"seed"}})
+    # Settings at their defaults are left out: a new one whose default changes nothing asks for no new measurement.
+    settings = config.model_dump_json(exclude={"training": {"seed"}}, exclude_defaults=True)
     return {
         "settings": hashlib.sha256(settings.encode()).hexdigest(),
         "data": _fingerprint(data),
