@@ -349,7 +349,7 @@ def promoters(work: Work, config: GenomicsConfig) -> None:
     parts = [f"### Both splits\n\n{beside(found, sides)}"]
     parts += [f"### {side.name}\n\n{by_task(side, found[side.name])}" for side in sides]
     parts.append(f"### Leakage\n\n{leaks(sides)}")
-    work.write("Genomics: TATA promoters", "\n\n".join([note(config), *parts]))
+    work.write("Genomics: TATA promoters", "\n\n".join([note(config, both_strands=False), *parts]))
 
 
 def _fit(
@@ -359,13 +359,15 @@ def _fit(
     return lambda seed: tuned(work, label, seed, side.data, config, init=init, both_strands=False)
 
 
-def note(config: GenomicsConfig) -> str:
+def note(config: GenomicsConfig, *, both_strands: bool = True) -> str:
     schedule, before = config.training, config.pretrain.training
-    return (
+    text = (
         f"Preset `{config.preset}` ({config.model}), {schedule.epochs} epochs of tuning in batches of "
         f"{schedule.batch_size}, after {before.epochs} epochs of pretraining. MCC on test rows; ± is the 95 % t "
-        "interval over seeds, brackets are the 95 % bootstrap over distinct test sequences. Probabilities are means "
-        "over both strands, but for the column of one strand."
+        "interval over seeds, brackets are the 95 % bootstrap over distinct test sequences. Probabilities are "
+    )
+    return text + (
+        "means over both strands, but for the column of one strand." if both_strands else "of the strand as written."
     )
 
 

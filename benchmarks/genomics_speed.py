@@ -36,6 +36,9 @@ from domains.genomics.tokenizer import CLS, DnaTokenizer
 TASKS = ("H3", "H3K14ac", "H3K36me3", "H3K4me1", "H3K4me2", "H3K4me3", "H3K79me3", "H3K9ac", "H4", "H4ac")
 WINDOW = 500
 CONTEXT = 512
+PACKED = 192
+"""Tokens of a packed row, as in the preset for two cores."""
+
 CLOSE = 1e-4
 """Largest difference of probabilities, and of log-likelihoods a token, that counts as equal in float32."""
 
@@ -76,8 +79,9 @@ class Model:
         self.decoder.to(self.device)
         self.name = f"{shape}, {parameter_count(shape_of(self.decoder), vocabulary.vocabulary_size) / 1e6:.1f} M"
 
-    def prompts(self, sequences: Sequence[str], task: str) -> list[list[int]]:
-        return [self.layout.prompt(dna, task, self.tokenizer) for dna in self.tokenizer.encode_many(sequences)]
+    def prompts(self, encoded: Sequence[Sequence[int]], task: str) -> torch.Tensor:
+        """Prompts of a task for sequences of equally many tokens, (n, T)."""
+        return torch.tensor([self.layout.prompt(dna, task, self.tokenizer) for dna in encoded], device=self.device)
 
 
 def windows(count: int, random: np.random.Generator) -> list[str]:
@@ -115,7 +119,8 @@ def _scored(model: Model, repeats: int, size: float) -> list[list[str]]:
     scorer = Scorer(model.decoder, model.tokenizer, model.answers, layout=model.layout)
     singles, batches = _equal_lengths(model, round(128 * size), round(16 * size))
     everything = [sequence for batch in batches for sequence in batch]
-    _same_labels(model, scorer.score(everything), [_generated(model, batch) for batch in batches])
+    for peer in (_generated, _forward):
+        _same_labels(model, scorer.score(everything), [peer(model, batch) for batch in batches])
     _same_labels(model, scorer.score(singles), [_generated(model, [sequence]) for sequence in singles])
     few, many = len(singles), len(everything)
     ways: dict[str, tuple[Way, int, str]] = {
@@ -123,6 +128,11 @@ def _scored(model: Model, repeats: int, size: float) -> list[list[str]]:
         "ours, the same": (lambda: scorer.score(singles), few, ""),
         "ours, one at a time": (lambda: [scorer.score([each]) for each in singles], few, "ours, the same"),
         "generate, equal lengths": (lambda: [_generated(model, batch) for batch in batches], many, "ours, these"),
+        "forward pass a task, equal lengths": (
+            lambda: [_forward(model, batch) for batch in batches],
+            many,
+            "ours, these",
+        ),
         "ours, these": (lambda: scorer.score(everything), many, ""),
     }
     taken = seconds({name: way for name, (way, _, _) in ways.items()}, repeats)
@@ -155,20 +165,36 @@ def _equal_lengths(model: Model, many: int, few: int) -> tuple[list[str], list[l
 
 def _generated(model: Model, sequences: Sequence[str]) -> list[dict[str, np.ndarray]]:
     """Every task by a `generate` of its own on prompts of equal length, as probabilities of its labels."""
+
+    def logits(ids: torch.Tensor) -> torch.Tensor:
+        seen = torch.ones_like(ids)
+        told = model.decoder.generate(
+            ids,
+            attention_mask=seen,
+            max_new_tokens=1,
+            do_sample=False,
+            return_dict_in_generate=True,
+            output_logits=True,
+        )
+        return told.logits[0]
+
+    return _each_task(model, sequences, logits)
+
+
+def _forward(model: Model, sequences: Sequence[str]) -> list[dict[str, np.ndarray]]:
+    """Every task by a forward pass of its own, without what `generate` does around it."""
+    return _each_task(model, sequences, lambda ids: model.decoder(ids, use_cache=False, logits_to_keep=1).logits[:, -1])
+
+
+def _each_task(
+    model: Model, sequences: Sequence[str], logits: Callable[[torch.Tensor], torch.Tensor]
+) -> list[dict[str, np.ndarray]]:
     told: list[dict[str, np.ndarray]] = [{} for _ in sequences]
+    encoded = model.tokenizer.encode_many(sequences)
     for task in TASKS:
-        ids = torch.tensor(model.prompts(sequences, task), device=model.device)
-        with torch.inference_mode():
-            answer = model.decoder.generate(
-                ids,
-                attention_mask=torch.ones_like(ids),
-                max_new_tokens=1,
-                do_sample=False,
-                return_dict_in_generate=True,
-                output_logits=True,
-            )
         labels = [model.tokenizer.token_id(token) for token in model.answers[task].tokens]
-        chosen = torch.softmax(answer.logits[0][:, labels].double(), -1).cpu().numpy()
+        with torch.inference_mode():
+            chosen = torch.softmax(logits(model.prompts(encoded, task))[:, labels].double(), -1).cpu().numpy()
         for place, line in zip(told, chosen, strict=True):
             place[task] = line
     return told
@@ -322,9 +348,7 @@ def packing(models: Sequence[str], repeats: int, size: float) -> str:
         for name, (least, most) in LENGTHS.items():
             model = Model(shape, tokenizer())
             samples = _samples(model, max(4, round(64 * size)), least, most)
-            batches = {
-                way: packed_batch(samples, capacity) for way, capacity in (("packed", CONTEXT), ("padded", None))
-            }
+            batches = {way: packed_batch(samples, capacity) for way, capacity in (("packed", PACKED), ("padded", None))}
             trainers = {way: _Trainer(model, batch) for way, batch in batches.items()}
             losses = {way: trainer.loss() for way, trainer in trainers.items()}
             if abs(losses["packed"] - losses["padded"]) > CLOSE:
@@ -338,7 +362,7 @@ def packing(models: Sequence[str], repeats: int, size: float) -> str:
                 rows.append([model.name, name, way, f"{count / shown:.0%}", speed, told])
     return (
         "Steps of AdamW on the answers of labelled rows, lengths drawn evenly; rows are packed into rows of "
-        f"{CONTEXT} tokens, or each is padded to the longest. Losses agree within {CLOSE:g}.\n\n"
+        f"{PACKED} tokens, or each is padded to the longest. Losses agree within {CLOSE:g}.\n\n"
         + table(["model", "sequences", "way", "real tokens", "real tokens a second", "times packed"], rows)
     )
 
