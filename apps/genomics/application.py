@@ -31,7 +31,7 @@ class GenomicsApplication(DomainApplication):
             ),
         }
     )
-    data_sets = ("genomics-simulator", "genomics-histone", "genomics-prom-300-tata", "genomics-functions")
+    data_sets = ("genomics-simulator", "genomics-histone", "genomics-prom-300-tata", "genomics-needle")
 
     def model_facts(self, preset: str) -> Mapping[str, int]:
         """Parameters of the preset's decoder before tokens of tasks and answers are added."""

@@ -28,7 +28,7 @@ def write_mutagenesis(told: Mutagenesis, name: str, out: Path, labels: Mapping[s
         the two files; one that is there is replaced.
     """
     out.mkdir(parents=True, exist_ok=True)
-    plain = re.sub(r"[^\w.+-]", "_", name).lstrip(".") or "sequence"
+    plain = re.sub(r"[^\w.+#-]", "_", name).lstrip(".") or "sequence"
     table, arrays = out / f"{plain}.tsv", out / f"{plain}.npz"
     columns = shown_labels(labels)
     with replacing(table) as temporary, temporary.open("w", encoding="utf-8", newline="") as stream:

@@ -115,7 +115,8 @@ class GenomicsPredictor:
             contig = record.contig or record.name
             asked.append(Asked(record.name, record.sequence, tasks, spans, contig, record.start, record.strand))
         unclear = [record.name for record in block if "N" in record.sequence]
-        warnings = [f"{len(unclear)} records hold letters other than A, C, G and T"] if unclear else []
+        warnings = list(options.get("notes", ()))
+        warnings += [f"{len(unclear)} records hold letters other than A, C, G and T"] if unclear else []
         return Question(tuple(asked), tuple(warnings))
 
     def _rows(self, case: Case) -> Question:

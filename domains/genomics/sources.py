@@ -19,6 +19,8 @@ from polyhead.batch.path_lists import LIST_SUFFIXES, read_path_list
 SPLITS = ("train", "validation", "test")
 MOST_REJECTED = 1000
 """Records of a file that get a line of their own; beyond that one line counts the rest."""
+MOST_NOTES = 100
+"""Lines about records of a block that are read all the same, under another name for example."""
 
 _LOOKED_FOR = "sequences (FASTA, FASTQ, GenBank, EMBL, BED or GFF with a reference, CSV, TSV, parquet)"
 
@@ -72,7 +74,8 @@ def cases_from(
       (``.txt``, also ``failed.txt``): a case is a block of up to `block` records, kind "block", id
       ``<file>/<number>``. FASTA records above `blocks.PART` letters come in parts.
 
-    Every record that cannot be read is a case of kind "rejected", which fails with its reason. Files are streamed.
+    Every record that cannot be read is a case of kind "rejected", which fails with its reason; what is only to be said
+    of records, such as a name that was taken, stands in ``options["notes"]`` of their block. Files are streamed.
 
     Args:
         reference: FASTA that regions lie on.
@@ -161,17 +164,19 @@ def _records(path: Path, name: str, reading: _Reading) -> Iterator[_Input]:
     """The blocks of a file, and a case for each record that is lost."""
     options = reading.options()
     number = rejected = 0
-    first = ""
+    notes: list[str] = []
     blocks = read_blocks(
         path, reference=reading.reference, policy=reading.policy, seed=reading.seed, records=reading.records
     )
     for item in blocks:
         if not isinstance(item, RejectedRecord):
-            yield _Input(path, name, f"{number:05d}", {"kind": "block", "block": number, **options})
-            number += 1
-        elif item.lost:
+            own = {"notes": notes[:MOST_NOTES]} if notes else {}
+            yield _Input(path, name, f"{number:05d}", {"kind": "block", "block": number, **options, **own})
+            number, notes = number + 1, []
+        elif not item.lost:
+            notes.append(_said(item))
+        else:
             rejected += 1
-            first = first or str(item)
             if rejected <= MOST_REJECTED:
                 yield _rejected(path, name, rejected, item.code, _said(item), item.remedy)
     if rejected > MOST_REJECTED:
