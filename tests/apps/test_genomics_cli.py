@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from genomics_runs import make_run
 
 from apps.genomics.application import GENOMICS
 from domains.genomics.blocks import read_blocks
@@ -16,7 +17,6 @@ from domains.genomics.presets import PRESETS
 from domains.genomics.records import RejectedRecord
 from domains.genomics.sources import cases_from
 from polyhead.application import RESEARCH_USE
-from tests.genomics_runs import make_run
 
 BASES = "ACGTTAGCCGATCGATTACGGATTACAGGCTTAACCGATAGGCTA"
 
