@@ -71,7 +71,7 @@ def sequences_part(model: Loaded | None) -> tuple[tuple[SequenceRecord, ...], tu
     if model is None:
         _choose_first()
         return given.records, None
-    reading = choose_reading(model, given.records)
+    reading = choose_reading(model)
     try:
         record = results_part(model, given.records, reading)
     except ValueError as error:

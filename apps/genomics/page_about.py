@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from typing import Any
 
 import streamlit as st
 
 from apps.genomics.page_charts import CHART, LINES, reliability_chart
-from apps.genomics.page_model import Calibration, Model, read_calibration, task_title
+from apps.genomics.page_model import Model, task_title
+from domains.genomics.calibrate import CALIBRATION_FILE, Temperature, read_calibrations
 from polyhead.runs import Run
 from ui.run_choice import about_run, sentence
 from ui.table import table
@@ -51,11 +54,12 @@ def _facts(run: Run, model: Model) -> dict[str, Any]:
 def _calibration(model: Model) -> None:
     st.subheader("How sure it may be")
     try:
-        known = read_calibration(model.path)
+        known = read_calibrations(model.path)
+        said = json.loads((model.path / CALIBRATION_FILE).read_text("utf-8")) if known else {}
     except ValueError as error:
         st.error(sentence(error))
         return
-    if not known.tasks:
+    if not known:
         st.info(
             "This run is not calibrated: its probabilities are the model's own, and may be too sure. "
             "`polyhead genomics calibrate RUN DATA` fits a temperature to each task on rows that it was not trained on."
@@ -76,25 +80,25 @@ def _calibration(model: Model) -> None:
         )
     with right:
         table(calibration_rows(known), "Temperatures")
-        strands = "the mean of both strands" if known.both_strands else "the given strand"
+        strands = "the mean of both strands" if said.get("reverse_complement") else "the given strand"
         st.caption(
-            f"Fitted to {strands} on rows of the split {known.split or 'validation'}, and applied to answers that are "
-            "made in the same way. Above 1, the model was too sure. The error is the expected calibration error on the "
-            "rows of the fit; on others it is larger."
+            f"Fitted to {strands} on rows of the split {said.get('split', 'validation')}, and applied to answers "
+            "that are made in the same way. Above 1, the model was too sure. The error is the expected calibration "
+            "error on the rows of the fit; on others it is larger."
         )
 
 
-def reliability_curves(known: Calibration, *, after: bool) -> dict[str, list[tuple[float, float, int]]]:
+def reliability_curves(known: Mapping[str, Temperature], *, after: bool) -> dict[str, list[tuple[float, float, int]]]:
     """For each task the bins of its reliability diagram: mean confidence, share that is right, rows."""
     return {
         task_title(task): [
             (each.confidence, each.accuracy, each.rows) for each in (told.bins_after if after else told.bins_before)
         ]
-        for task, told in known.tasks.items()
+        for task, told in known.items()
     }
 
 
-def calibration_rows(known: Calibration) -> list[dict[str, Any]]:
+def calibration_rows(known: Mapping[str, Temperature]) -> list[dict[str, Any]]:
     return [
         {
             "Task": task_title(task),
@@ -103,5 +107,5 @@ def calibration_rows(known: Calibration) -> list[dict[str, Any]]:
             "Error before": f"{told.error_before:.1%}",
             "Error after": f"{told.error_after:.1%}",
         }
-        for task, told in known.tasks.items()
+        for task, told in known.items()
     ]

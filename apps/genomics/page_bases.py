@@ -138,7 +138,7 @@ def _mutagenesis(
     what = f"Change of P({model.labels[task][label]})" if tasks else "Change of log P, nats"
     _change_map(record, found, values, start, what)
     strands = "Mean of both strands." if both else "Given strand."
-    before = " before calibration" if tasks and task in model.calibration.tasks else ""
+    before = " before calibration" if tasks and model.calibrated else ""
     known = f" P = {found.reference[task][label]:.1%}{before} for the sequence as it is." if tasks else ""
     st.caption(f"Dots mark the sequence's own bases. {strands}{known}")
     st.download_button(

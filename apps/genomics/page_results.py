@@ -26,6 +26,12 @@ MOST_WRITTEN = 20
 """Sequences whose answers are written at a click: token by token takes its time."""
 
 
+SHORTEST_TRACK = 250
+"""Bases above which a sequence has a track."""
+
+TRACK_WINDOW = 200
+
+
 @dataclass(frozen=True)
 class Reading:
     """How sequences are read.
@@ -56,10 +62,9 @@ class OneRecord:
         return self.record.sequence[start:end]
 
 
-def choose_reading(model: Loaded, records: Sequence[SequenceRecord]) -> Reading:
-    """Window, stride and strands; the window is what the model takes, at most 500 bases."""
-    longest = max(records, key=lambda record: len(record.sequence))
-    usual = min(model.usual_window(record.sequence) for record in (longest, records[0]))
+def choose_reading(model: Loaded) -> Reading:
+    """Window, step and strands, as the command line takes them unless asked otherwise."""
+    usual = model.usual_window()
     with st.container(horizontal=True, vertical_alignment="bottom"):
         window = st.number_input(
             "Window (bases)",
@@ -68,9 +73,11 @@ def choose_reading(model: Loaded, records: Sequence[SequenceRecord]) -> Reading:
             usual,
             10,
             key=f"window-{usual}",
-            help=f"Longer sequences are read in windows. This model takes {model.limit} tokens at once.",
+            help=f"Longer sequences are read in windows. This model takes {model.asked.context} tokens at once.",
         )
-        stride = st.number_input("Step between windows (bases)", 1, int(window), max(1, int(window) // 4), key="stride")
+        stride = st.number_input(
+            "Step between windows (bases)", 1, int(window), max(1, int(window) // 2), key=f"stride-{window}"
+        )
         both = st.toggle("Average both strands", value=True, key="strands")
     alone = [task_title(task) for task in model.model.scored if not model.model.tasks[task].both_strands]
     if both and alone:
@@ -81,14 +88,10 @@ def choose_reading(model: Loaded, records: Sequence[SequenceRecord]) -> Reading:
 
 def probabilities(model: Loaded, record: SequenceRecord, reading: Reading) -> tuple[dict[str, np.ndarray], int]:
     """Task to (labels,) probabilities of a sequence, and how many windows they are the mean of."""
-    from domains.genomics.windows import windows
-
-    sequence = record.sequence
-    parts = [sequence[start:end] for start, end in windows(len(sequence), reading.window, reading.stride)]
-    # A window in the middle of a gap has nothing to say.
-    known = [part for part in parts if part.strip("N")] or parts
-    told = model.score(known, reverse_complement=reading.both_strands)
-    return {task: np.mean([line[task] for line in told], axis=0) for task in model.model.scored}, len(known)
+    tasks, sequence = model.model.scored, record.sequence
+    spans = model.asked.cut(sequence, tasks, reading.window, reading.stride)
+    told = model.asked.probabilities([sequence[start:end] for start, end in spans], tasks, both=reading.both_strands)
+    return {task: np.mean([line[task] for line in told], axis=0) for task in tasks}, len(spans)
 
 
 Answered = list[tuple[SequenceRecord, dict[str, np.ndarray], int]]
@@ -123,7 +126,7 @@ def results_part(model: Loaded, records: Sequence[SequenceRecord], reading: Read
         if count > 1:
             st.caption(f"{record.name}: mean over {count} windows of {reading.window} bases.")
         _bars(model, record, shares)
-        if len(record.sequence) > reading.window:
+        if len(record.sequence) > SHORTEST_TRACK:
             _track(model, record, reading)
     _written(model, record)
     if found:
@@ -152,7 +155,9 @@ def _track(model: Loaded, record: SequenceRecord, reading: Reading) -> None:
     from domains.genomics.scan import tracks_of
 
     st.markdown("**Along the sequence**")
-    tasks = st.pills(
+    choice, left, right = st.columns([3, 1, 1], vertical_alignment="bottom")
+    most = max(10, min(len(record.sequence), model.usual_window()))
+    tasks = choice.pills(
         "Tasks of the track",
         model.model.scored,
         selection_mode="multi",
@@ -163,7 +168,9 @@ def _track(model: Loaded, record: SequenceRecord, reading: Reading) -> None:
     if not tasks:
         st.caption("Choose at least one task.")
         return
-    runs = track_of(model, record, reading, tuple(tasks))
+    size = left.number_input("Window of the track (bases)", 10, most, min(TRACK_WINDOW, most), 10, key=f"track-{most}")
+    step = right.number_input("Step (bases)", 1, int(size), max(1, int(size) // 5), key=f"track-step-{size}")
+    runs = track_of(model, record, Reading(int(size), int(step), reading.both_strands), tuple(tasks))
     names = [name for _, _, name in tracks_of(model.labels, list(tasks))]
     if not runs:
         st.info("No window of this sequence has enough known letters.")
@@ -177,7 +184,8 @@ def _track(model: Loaded, record: SequenceRecord, reading: Reading) -> None:
         f"at bases {top[2] + 1} to {top[3]}",
     )
     st.caption(
-        f"The mean over all windows of {reading.window} bases that cover a base, {reading.stride} bases apart. "
+        f"The mean over all windows of {int(size)} bases that cover a base, {int(step)} bases apart"
+        f"{', before calibration' if model.calibrated else ''}. "
         "For BED, bedGraph and bigWig of a genome: `polyhead genomics scan`."
     )
 
@@ -199,7 +207,16 @@ def track_of(
     def make() -> list[tuple[int, int, np.ndarray]]:
         region = [Region(record.name, 0, len(record.sequence))]
         with st.spinner("Reading the windows ..."):
-            stretches = list(scan(OneRecord(record), region, model, tasks=tasks, settings=settings))
+            stretches = list(
+                scan(
+                    OneRecord(record),
+                    region,
+                    model.scorer,
+                    tasks=tasks,
+                    settings=settings,
+                    one_strand=model.asked.one_strand,
+                )
+            )
         return [(each.start, each.end, each.values) for each in stretches]
 
     return kept("genomics-track", asked, make)
@@ -254,7 +271,7 @@ def _picture(model: Loaded, task: str, codes: np.ndarray) -> None:
     words = f"{task_title(task)}: codes " + "; ".join(" ".join(map(str, row)) for row in codes.tolist())
     if drawn is None:
         entries = max(1, int(codes.max()))
-        drawn = codes / max(entries, getattr(model.answers[task], "codes", 2) - 1)
+        drawn = codes / max(entries, getattr(model.asked.answers[task], "codes", 2) - 1)
         remark = "the codes themselves: the run keeps no decoder of pictures"
     else:
         remark = f"{codes.shape[0]} x {codes.shape[1]} codes"

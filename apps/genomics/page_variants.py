@@ -17,6 +17,7 @@ from apps.genomics.page_charts import variant_bars
 from apps.genomics.page_input import example_folder, show_refused, signature
 from apps.genomics.page_model import Loaded, task_title
 from domains.genomics.records import RejectedRecord, SequenceRecord
+from domains.genomics.scored_variants import USUAL_WINDOW
 from ui import upload
 from ui.run_choice import sentence
 from ui.table import table
@@ -69,7 +70,7 @@ def variants_part(model: Loaded, records: Sequence[SequenceRecord]) -> None:
         )
     asked = Asked(reference, tuple(variants[:MOST_VARIANTS]), None if cut else source)
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        usual = _usual_window(model, reference)
+        usual = max(20, min(model.usual_window(), USUAL_WINDOW))
         size = st.number_input("Window (bases)", 20, 100_000, usual, 10, key=f"variant-window-{usual}")
         boundaries = st.number_input(
             "Token boundaries",
@@ -96,31 +97,18 @@ def variants_part(model: Loaded, records: Sequence[SequenceRecord]) -> None:
     _results(model, asked, held[1], bool(both))
 
 
-@st.cache_data(max_entries=20, show_spinner=False)
-def _head(reference: Path) -> str:
-    from domains.genomics.reference import Reference
-
-    with Reference(reference) as genome:
-        contig, length = next(iter(genome.contigs.items()))
-        return genome.fetch(contig, 0, min(5000, length))
-
-
-def _usual_window(model: Loaded, reference: Path) -> int:
-    try:
-        return max(20, model.usual_window(_head(reference)))
-    except ValueError:
-        return max(20, model.usual_window("ACGT" * 100))
-
-
 def _reference(records: Sequence[SequenceRecord]) -> Path | None:
     """The file that positions refer to, None where none is named yet or it cannot be read."""
     from domains.genomics.reference import Reference
 
-    kinds = ([OWN] if records else []) + [UPLOAD, SERVER, EXAMPLE]
+    kinds = [OWN, UPLOAD, SERVER, EXAMPLE]
     kind = st.segmented_control("Reference", kinds, default=kinds[0], required=True, wrap=True, key="variant-reference")
     path: Path | None = None
     try:
         if kind == OWN:
+            if not records:
+                st.info("Give sequences in the tab Sequences, or choose another reference.")
+                return None
             path = reference_of(records)
         elif kind == EXAMPLE:
             path = example_folder() / "genome.fa"
@@ -220,11 +208,20 @@ def typed_variants(text: str) -> list[Variant | RejectedRecord]:
 def scored(model: Loaded, asked: Asked, size: int, boundaries: int, both: bool) -> Scored:
     """The scores of variants and the lines of those that have none, in their order."""
     from domains.genomics.reference import Reference
-    from domains.genomics.variants import VariantWindows
+    from domains.genomics.variants import VariantWindows, score_variants
 
     windows = VariantWindows(size=size, boundaries=boundaries, strands="both" if both else "forward")
     with Reference(asked.reference) as genome:
-        return model.variants(asked.variants, genome, tasks=model.model.scored, windows=windows)
+        return list(
+            score_variants(
+                asked.variants,
+                genome,
+                model.comparer,
+                tasks=model.model.scored,
+                windows=windows,
+                one_strand=model.asked.one_strand,
+            )
+        )
 
 
 def _results(model: Loaded, asked: Asked, found: Scored, both: bool) -> None:
@@ -243,7 +240,7 @@ def _results(model: Loaded, asked: Asked, found: Scored, both: bool) -> None:
         f"{strands}; ± is the standard deviation over the readings. Above zero, the model finds the alternative more "
         "likely than the reference."
         + (f" {', '.join(alone)}: forward strand of the reference alone." if both and alone else "")
-        + (" Probabilities are those before calibration." if model.calibration.tasks else "")
+        + (" Probabilities are those before calibration." if model.calibrated else "")
     )
     with st.container(horizontal=True):
         for ending, words, mime in (("tsv", "Table (tsv)", "text/tab-separated-values"), ("vcf", "VCF", "text/plain")):
