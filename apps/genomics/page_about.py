@@ -8,7 +8,7 @@ from typing import Any
 
 import streamlit as st
 
-from apps.genomics.page_charts import CHART, LINES, reliability_chart
+from apps.genomics.page_charts import CHART, reliability_chart
 from apps.genomics.page_model import Model, task_title
 from domains.genomics.calibrate import CALIBRATION_FILE, Temperature, read_calibrations
 from polyhead.runs import Run
@@ -66,35 +66,31 @@ def _calibration(model: Model) -> None:
         )
         return
     left, right = st.columns([3, 2], gap="large")
-    with left:
-        which = st.segmented_control(
-            "Shown", ["With temperature", "As the model says"], default="With temperature", required=True, key="bins"
-        )
-        curves = reliability_curves(known, after=which == "With temperature")
-        shown = dict(list(curves.items())[: len(LINES)])
-        st.plotly_chart(
-            reliability_chart(shown, ink=ink()),
-            key="reliability",
-            config=CHART,
-            alt=f"Reliability diagram, {which}: share of right answers by confidence for {', '.join(shown)}",
-        )
     with right:
-        table(calibration_rows(known), "Temperatures")
+        task = str(st.selectbox("Task", list(known), format_func=task_title, key="bins"))
+        told = known[task]
         strands = "the mean of both strands" if said.get("reverse_complement") else "the given strand"
         st.caption(
-            f"Fitted to {strands} on rows of the split {said.get('split', 'validation')}, and applied to answers "
-            "that are made in the same way. Above 1, the model was too sure. The error is the expected calibration "
-            "error on the rows of the fit; on others it is larger."
+            f"Temperatures are fitted to {strands} on rows of the split {said.get('split', 'validation')}, and applied "
+            "to answers that are made in the same way. Above 1, the model was too sure. The error is the expected "
+            "calibration error on the rows of the fit; on others it is larger. Large dots stand for many rows."
         )
+    with left:
+        st.plotly_chart(
+            reliability_chart(reliability_curves(told), ink=ink()),
+            key="reliability",
+            config=CHART,
+            alt=f"Reliability diagram of {task_title(task)}: share of right answers by confidence, with a calibration "
+            f"error of {told.error_before:.1%} as the model says and {told.error_after:.1%} with its temperature",
+        )
+    table(calibration_rows(known), "Temperatures")
 
 
-def reliability_curves(known: Mapping[str, Temperature], *, after: bool) -> dict[str, list[tuple[float, float, int]]]:
-    """For each task the bins of its reliability diagram: mean confidence, share that is right, rows."""
+def reliability_curves(told: Temperature) -> dict[str, list[tuple[float, float, int]]]:
+    """The bins of a task's reliability diagrams: mean confidence, share that is right, rows."""
     return {
-        task_title(task): [
-            (each.confidence, each.accuracy, each.rows) for each in (told.bins_after if after else told.bins_before)
-        ]
-        for task, told in known.items()
+        name: [(each.confidence, each.accuracy, each.rows) for each in bins]
+        for name, bins in (("as the model says", told.bins_before), ("with temperature", told.bins_after))
     }
 
 

@@ -132,7 +132,9 @@ def _mutagenesis(
             except ValueError as error:
                 st.error(sentence(error))
                 return
-        held = st.session_state["genomics-mutagenesis"] = (asked, made)
+        st.session_state["genomics-mutagenesis"] = (asked, made)
+        # Run again without the button, which has nothing left to do.
+        st.rerun()
     found: Mutagenesis = held[1]
     values = found.changes[task][label] if tasks else found.likelihood
     what = f"Change of P({model.labels[task][label]})" if tasks else "Change of log P, nats"

@@ -197,6 +197,7 @@ def reliability_chart(
     figure.add_scatter(
         x=[0, 1], y=[0, 1], mode="lines", name="as sure as right", line={"color": ink, "width": 1, "dash": "dot"}
     )
+    most = max((rows for bins in curves.values() for _, _, rows in bins), default=1)
     for index, (name, bins) in enumerate(curves.items()):
         figure.add_scatter(
             x=[confidence for confidence, _, _ in bins],
@@ -205,7 +206,7 @@ def reliability_chart(
             mode="lines+markers",
             name=name,
             line={"color": LINES[index % len(LINES)], "dash": DASHES[index % len(DASHES)], "width": 2},
-            marker={"size": 8},
+            marker={"size": [5 + 15 * (rows / most) ** 0.5 for _, _, rows in bins]},
             hovertemplate=f"{name}<br>confidence %{{x:.1%}}, right %{{y:.1%}}<br>%{{customdata}} rows<extra></extra>",
         )
     _style(figure, ink, height)
@@ -215,11 +216,11 @@ def reliability_chart(
         margin={"l": 64, "r": 16, "t": 48, "b": 56},
     )
     figure.update_xaxes(
-        title={"text": "Confidence", "font": {"color": ink}}, range=[0, 1.02], tickformat=".0%", constrain="domain"
+        title={"text": "Confidence", "font": {"color": ink}}, range=[-0.03, 1.05], tickformat=".0%", constrain="domain"
     )
     figure.update_yaxes(
         title={"text": "Share that is right", "font": {"color": ink}},
-        range=[0, 1.02],
+        range=[-0.03, 1.05],
         tickformat=".0%",
         scaleanchor="x",
         constrain="domain",

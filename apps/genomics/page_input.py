@@ -108,7 +108,7 @@ def example_fasta() -> str:
             shown.setdefault(str(rows.label[index]), int(index))
         for label, index in list(shown.items())[-1:]:
             parts.append(f">{task}_{label[:24].replace(' ', '_')}\n{rows.sequences[index]}\n")
-    genome = (folder / "genome.fa").read_text().split(">")[1].split("\n", 1)[1].replace("\n", "")
+    genome = (folder / "genome.fa").read_text().split(">")[1].split("\n", 1)[1].replace("\n", "").strip("N")
     return f">chr1_start\n{genome[:1200]}\n" + "".join(parts)
 
 

@@ -171,7 +171,9 @@ def _track(model: Loaded, record: SequenceRecord, reading: Reading) -> None:
     size = left.number_input("Window of the track (bases)", 10, most, min(TRACK_WINDOW, most), 10, key=f"track-{most}")
     step = right.number_input("Step (bases)", 1, int(size), max(1, int(size) // 5), key=f"track-step-{size}")
     runs = track_of(model, record, Reading(int(size), int(step), reading.both_strands), tuple(tasks))
-    names = [name for _, _, name in tracks_of(model.labels, list(tasks))]
+    names = [
+        f"{task_title(task)}: {model.labels[task][place]}" for task, place, _ in tracks_of(model.labels, list(tasks))
+    ]
     if not runs:
         st.info("No window of this sequence has enough known letters.")
         return
@@ -235,7 +237,9 @@ def _written(model: Loaded, record: SequenceRecord) -> None:
         if not st.button(f"Write: {names}", key="write"):
             return
         with st.spinner("Writing ..."):
-            held = st.session_state["genomics-written"] = (asked, written_answers(model, record.sequence))
+            st.session_state["genomics-written"] = (asked, written_answers(model, record.sequence))
+        # Run again without the button, which has nothing left to do.
+        st.rerun()
     for column, task in zip(st.columns(len(tasks), gap="large"), tasks, strict=True):
         with column:
             _one_written(model, task, held[1][task])

@@ -11,6 +11,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import streamlit as st
 
 from apps.genomics.page_charts import variant_bars
@@ -33,7 +34,7 @@ MOST_VARIANTS = 200
 MOST_BARS = 30
 RATIO = "Log-likelihood ratio"
 
-OWN, UPLOAD, SERVER, EXAMPLE = "The sequences above", "Upload", "File on the server", "Example"
+OWN, UPLOAD, SERVER, EXAMPLE = "My sequences", "Upload", "On the server", "Example"
 
 _SPACE = re.compile(r"[\s,;:>]+")
 _HEADER = "chrom\tpos\tref\talt"
@@ -93,7 +94,9 @@ def variants_part(model: Loaded, records: Sequence[SequenceRecord]) -> None:
             except ValueError as error:
                 st.error(sentence(error))
                 return
-        held = st.session_state["genomics-variants"] = (key, scores)
+        st.session_state["genomics-variants"] = (key, scores)
+        # Run again without the button, which has nothing left to do.
+        st.rerun()
     _results(model, asked, held[1], bool(both))
 
 
@@ -238,7 +241,7 @@ def _results(model: Loaded, asked: Asked, found: Scored, both: bool) -> None:
     strands = "The mean of both strands" if both else "The forward strand"
     st.caption(
         f"{strands}; ± is the standard deviation over the readings. Above zero, the model finds the alternative more "
-        "likely than the reference."
+        "likely than the reference. Of each task, the answer that changes most."
         + (f" {', '.join(alone)}: forward strand of the reference alone." if both and alone else "")
         + (" Probabilities are those before calibration." if model.calibrated else "")
     )
@@ -286,16 +289,16 @@ def variant_name(score: VariantScore) -> str:
 
 
 def variant_rows(model: Loaded, scores: Sequence[VariantScore]) -> list[dict[str, Any]]:
-    """A row for each variant: its ratio, its spread, and the change of each task's shown labels."""
-    from domains.genomics.variant_files import shown_labels
-
+    """A row for each variant: its ratio, its spread, and for each task the label whose probability changes most."""
     rows = []
     for score in scores:
-        row: dict[str, Any] = {"Variant": variant_name(score), "ID": score.variant.id}
+        place, _, alleles = variant_name(score).partition(" ")
+        row: dict[str, Any] = {"Place": place, "Change": alleles, "ID": score.variant.id}
         row["Ratio (nats)"] = f"{score.log_ratio:+.3f} ± {score.spread:.3f}"
-        for task, place, label in shown_labels(model.labels):
-            before, after = score.reference[task][place], score.alternative[task][place]
-            row[f"{task_title(task)}: {label}"] = f"{before:.0%} → {after:.0%}"
+        for task in score.reference:
+            most = int(np.abs(score.change(task)).argmax())
+            before, after = score.reference[task][most], score.alternative[task][most]
+            row[task_title(task)] = f"{model.labels[task][most]}: {before:.0%} → {after:.0%}"
         rows.append(row)
     return rows
 

@@ -130,10 +130,10 @@ def test_the_example_needs_no_file_and_fills_every_part(place):
     assert track["layout"]["xaxis"]["range"] == [0.5, 1200.5]
     app.button_group(key="track-tasks").set_value(["promoter", "enhancer"]).run()
     assert [line["name"] for line in figure(app, "Probabilities along chr1_start")["data"]] == [
-        "promoter.none",
-        "promoter.tata",
-        "promoter.tata-less",
-        "enhancer",
+        "Promoter: none",
+        "Promoter: tata",
+        "Promoter: tata-less",
+        "Enhancer: active",
     ]
     app.selectbox(key="record").set_value(1).run()
     assert not app.exception
@@ -203,8 +203,9 @@ def test_typed_variants_are_scored_against_the_pasted_sequence(place):
     first, second = warning.value.splitlines()
     assert "line 3" in first and "REF is" in first and "line 5" in second and "past the end of one" in second
     rows = table(app, "2 variants")
-    assert [row["Variant"] for row in rows] == [f"one:5 {SHORT[4]} → G", f"one:20 {SHORT[19:21]} → {SHORT[19]}"]
-    assert "±" in rows[0]["Ratio (nats)"] and "→" in rows[0]["Enhancer: active"]
+    assert [row["Place"] for row in rows] == ["one:5", "one:20"]
+    assert [row["Change"] for row in rows] == [f"{SHORT[4]} → G", f"{SHORT[19:21]} → {SHORT[19]}"]
+    assert "±" in rows[0]["Ratio (nats)"] and " → " in rows[0]["Enhancer"]
 
 
 def test_the_example_of_variants_and_a_file_of_them(place, tmp_path):
