@@ -123,9 +123,9 @@ class GenomicsPredictor:
         options = case.options
         policy, seed = labelled_policy(options["policy"]), options["seed"]
         with self._opening:
-            key = (case.path, policy, seed)
+            key = (options["data"], policy, seed)
             if key not in self._labelled:
-                self._labelled[key] = read_labelled(case.path, policy=policy, seed=seed)
+                self._labelled[key] = read_labelled(options["data"], policy=policy, seed=seed)
             data = self._labelled[key]
         chosen = labelled_rows(data, options["split"], case.tasks)[options["first"] : options["last"]]
         if len(chosen) != options["last"] - options["first"]:

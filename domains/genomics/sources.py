@@ -206,15 +206,29 @@ def _rows(path: Path, tasks: Sequence[str] | None, split: str | None, reading: _
     count = len(labelled_rows(data, chosen, asked))
     if not count:
         raise ValueError(f"{path} has no row of the split {chosen!r} for {', '.join(asked)}")
+    table, files = _table_hashes(path)
     for number, first in enumerate(range(0, count, reading.records)):
-        options = {"kind": "rows", "split": chosen, "first": first, "last": min(first + reading.records, count)}
+        options = {"kind": "rows", "data": str(path), "files": files, "split": chosen}
+        options |= {"first": first, "last": min(first + reading.records, count)}
         options |= {"policy": reading.policy, "seed": reading.seed}
-        yield _Input(path, chosen, f"{number:05d}", options, asked)
+        yield _Input(table, chosen, f"{number:05d}", options, asked)
     for number, problem in enumerate(data.problems[:MOST_REJECTED], 1):
-        yield _rejected(path, chosen, number, problem.code, f"{problem.where}: {problem.reason}", problem.remedy)
+        yield _rejected(table, chosen, number, problem.code, f"{problem.where}: {problem.reason}", problem.remedy)
     if len(data.problems) > MOST_REJECTED:
         reason = f"{len(data.problems) - MOST_REJECTED} more rows cannot be used"
-        yield _rejected(path, chosen, MOST_REJECTED + 1, "more_rejected", reason, "mend the ones above first")
+        yield _rejected(table, chosen, MOST_REJECTED + 1, "more_rejected", reason, "mend the ones above first")
+
+
+def _table_hashes(path: Path) -> tuple[Path, dict[str, str]]:
+    """The first labelled table, and what all of them hold: other files of a folder do not matter to an answer."""
+    from domains.genomics.data import TASKS_FILE
+    from domains.genomics.labelled_tables import labelled_tables
+    from polyhead.batch.receipts import fingerprint
+
+    root = path if path.is_dir() else path.parent
+    tables = [table for table, _, _ in labelled_tables(path)]
+    held = [*tables, *([root / TASKS_FILE] if (root / TASKS_FILE).is_file() else [])]
+    return tables[0], {_relative(file, root): fingerprint(file)["sha256"] for file in held}
 
 
 def labelled_policy(policy: str) -> str:

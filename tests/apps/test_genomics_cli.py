@@ -4,6 +4,7 @@ import csv
 import gzip
 import io
 import json
+import subprocess
 import sys
 from pathlib import Path
 
@@ -208,7 +209,10 @@ def test_variants_scans_embeddings_and_mutagenesis(polyhead, place, tmp_path):
     tracks = ["genomics", "scan", run, genome, "-o", tmp_path / "tracks", "--task", "enhancer", "--window", "100"]
     assert polyhead(*tracks, "--region", "1:1-400", "--format", "bedgraph", "-q")[:2] == (0, f"{tmp_path / 'tracks'}\n")
     track = (tmp_path / "tracks" / "enhancer.bedgraph").read_text().splitlines()
-    assert track[1].startswith("chr1\t0\t") and track[-1].split("\t")[2] == "400"
+    assert (
+        next(line for line in track if line.startswith("chr1")).startswith("chr1\t0\t")
+        and track[-1].split("\t")[2] == "400"
+    )
     assert polyhead(*tracks, "--region", "chr1:1-9999999", "--overwrite")[0] == 2
 
     fasta = tmp_path / "s.fa"
@@ -249,3 +253,16 @@ def test_the_demonstration_goes_its_whole_way_and_goes_on(tmp_path, capsys, monk
     assert (tmp_path / "run" / "calibration.json").is_file() and (tmp_path / "variants" / "variants.vcf").is_file()
     assert run_demo(tmp_path, settings=quick, pretraining=quick[:2]) == report
     assert "skipped" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [["info"], ["genomics", "train", "--help"], ["genomics", "variants", "--help"]])
+def test_a_light_command_imports_nothing_heavy(arguments):
+    heavy = ("torch", "numpy", "transformers", "tokenizers", "pysam", "pyarrow", "sklearn", "Bio", "streamlit")
+    code = (
+        "import sys; from apps.cli import main; sys.argv[1:] = sys.argv[2:]\n"
+        f"try: main()\nfinally: print(*(set({heavy}) & set(sys.modules)), file=sys.stderr, end='')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code, "--", *arguments], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "") and done.stdout
