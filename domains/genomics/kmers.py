@@ -95,8 +95,8 @@ class Sharing:
     """Which of n sequences share k-mers.
 
     Attributes:
-        links: scipy CSR matrix (n, sets), 1 where a sequence belongs to a set; the sequences of a set share at least one k-mer, and
-            any two sequences that share a k-mer are in a common set.
+        links: scipy CSR matrix (n, sets), 1 where a sequence belongs to a set; the sequences of a set share at least
+            one k-mer, and any two sequences that share a k-mer are in a common set.
         k: length of the k-mers.
     """
 

@@ -151,7 +151,9 @@ def _kmer_shares(
     sequences: Sequence[str], group: NDArray, train: NDArray, test: NDArray, names: NDArray, k: int
 ) -> tuple[NDArray[np.float64], dict[str, int], dict[str, int]]:
     """Share (n,) of each test row's k-mers that training has, NaN elsewhere; distinct and seen k-mers of each task."""
-    known = _distinct(codes for codes, _ in sequence_kmers([sequences[int(row)] for row in _first_rows(group, train)], k))
+    known = _distinct(
+        codes for codes, _ in sequence_kmers([sequences[int(row)] for row in _first_rows(group, train)], k)
+    )
     share = np.full(len(sequences), np.nan)
     distinct, found = {}, {}
     for task in dict.fromkeys(names[test].tolist()):
