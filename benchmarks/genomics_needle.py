@@ -112,9 +112,9 @@ def _backgrounds() -> tuple[Background, Background]:
 def _data(
     task: str, sequences: Sequence[str], label: Sequence[str], sides: Sequence[str], facts: TaskFacts
 ) -> LabelledData:
-    columns = [np.array(list(each), dtype=object) for each in (label, sides)]
+    labels, split = (np.array(list(each), dtype=object) for each in (label, sides))
     names, groups = (np.full(len(sequences), each, dtype=object) for each in (task, ""))
-    return LabelledData(list(sequences), names, *columns, groups, {task: facts})
+    return LabelledData(list(sequences), names, labels, split, groups, {task: facts})
 
 
 def written(work: Work, out: Path, data: LabelledData, config: GenomicsConfig, seed: int) -> list[Generated] | None:
