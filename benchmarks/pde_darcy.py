@@ -78,7 +78,9 @@ def main() -> None:
         measured[name] = work.over_seeds(f"darcy {name}", partial(baseline, name, data), 1)
     label = "kernel ridge, square alone, its eight positions"
     square = eight_positions(data, "darcy/square")
-    measured[label] = work.over_seeds(f"darcy {label}", partial(baseline, "kernel ridge", square), 1)
+    measured[label] = work.over_seeds(
+        f"darcy {label}", partial(baseline, "kernel ridge", square, tasks=["darcy/square"]), 1
+    )
     if importlib.util.find_spec("neuralop") is not None:
         alone = partial(baseline, "fno, 5 epochs", data, tasks=["darcy/square"])
         measured["fno, square alone, 5 epochs"] = work.over_seeds("darcy fno, 5 epochs", alone, 1)
