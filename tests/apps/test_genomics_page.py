@@ -125,7 +125,7 @@ def test_the_example_needs_no_file_and_fills_every_part(place):
     assert not app.exception
     assert [error.value for error in app.error] == []
     rows = table(app, "All sequences")
-    assert rows[0]["Sequence"] == "chr1_start" and rows[0]["Bases"] == "1200" and int(rows[0]["Windows"]) > 3
+    assert rows[0]["Sequence"] == "chr1_start" and rows[0]["Bases"] == "1200" and int(rows[0]["Windows"]) >= 3
     track = figure(app, "Probabilities along chr1_start")
     assert track["layout"]["xaxis"]["range"] == [0.5, 1200.5]
     app.button_group(key="track-tasks").set_value(["promoter", "enhancer"]).run()
