@@ -38,6 +38,8 @@ def picture(page, name: str) -> None:
 
 
 def opened(page, server: str) -> None:
+    # A model is loaded and asked behind some clicks: a slow machine takes its time.
+    page.set_default_timeout(100_000)
     page.goto(f"{server}/genomics")
     page.get_by_role("heading", name="Genomics: one model, many questions to DNA").wait_for()
     settled(page)
@@ -68,13 +70,13 @@ def test_the_example_goes_through_every_tab(screen, server, runs, scheme):
     picture(screen, f"written-{scheme}")
     tab(screen, "Bases and changes")
     screen.get_by_role("button", name="Change ").click()
-    screen.get_by_text("Dots mark the sequence's own bases").wait_for(timeout=120_000)
+    screen.get_by_text("Dots mark the sequence's own bases").wait_for()
     settled(screen)
     picture(screen, f"bases-{scheme}")
     tab(screen, "Variants")
     screen.get_by_test_id("stButtonGroup").get_by_text("Example", exact=True).click()
     screen.get_by_role("button", name="Score ").click()
-    screen.get_by_role("heading", name="3. Effects").wait_for(timeout=120_000)
+    screen.get_by_role("heading", name="3. Effects").wait_for()
     screen.get_by_role("table", name="12 variants").wait_for()
     settled(screen)
     picture(screen, f"variants-{scheme}")
@@ -127,6 +129,6 @@ def test_a_job_over_a_file_outlives_a_reload(screen, server, runs):
     settled(screen)
     screen.get_by_role("tab", name="Files").click()
     screen.get_by_text("genome.fa: 1 block").wait_for()
-    screen.get_by_text("Done, 1 of 1 cases").wait_for(timeout=120_000)
+    screen.get_by_text("Done, 1 of 1 cases").wait_for()
     settled(screen)
     picture(screen, "job")
