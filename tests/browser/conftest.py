@@ -139,7 +139,8 @@ def screen(browser):
     page = context.new_page()
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))
-    page.set_default_timeout(30_000)
+    # A model is loaded and asked behind some clicks: a slow machine takes its time.
+    page.set_default_timeout(100_000)
     yield page
     context.close()
     assert errors == []

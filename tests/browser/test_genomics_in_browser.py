@@ -38,8 +38,6 @@ def picture(page, name: str) -> None:
 
 
 def opened(page, server: str) -> None:
-    # A model is loaded and asked behind some clicks: a slow machine takes its time.
-    page.set_default_timeout(100_000)
     page.goto(f"{server}/genomics")
     page.get_by_role("heading", name="Genomics: one model, many questions to DNA").wait_for()
     settled(page)

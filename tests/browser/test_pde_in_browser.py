@@ -118,7 +118,7 @@ def test_a_job_over_a_data_folder_outlives_a_reload(screen, server, runs):
     settled(screen)
     screen.get_by_role("tab", name="Folder").click()
     screen.get_by_text("darcy: 6 cases").wait_for()
-    screen.get_by_text("Done, 6 of 6 cases").wait_for(timeout=90_000)
+    screen.get_by_text("Done, 6 of 6 cases").wait_for()
     screen.get_by_text("6 ok", exact=True).wait_for()
     settled(screen)
     picture(screen, "job")

@@ -102,7 +102,7 @@ def test_a_job_outlives_a_reload_and_shows_its_failures(screen, server, workspac
     settled(screen)
     screen.get_by_role("tab", name="Folder").click()
     screen.get_by_text("study: 4 pictures, 4 tasks").wait_for()
-    screen.get_by_text("Done, some cases failed").wait_for(timeout=90_000)
+    screen.get_by_text("Done, some cases failed").wait_for()
     screen.get_by_text("1 case without an answer").wait_for()
     settled(screen)
     picture(screen, "job")
