@@ -117,7 +117,7 @@ def test_the_pages_are_served_until_they_are_stopped(tmp_path):
             lines = [server.stdout.readline() for _ in range(2)]
             healthy(f"http://127.0.0.1:{port}/_stcore/health", server)
             server.send_signal(signal.SIGINT)
-            server.wait(20)
+            server.wait(90)
         finally:
             server.kill()
         assert lines == [f"polyhead: http://localhost:{port}\n", f"{RESEARCH_USE}\n"]
