@@ -106,18 +106,25 @@ def test_a_port_in_use_is_told(polyhead):
     assert err.startswith(f"error: cannot listen on port {port} of 127.0.0.1: Address already in use; choose another")
 
 
+def heed_interrupts() -> None:
+    """Shells start background jobs with SIGINT ignored, and children inherit that."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_the_pages_are_served_until_they_are_stopped(tmp_path):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "apps.cli", "app", "--port", str(port), "--headless", "--runs", str(tmp_path)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as server:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=heed_interrupts
+    ) as server:
         try:
             assert server.stdout is not None
             lines = [server.stdout.readline() for _ in range(2)]
             healthy(f"http://127.0.0.1:{port}/_stcore/health", server)
             server.send_signal(signal.SIGINT)
-            server.wait(90)
+            server.wait(20)
         finally:
             server.kill()
         assert lines == [f"polyhead: http://localhost:{port}\n", f"{RESEARCH_USE}\n"]
