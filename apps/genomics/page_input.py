@@ -22,8 +22,6 @@ MOST_BASES = 200_000
 """More than these is work for the tab Files: a page should answer at once."""
 
 MOST_REFUSED = 20
-PASTE = "pasted"
-EXAMPLE = "example"
 
 POLICY_WORDS = {
     "split": "Cut the sequence there",

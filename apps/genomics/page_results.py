@@ -22,10 +22,6 @@ from ui.download import zip_of
 from ui.table import table
 from ui.theme import ink
 
-MOST_WRITTEN = 20
-"""Sequences whose answers are written at a click: token by token takes its time."""
-
-
 SHORTEST_TRACK = 250
 """Bases above which a sequence has a track."""
 
