@@ -6,10 +6,10 @@ import hashlib
 import logging
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from apps.batch_flags import BatchFlags
 from apps.exits import NoInput
 from polyhead.batch.case import Case
 from polyhead.batch.engine import run_batch
@@ -17,23 +17,6 @@ from polyhead.batch.outcome import Summary
 from polyhead.batch.progress import progress_display
 from polyhead.batch.worker import PredictorFactory
 from polyhead.runs import RunInfo
-
-
-@dataclass(frozen=True)
-class BatchFlags:
-    """The flags of `predict` that do not change an answer."""
-
-    out: Path
-    workers: int = 2
-    batch_size: int = 16
-    shard: tuple[int, int] = (0, 1)
-    timeout: float | None = None
-    overwrite: bool = False
-    fail_fast: bool = False
-    retry_failed: bool = False
-    dry_run: bool = False
-    log_json: bool = False
-    quiet: bool = False
 
 
 def predict(

@@ -10,27 +10,18 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from apps.batch_flags import BatchFlags, with_batch_flags
 from apps.flags import (
     Device,
-    DryRun,
-    Engine,
-    FailFast,
     Full,
-    LogJson,
-    Overwrite,
     Quiet,
     ReportFolder,
     Resamples,
     Results,
-    RetryFailed,
     Run,
     ScoresAsJson,
     Seed,
-    Shard,
     Task,
-    Threads,
-    Timeout,
-    read_shard,
 )
 from apps.genomics.data_verbs import Data
 from apps.terminal import show_report
@@ -46,6 +37,7 @@ BothStrands = Annotated[
 ]
 
 
+@with_batch_flags(1, "Cases answered at once.")
 def predict(
     run: Run,
     source: Annotated[
@@ -81,23 +73,14 @@ def predict(
     block: Annotated[int, typer.Option(min=1, help="Records of a case; a killed run loses at most so many.")] = 1000,
     seed: Seed = 0,
     device: Device = "auto",
-    workers: Threads = 2,
-    batch_size: Annotated[int, typer.Option(min=1, help="Cases answered at once.")] = 1,
-    shard: Shard = "0/1",
-    timeout: Timeout = None,
-    engine: Engine = "local",
-    overwrite: Overwrite = False,
-    retry_failed: RetryFailed = False,
-    fail_fast: FailFast = False,
-    dry_run: DryRun = False,
-    log_json: LogJson = False,
-    quiet: Quiet = False,
+    *,
+    flags: BatchFlags,
 ) -> None:
     """Answers every sequence for all tasks in one pass; one bad record never stops the others.
 
     Exit status: 0 all done, 3 some records failed, 4 no valid input, 130 interrupted. The same command goes on.
     """
-    from apps.predicting import BatchFlags, about, file_hash, find_cases
+    from apps.predicting import about, file_hash, find_cases
     from apps.predicting import predict as run_predict
     from domains.genomics.calibrate import CALIBRATION_FILE
     from domains.genomics.sources import cases_from
@@ -105,19 +88,6 @@ def predict(
     from polyhead.runs import WEIGHTS_FILE
     from polyhead.runs import Run as RunFolder
 
-    flags = BatchFlags(
-        out,
-        workers,
-        batch_size,
-        read_shard(shard),
-        timeout,
-        overwrite,
-        fail_fast,
-        retry_failed,
-        dry_run,
-        log_json,
-        quiet,
-    )
     info = RunFolder.open(run).info
     wanted = list(info.task_set.subset(task) if task else info.task_set)
     cases = find_cases(

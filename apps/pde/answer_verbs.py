@@ -9,27 +9,18 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from apps.batch_flags import BatchFlags, with_batch_flags
 from apps.flags import (
     Device,
-    DryRun,
-    Engine,
-    FailFast,
     Full,
-    LogJson,
-    Overwrite,
     Quiet,
     ReportFolder,
     Resamples,
     Results,
-    RetryFailed,
     Run,
     ScoresAsJson,
     Seed,
-    Shard,
     Task,
-    Threads,
-    Timeout,
-    read_shard,
 )
 from apps.terminal import show_report
 
@@ -37,6 +28,7 @@ Data = Annotated[Path, typer.Argument(help="Data folder, or one .h5 file of it."
 Split = Literal["train", "validation", "test", "all"]
 
 
+@with_batch_flags(32, "Cases answered at once.")
 def predict(
     run: Run,
     source: Annotated[
@@ -55,23 +47,14 @@ def predict(
     solve: Annotated[bool, typer.Option("--solve", help="Let our own solver answer too, and compare.")] = False,
     plots: Annotated[bool, typer.Option(help="Draw each answer.")] = True,
     device: Device = "auto",
-    workers: Threads = 2,
-    batch_size: Annotated[int, typer.Option(min=1, help="Cases answered at once.")] = 32,
-    shard: Shard = "0/1",
-    timeout: Timeout = None,
-    engine: Engine = "local",
-    overwrite: Overwrite = False,
-    retry_failed: RetryFailed = False,
-    fail_fast: FailFast = False,
-    dry_run: DryRun = False,
-    log_json: LogJson = False,
-    quiet: Quiet = False,
+    *,
+    flags: BatchFlags,
 ) -> None:
     """Answers every case with a field; one bad input never stops the others.
 
     Exit status: 0 all done, 3 some cases failed, 4 no valid input, 130 interrupted. The same command goes on.
     """
-    from apps.predicting import BatchFlags, about, file_hash, find_cases
+    from apps.predicting import about, file_hash, find_cases
     from apps.predicting import predict as run_predict
     from domains.pde.calibrate import CALIBRATION_FILE
     from domains.pde.members import member_runs
@@ -80,19 +63,6 @@ def predict(
     from polyhead.runs import WEIGHTS_FILE
     from polyhead.runs import Run as RunFolder
 
-    flags = BatchFlags(
-        out,
-        workers,
-        batch_size,
-        read_shard(shard),
-        timeout,
-        overwrite,
-        fail_fast,
-        retry_failed,
-        dry_run,
-        log_json,
-        quiet,
-    )
     members = member_runs(run)
     info = RunFolder.open(members[0]).info
     known = info.task_set

@@ -10,14 +10,12 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from apps.batch_flags import BatchFlags, with_batch_flags
 from apps.flags import (
     Config,
     Device,
     DryRun,
-    Engine,
-    FailFast,
     Full,
-    LogJson,
     NewRun,
     Overwrite,
     Quiet,
@@ -25,18 +23,13 @@ from apps.flags import (
     Resamples,
     Results,
     Resume,
-    RetryFailed,
     Run,
     ScoresAsJson,
     Seed,
     Settings,
-    Shard,
     System,
     Task,
-    Threads,
-    Timeout,
     application_verbs,
-    read_shard,
 )
 from apps.terminal import counting, sayer, show_report, training_progress
 from apps.training import in_words, require_system, resolve_preset, show_configuration
@@ -124,6 +117,7 @@ def train(
 
 
 @app.command()
+@with_batch_flags(16, "Images encoded at once.")
 def predict(
     run: Run,
     source: Annotated[str, typer.Argument(metavar="INPUT", help="A file, folder, glob, list or FM_UIA data root.")],
@@ -142,23 +136,14 @@ def predict(
         typer.Option("--inference", help="What runs the network; auto chooses by the amount of work."),
     ] = "auto",
     overlays: Annotated[bool, typer.Option(help="Draw the answers over each image.")] = True,
-    workers: Threads = 2,
-    batch_size: Annotated[int, typer.Option(min=1, help="Images encoded at once.")] = 16,
-    shard: Shard = "0/1",
-    timeout: Timeout = None,
-    engine: Engine = "local",
-    overwrite: Overwrite = False,
-    retry_failed: RetryFailed = False,
-    fail_fast: FailFast = False,
-    dry_run: DryRun = False,
-    log_json: LogJson = False,
-    quiet: Quiet = False,
+    *,
+    flags: BatchFlags,
 ) -> None:
     """Answers the tasks for every image; one bad file never stops the others.
 
     Exit status: 0 all done, 3 some cases failed, 4 no valid input, 130 interrupted. The same command goes on.
     """
-    from apps.predicting import BatchFlags, about, find_cases
+    from apps.predicting import about, find_cases
     from apps.predicting import predict as run_predict
     from domains.medical.ultrasound.fm_uia import is_data_root
     from domains.medical.ultrasound.sources import cases_from
@@ -166,19 +151,6 @@ def predict(
     from polyhead.runs import WEIGHTS_FILE
     from polyhead.runs import Run as RunFolder
 
-    flags = BatchFlags(
-        out,
-        workers,
-        batch_size,
-        read_shard(shard),
-        timeout,
-        overwrite,
-        fail_fast,
-        retry_failed,
-        dry_run,
-        log_json,
-        quiet,
-    )
     info = RunFolder.open(run).info
     known = info.task_set
     wanted = known.subset(task) if task else known
@@ -192,7 +164,7 @@ def predict(
         "device": device,
         "engine": speed,
         "items": len(cases) // flags.shard[1],
-        "batch_size": batch_size,
+        "batch_size": flags.batch_size,
     }
     summary = run_predict(
         cases,
@@ -201,7 +173,7 @@ def predict(
         weights=[run / WEIGHTS_FILE],
         parameters=answering,
         info=about(info, run, source),
-        on_finish=partial(_write_challenge, Path(source), cases, quiet) if format == "fm-uia" else None,
+        on_finish=partial(_write_challenge, Path(source), cases, flags.quiet) if format == "fm-uia" else None,
     )
     raise typer.Exit(summary.exit_status)
 

@@ -2,11 +2,11 @@
 
 import io
 import json
-import os
 import zipfile
 from pathlib import Path
 
 import pytest
+from browser_steps import picture, seen, settled
 from genomics_runs import make_run
 
 from polyhead.application import RESEARCH_USE
@@ -21,34 +21,16 @@ def runs(workspace) -> Path:
     return workspace
 
 
-def settled(page) -> None:
-    """Waits until the script of the page has run to its end."""
-    for _ in range(2):
-        page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]")
-        page.wait_for_timeout(150)
-
-
-def picture(page, name: str) -> None:
-    """Keeps a screenshot where POLYHEAD_SCREENSHOTS names a folder."""
-    folder = os.environ.get("POLYHEAD_SCREENSHOTS")
-    if folder:
-        page.wait_for_timeout(1000)
-        Path(folder).mkdir(parents=True, exist_ok=True)
-        page.screenshot(path=str(Path(folder) / f"genomics-{name}.png"))
-
-
 def opened(page, server: str) -> None:
     page.goto(f"{server}/genomics")
-    page.get_by_role("heading", name="Genomics: one model, many questions to DNA").wait_for()
-    settled(page)
+    seen(page.get_by_role("heading", name="Genomics: one model, many questions to DNA"))
 
 
 def with_example(page, server: str) -> None:
     opened(page, server)
     page.get_by_role("button", name="Load an example").click()
-    page.get_by_role("heading", name="2. Answers").wait_for()
-    page.get_by_role("button", name="Everything (zip)").wait_for()
-    settled(page)
+    seen(page.get_by_role("heading", name="2. Answers"))
+    seen(page.get_by_role("button", name="Everything (zip)"))
 
 
 def tab(page, name: str) -> None:
@@ -60,27 +42,24 @@ def tab(page, name: str) -> None:
 def test_the_example_goes_through_every_tab(screen, server, runs, scheme):
     screen.emulate_media(color_scheme=scheme)
     with_example(screen, server)
-    screen.locator(".js-plotly-plot .bars").first.wait_for()
-    picture(screen, f"answers-{scheme}")
+    seen(screen.locator(".js-plotly-plot .bars"))
+    picture(screen, f"genomics-answers-{scheme}")
     screen.get_by_role("button", name="Write: ").click()
-    screen.get_by_text("tokens together").or_(screen.get_by_text("cut it into windows")).first.wait_for()
-    settled(screen)
-    picture(screen, f"written-{scheme}")
+    seen(screen.get_by_text("tokens together").or_(screen.get_by_text("cut it into windows")))
+    picture(screen, f"genomics-written-{scheme}")
     tab(screen, "Bases and changes")
     screen.get_by_role("button", name="Change ").click()
-    screen.get_by_text("Dots mark the sequence's own bases").wait_for()
-    settled(screen)
-    picture(screen, f"bases-{scheme}")
+    seen(screen.get_by_text("Dots mark the sequence's own bases"))
+    picture(screen, f"genomics-bases-{scheme}")
     tab(screen, "Variants")
     screen.get_by_test_id("stButtonGroup").get_by_text("Example", exact=True).click()
     screen.get_by_role("button", name="Score ").click()
-    screen.get_by_role("heading", name="3. Effects").wait_for()
-    screen.get_by_role("table", name="12 variants").wait_for()
-    settled(screen)
-    picture(screen, f"variants-{scheme}")
+    seen(screen.get_by_role("heading", name="3. Effects"))
+    seen(screen.get_by_role("table", name="12 variants"))
+    picture(screen, f"genomics-variants-{scheme}")
     tab(screen, "About this model")
-    screen.get_by_text("This run is not calibrated").wait_for()
-    picture(screen, f"about-{scheme}")
+    seen(screen.get_by_text("This run is not calibrated"))
+    picture(screen, f"genomics-about-{scheme}")
     banner = screen.get_by_role("note", name="Conditions of use")
     assert RESEARCH_USE in banner.inner_text() and "Weights:" in banner.inner_text()
 
@@ -122,11 +101,10 @@ def test_a_job_over_a_file_outlives_a_reload(screen, server, runs):
     field.fill(str(runs / "genomics-data" / "genome.fa"))
     field.press("Enter")
     screen.get_by_role("button", name="Start the job on ").click()
-    screen.get_by_text("genome.fa: 1 block").wait_for()
+    seen(screen.get_by_text("genome.fa: 1 block"))
     screen.reload()
     settled(screen)
     screen.get_by_role("tab", name="Files").click()
-    screen.get_by_text("genome.fa: 1 block").wait_for()
-    screen.get_by_text("Done, 1 of 1 cases").wait_for()
-    settled(screen)
-    picture(screen, "job")
+    seen(screen.get_by_text("genome.fa: 1 block"))
+    seen(screen.get_by_text("Done, 1 of 1 cases"))
+    picture(screen, "genomics-job")

@@ -2,12 +2,12 @@
 
 import io
 import json
-import os
 import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
+from browser_steps import picture, seen, settled
 from pde_runs import make_run
 
 from polyhead.application import RESEARCH_USE
@@ -25,32 +25,14 @@ def runs(workspace) -> Path:
     return workspace
 
 
-def settled(page) -> None:
-    """Waits until the script of the page has run to its end."""
-    for _ in range(2):
-        page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]")
-        page.wait_for_timeout(150)
-
-
-def picture(page, name: str) -> None:
-    """Keeps a screenshot where POLYHEAD_SCREENSHOTS names a folder."""
-    folder = os.environ.get("POLYHEAD_SCREENSHOTS")
-    if folder:
-        page.wait_for_timeout(1000)
-        Path(folder).mkdir(parents=True, exist_ok=True)
-        page.screenshot(path=str(Path(folder) / f"pde-{name}.png"))
-
-
 def opened(page, server: str, problem: str) -> None:
     page.goto(f"{server}/pde")
-    page.get_by_role("heading", name="PDE operators: the field at once").wait_for()
-    settled(page)
+    seen(page.get_by_role("heading", name="PDE operators: the field at once"))
     chosen = page.get_by_role("combobox", name="Trained run")
     chosen.click()
     page.get_by_role("option", name=f"pde-{problem}").click()
-    page.get_by_text(f"preset tiny-{problem} (pde-{problem})").wait_for()
-    page.get_by_text(FACTS).wait_for()
-    settled(page)
+    seen(page.get_by_text(f"preset tiny-{problem} (pde-{problem})"))
+    seen(page.get_by_text(FACTS))
 
 
 def position(slider) -> float:
@@ -62,13 +44,12 @@ def test_a_field_at_once_and_the_solver_beside_it(screen, server, runs, problem,
     screen.emulate_media(color_scheme=scheme)
     opened(screen, server, problem)
     assert screen.get_by_text("against the solver").count() == 0
-    picture(screen, f"{problem}-{scheme}")
+    picture(screen, f"pde-{problem}-{scheme}")
     screen.get_by_role("button", name="Solve it too, and compare").click()
-    screen.get_by_text("against the solver").wait_for()
-    settled(screen)
+    seen(screen.get_by_text("against the solver"))
     if problem == "plate":
         assert screen.locator(".gl-container canvas").first.is_visible()
-    picture(screen, f"{problem}-solved-{scheme}")
+    picture(screen, f"pde-{problem}-solved-{scheme}")
     banner = screen.get_by_role("note", name="Conditions of use")
     assert RESEARCH_USE in banner.inner_text() and "Weights:" in banner.inner_text()
 
@@ -76,8 +57,7 @@ def test_a_field_at_once_and_the_solver_beside_it(screen, server, runs, problem,
 def test_a_polygon_drawn_in_the_table_is_answered_and_sent_as_files(screen, server, runs):
     opened(screen, server, "darcy")
     screen.get_by_test_id("stButtonGroup").get_by_text("Polygon", exact=True).click()
-    screen.get_by_text("The geometry polygon is not the one").wait_for()
-    settled(screen)
+    seen(screen.get_by_text("The geometry polygon is not the one"))
     before = screen.get_by_text("inside of").inner_text()
     # The first corner goes from x = 0.1 to x = 0.5: what is left is smaller.
     cells = screen.get_by_test_id("stDataFrame").first
@@ -86,7 +66,7 @@ def test_a_polygon_drawn_in_the_table_is_answered_and_sent_as_files(screen, serv
     screen.mouse.click(box["x"] + 80, box["y"] + 52)
     # Enter opens the cell; letters typed before it is open would be lost.
     screen.keyboard.press("Enter")
-    screen.get_by_test_id("stDataFrameNumberInput").or_(screen.locator(".gdg-input")).first.wait_for()
+    seen(screen.get_by_test_id("stDataFrameNumberInput").or_(screen.locator(".gdg-input")))
     screen.keyboard.press("Control+a")
     screen.keyboard.type("0.5", delay=60)
     screen.keyboard.press("Enter")
@@ -94,7 +74,7 @@ def test_a_polygon_drawn_in_the_table_is_answered_and_sent_as_files(screen, serv
     settled(screen)
     after = screen.get_by_text("inside of").inner_text()
     assert int(after.split()[0]) < int(before.split()[0])
-    picture(screen, "polygon")
+    picture(screen, "pde-polygon")
     with screen.expect_download() as started:
         screen.get_by_role("button", name="Everything (zip)").click()
     with zipfile.ZipFile(io.BytesIO(Path(started.value.path()).read_bytes())) as archive:
@@ -113,15 +93,14 @@ def test_a_job_over_a_data_folder_outlives_a_reload(screen, server, runs):
     field.fill(str(runs / "pde-data" / "darcy"))
     field.press("Enter")
     screen.get_by_role("button", name="Start the job on 6 cases").click()
-    screen.get_by_text("darcy: 6 cases").wait_for()
+    seen(screen.get_by_text("darcy: 6 cases"))
     screen.reload()
     settled(screen)
     screen.get_by_role("tab", name="Folder").click()
-    screen.get_by_text("darcy: 6 cases").wait_for()
-    screen.get_by_text("Done, 6 of 6 cases").wait_for()
-    screen.get_by_text("6 ok", exact=True).wait_for()
-    settled(screen)
-    picture(screen, "job")
+    seen(screen.get_by_text("darcy: 6 cases"))
+    seen(screen.get_by_text("Done, 6 of 6 cases"))
+    seen(screen.get_by_text("6 ok", exact=True))
+    picture(screen, "pde-job")
 
 
 def test_the_page_works_by_keyboard_and_has_words_for_its_pictures(screen, server, runs):
@@ -144,5 +123,5 @@ def test_the_page_works_by_keyboard_and_has_words_for_its_pictures(screen, serve
     assert charts == 3 and unnamed == 0
     assert screen.evaluate("() => getComputedStyle(document.activeElement).outlineStyle") != "none"
     screen.get_by_role("tab", name="About this model").click()
-    screen.get_by_text("Trained on, Fisher").wait_for()
-    picture(screen, "about")
+    seen(screen.get_by_text("Trained on, Fisher"))
+    picture(screen, "pde-about")

@@ -2,46 +2,29 @@
 
 import io
 import json
-import os
 import zipfile
 from pathlib import Path
 
 import pytest
+from browser_steps import picture, seen, settled
 
 from polyhead.application import RESEARCH_USE
 
 pytestmark = pytest.mark.browser
 
 
-def settled(page) -> None:
-    """Waits until the script of the page has run to its end."""
-    page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]")
-    page.wait_for_timeout(150)
-    page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]")
-
-
-def picture(page, name: str) -> None:
-    """Keeps a screenshot where POLYHEAD_SCREENSHOTS names a folder."""
-    folder = os.environ.get("POLYHEAD_SCREENSHOTS")
-    if folder:
-        Path(folder).mkdir(parents=True, exist_ok=True)
-        page.screenshot(path=str(Path(folder) / f"{name}.png"))
-
-
 def opened(page, server: str) -> None:
     page.goto(f"{server}/ultrasound")
-    page.get_by_role("heading", name="Ultrasound: one network, many tasks").wait_for()
-    settled(page)
+    seen(page.get_by_role("heading", name="Ultrasound: one network, many tasks"))
 
 
 def test_the_overview_leads_to_the_page(screen, server):
     screen.goto(server)
-    screen.get_by_role("heading", name="polyhead", exact=True).wait_for()
-    settled(screen)
+    seen(screen.get_by_role("heading", name="polyhead", exact=True))
     assert screen.get_by_role("note", name="Conditions of use").inner_text().startswith(RESEARCH_USE)
     picture(screen, "overview")
     screen.locator("[data-testid=stPageLink] a[href$=ultrasound]").click()
-    screen.get_by_role("heading", name="Ultrasound: one network, many tasks").wait_for()
+    seen(screen.get_by_role("heading", name="Ultrasound: one network, many tasks"))
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -51,17 +34,15 @@ def test_an_image_from_drop_to_zip(screen, server, workspace, scheme):
     screen.locator("input[type=file]").set_input_files(
         [workspace / "study" / "breast 1.png", workspace / "study" / "broken.png"]
     )
-    screen.get_by_text("1 of 2 files can be analysed").wait_for()
+    seen(screen.get_by_text("1 of 2 files can be analysed"))
     screen.get_by_text("All 4 tasks").click()
     button = screen.get_by_role("button", name="Analyse 1 picture for 4 tasks")
-    button.wait_for()
-    settled(screen)
+    seen(button)
     picture(screen, f"check-{scheme}")
     button.click()
-    screen.get_by_role("heading", name="4. Results").wait_for()
-    screen.get_by_role("table", name="Measurements").wait_for()
-    screen.locator(".js-plotly-plot .bars").first.wait_for()
-    settled(screen)
+    seen(screen.get_by_role("heading", name="4. Results"))
+    seen(screen.get_by_role("table", name="Measurements"))
+    seen(screen.locator(".js-plotly-plot .bars"))
     shown = screen.get_by_test_id("stImage").locator("img").first
     assert shown.evaluate("image => image.naturalWidth") >= 512
     assert "breast 1.png" in shown.get_attribute("alt")
@@ -97,17 +78,16 @@ def test_a_job_outlives_a_reload_and_shows_its_failures(screen, server, workspac
     field.fill(str(workspace / "study"))
     field.press("Enter")
     screen.get_by_role("button", name="Start the job on 4 pictures").click()
-    screen.get_by_text("study: 4 pictures, 4 tasks").wait_for()
+    seen(screen.get_by_text("study: 4 pictures, 4 tasks"))
     screen.reload()
     settled(screen)
     screen.get_by_role("tab", name="Folder").click()
-    screen.get_by_text("study: 4 pictures, 4 tasks").wait_for()
-    screen.get_by_text("Done, some cases failed").wait_for()
-    screen.get_by_text("1 case without an answer").wait_for()
-    settled(screen)
+    seen(screen.get_by_text("study: 4 pictures, 4 tasks"))
+    seen(screen.get_by_text("Done, some cases failed"))
+    seen(screen.get_by_text("1 case without an answer"))
     picture(screen, "job")
     screen.get_by_text("Show the report here").click()
-    screen.frame_locator("iframe").get_by_text("broken").first.wait_for()
+    seen(screen.frame_locator("iframe").get_by_text("broken"))
     picture(screen, "report")
 
 
@@ -125,10 +105,10 @@ def test_a_running_job_is_cancelled_from_the_page(screen, server, workspace):
     try:
         opened(screen, server)
         screen.get_by_role("tab", name="Folder").click()
-        screen.get_by_text("4 of 10 cases, 1 failed").wait_for()
+        seen(screen.get_by_text("4 of 10 cases, 1 failed"))
         picture(screen, "running")
         screen.get_by_role("button", name="Cancel").click()
-        screen.get_by_text("Cancelled, 4 of 10 cases").wait_for()
+        seen(screen.get_by_text("Cancelled, 4 of 10 cases"))
         assert job.wait(20).state == "cancelled"
     finally:
         job.cancel()
@@ -139,8 +119,7 @@ def test_the_page_has_names_for_its_controls_and_words_for_its_pictures(screen, 
     screen.locator("input[type=file]").set_input_files([workspace / "study" / "breast 0.png"])
     screen.get_by_text("All 4 tasks").click()
     screen.get_by_role("button", name="Analyse 1 picture for 4 tasks").click()
-    screen.get_by_role("heading", name="4. Results").wait_for()
-    settled(screen)
+    seen(screen.get_by_role("heading", name="4. Results"))
     unnamed = screen.evaluate(
         """() => [...document.querySelectorAll('img')]
         .filter(image => image.offsetParent && !image.alt && image.getAttribute('role') !== 'presentation').length"""
