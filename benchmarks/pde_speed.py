@@ -36,7 +36,8 @@ from domains.pde.operator import load_operator
 from domains.pde.presets import PdeConfig
 from domains.pde.samples import OperatorData
 from domains.pde.saved import describe
-from domains.pde.training import set_statistics, train
+from domains.pde.starting import set_statistics
+from domains.pde.training import train
 from polyhead.runs import Run
 from polyhead.train import fit
 

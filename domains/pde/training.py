@@ -13,11 +13,12 @@ from torch import nn
 from domains.pde.dataset import TaskSamples
 from domains.pde.losses import LOSSES, Loss, with_penalty
 from domains.pde.networks.description import Description
-from domains.pde.networks.model import WeightedProduct, backbone_of, build_model, freeze_parts, task_specs
+from domains.pde.networks.model import backbone_of, build_model, freeze_parts, task_specs
 from domains.pde.polish import RIDGES, fit_trunk_to_pod, last_layer_equations, solve_last_layer
 from domains.pde.samples import OperatorData
-from domains.pde.saved import describe, load_run
+from domains.pde.saved import describe
 from domains.pde.settings import PdeConfig
+from domains.pde.starting import forget_unpolished, keep_unpolished, set_statistics, start_from
 from polyhead.model import MultiHeadModel
 from polyhead.progress import Mode
 from polyhead.runs import Run
@@ -53,8 +54,9 @@ def train(
         out: the run folder.
         config: the system; problems that it does not know are left out if it knows others.
         tasks: train these tasks only.
-        init_from: a run whose branches and trunks to start from. Normalisation of the input is that of the new
-            training samples, of the field that of the run; heads of new tasks start at the mean of the run's heads.
+        init_from: a run whose branches and trunks to start from, as they were before its polish. Normalisation of the
+            input is that of the new training samples, of the field that of the run; heads of new tasks start at the
+            mean of the run's heads.
         freeze: see `networks.model.freeze_parts`; each pattern is of every problem.
         resume: go on where an interrupted training stopped.
         overwrite: replace a run that is there.
@@ -106,6 +108,8 @@ def train(
         },
     )
     run = Run.resume(out, info) if resume else Run.create(out, info, overwrite=overwrite)
+    if not resume:
+        forget_unpolished(run)
     if config.pod_steps and init_from is None and not (resume and run.has_weights):
         for name in found:
             mine = [data_sets[task] for task, problem in chosen.items() if problem == name]
@@ -184,55 +188,6 @@ def _with_tasks_per_step(config: PdeConfig, count: int) -> PdeConfig:
     return config.model_copy(
         update={"training": training.model_copy(update={"tasks_per_step": count, "batch_size": -(-rows // count)})}
     )
-
-
-def set_statistics(
-    model: MultiHeadModel,
-    data: Mapping[str, OperatorData],
-    chosen: Mapping[str, str],
-    rows: Mapping[str, np.ndarray],
-    *,
-    encoding_only: bool = False,
-) -> None:
-    """Sets every problem's normalisation to that of its training samples."""
-    for name, samples in data.items():
-        used = np.sort(np.concatenate([rows[task] for task, problem in chosen.items() if problem == name]))
-        network = backbone_of(model).network(name)
-        network.encoding.fit(samples, used)
-        if not encoding_only:
-            network.scaling.fit(samples, used)
-
-
-def start_from(
-    model: MultiHeadModel,
-    source: Path,
-    data: Mapping[str, OperatorData],
-    chosen: Mapping[str, str],
-    rows: Mapping[str, np.ndarray],
-) -> None:
-    """Takes branches, trunks, field scalings and shared bodies of a run; encodings are set to the new samples'."""
-    given, _, _ = load_run(source)
-    theirs, mine = backbone_of(given), backbone_of(model)
-    problems = list(dict.fromkeys(task.reads for task in given.tasks.values()))
-    try:
-        mine.bodies.load_state_dict(theirs.bodies.state_dict())
-        for name in data:
-            other = name if name in problems else problems[0] if len(problems) == 1 else None
-            if other is None:
-                raise ValueError(f"{source} has no problem {name!r}; it has {', '.join(problems)}")
-            mine.network(name).load_state_dict(theirs.network(other).state_dict())
-    except RuntimeError as failure:
-        line = " ".join(str(failure).split())[:200]
-        raise ValueError(f"{source}: its networks are not of this configuration: {line}") from failure
-    set_statistics(model, data, chosen, rows, encoding_only=True)
-    heads = [head for task in given.tasks if isinstance(head := given.head(task), WeightedProduct)]
-    for task in model.tasks:
-        head = model.head(task)
-        if isinstance(head, WeightedProduct) and heads:
-            with torch.no_grad():
-                like = [own] if task in given.tasks and isinstance(own := given.head(task), WeightedProduct) else heads
-                head.weight.copy_(torch.stack([each.weight for each in like]).mean(0))
-                head.bias.copy_(torch.stack([each.bias for each in like]).mean(0))
 
 
 def _samples(model: MultiHeadModel, data: OperatorData, task: str, rows: np.ndarray, **options: Any) -> TaskSamples:
@@ -339,6 +294,7 @@ def _polish(
             found = validation
     model.load_state_dict(kept)
     if best["kept"]:
+        keep_unpolished(run, trained, kept)
         run.save_weights(kept)
         metrics |= {"score": best["score"], "scores": dict(found.scores), "metrics": dict(found.metrics)}
     say(f"polish: score {best['score_before']:.4f} to {best['score']:.4f}, {'kept' if best['kept'] else 'not kept'}")

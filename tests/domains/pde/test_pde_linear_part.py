@@ -14,7 +14,8 @@ from domains.pde.networks.trunk import Trunk
 from domains.pde.polish import last_layer_equations, solve_last_layer
 from domains.pde.presets import resolve
 from domains.pde.settings import BranchConfig, TrunkConfig
-from domains.pde.training import relative_errors, set_statistics
+from domains.pde.starting import set_statistics
+from domains.pde.training import relative_errors
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -12,8 +12,9 @@ from domains.pde.networks.model import backbone_of, build_model, task_specs
 from domains.pde.presets import resolve
 from domains.pde.solvers.darcy import solve_darcy
 from domains.pde.solvers.embedded import embed, unit_grid
+from domains.pde.starting import set_statistics
 from domains.pde.symmetry import COUNT, positions, turned
-from domains.pde.training import set_statistics, train
+from domains.pde.training import train
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

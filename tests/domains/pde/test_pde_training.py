@@ -14,7 +14,8 @@ from domains.pde.networks.model import backbone_of, build_model, task_specs
 from domains.pde.operator import load_operator
 from domains.pde.polish import RIDGES, fit_trunk_to_pod, last_layer_equations, pod_modes, solve_last_layer
 from domains.pde.presets import PRESETS, resolve
-from domains.pde.training import relative_errors, set_statistics, train
+from domains.pde.starting import set_statistics
+from domains.pde.training import relative_errors, train
 from polyhead.runs import Run
 from polyhead.train import TrainingDiverged
 

@@ -13,6 +13,7 @@ from domains.pde.networks.description import joint_values
 from domains.pde.operator import load_operator
 from domains.pde.presets import resolve
 from domains.pde.saved import load_run
+from domains.pde.starting import UNPOLISHED_FILE, load_unpolished
 from domains.pde.training import train
 from domains.pde.transfer import PUBLISHED_FREEZE, adapt, few_samples, fine_tuning, learning_curve
 from polyhead.runs import Run, RunInfo
@@ -90,6 +91,26 @@ def test_a_learning_curve_goes_on_where_it_stopped(tmp_path, runs, target):
     assert lines[0].startswith("darcy/diamond: 2 samples, transfer: relative L2 ")
     saved = json.loads((tmp_path / "learning_curve.json").read_text())
     assert saved["task"] == TARGET and saved["points"][3]["relative_l2_mean"] == points[3].relative_l2_mean
+
+
+def test_a_start_is_the_weights_from_before_the_polish(tmp_path, darcy, target):
+    settings = {"epochs": 2, "steps_per_epoch": 5, "image_size": None, "channels": (8, 16), "pod_steps": 0}
+    for name, polish in (("plain", False), ("polished", True)):
+        train({"darcy": darcy}, tmp_path / name, resolve("tiny-darcy", settings | {"polish": polish}), progress="quiet")
+    run = Run.open(tmp_path / "polished")
+    assert run.info.metrics["polish"]["kept"]
+    plain, polished = (Run.open(tmp_path / name).load_weights() for name in ("plain", "polished"))
+    assert {name for name in plain if not torch.equal(plain[name], polished[name])} == {
+        f"backbone.networks.darcy.branch.output.{each}" for each in ("weight", "bias")
+    }
+    start = load_unpolished(run.path).state_dict()
+    assert all(torch.equal(start[name], plain[name]) for name in plain)
+    (run.path / UNPOLISHED_FILE).write_bytes(b"torn")
+    with pytest.raises(ValueError, match=r"unpolished\.safetensors is damaged"):
+        train({"darcy-target": target}, tmp_path / "run", resolve("tiny-darcy", settings), init_from=run.path)
+    again = resolve("tiny-darcy", settings | {"polish": False})
+    train({"darcy": darcy}, run.path, again, overwrite=True, progress="quiet")
+    assert not (run.path / UNPOLISHED_FILE).exists()
 
 
 def test_a_run_of_other_networks_is_no_start(tmp_path, runs, target):
