@@ -17,15 +17,15 @@ import numpy as np
 from scipy import stats
 
 from benchmarks.results import RESULTS, write_section
-from domains.genomics.data import LabelledData
-from domains.genomics.format import Layout
-from domains.genomics.metrics import confusion, confusion_scores
+from domains.genomics.answers.format import Layout
+from domains.genomics.evaluation.metrics import confusion, confusion_scores
+from domains.genomics.labelled.data import LabelledData
+from domains.genomics.labelled.splits import sequence_groups
+from domains.genomics.learning.training import train
 from domains.genomics.presets import GenomicsConfig, resolve
 from domains.genomics.saved import load_run
-from domains.genomics.scoring import Scorer
+from domains.genomics.scoring.scorer import Scorer
 from domains.genomics.settings import TRAINED_TOKENIZER
-from domains.genomics.splits import sequence_groups
-from domains.genomics.training import train
 from polyhead.evaluate import Interval, bootstrap_counts, percentile_interval
 from polyhead.runs import RUN_FILE, replacing
 from polyhead.schedule import TrainConfig

@@ -41,12 +41,12 @@ from benchmarks.genomics_common import (
     with_interval,
 )
 from benchmarks.results import table
-from domains.genomics.baselines import BASELINES
-from domains.genomics.data import LabelledData, TaskFacts, read_labelled
-from domains.genomics.leakage import leakage_report
-from domains.genomics.pretraining import pretrain
+from domains.genomics.evaluation.baselines import BASELINES
+from domains.genomics.labelled.data import LabelledData, TaskFacts, read_labelled
+from domains.genomics.labelled.leakage import leakage_report
+from domains.genomics.labelled.splits import purged_split, random_split, sequence_groups
+from domains.genomics.learning.pretraining import pretrain
 from domains.genomics.settings import GenomicsConfig
-from domains.genomics.splits import purged_split, random_split, sequence_groups
 from polyhead.evaluate import percentile_interval
 from polyhead.runs import RUN_FILE
 

@@ -28,13 +28,17 @@ from benchmarks.genomics_common import (
     shared_data,
 )
 from benchmarks.results import table
+from domains.genomics.answers.format import Layout
 from domains.genomics.answers.vqvae import VqVae, fit_vqvae
-from domains.genomics.baselines import BASELINES
-from domains.genomics.data import LabelledData, TaskFacts
-from domains.genomics.format import Layout
-from domains.genomics.functions import FunctionSample, simulate
-from domains.genomics.metrics import text_rows
-from domains.genomics.needle import (
+from domains.genomics.evaluation.baselines import BASELINES
+from domains.genomics.evaluation.metrics import text_rows
+from domains.genomics.labelled.data import LabelledData, TaskFacts
+from domains.genomics.learning.training import train
+from domains.genomics.saved import load_run
+from domains.genomics.scoring.scorer import Generated, Scorer
+from domains.genomics.settings import GenomicsConfig
+from domains.genomics.simulator.functions import FunctionSample, simulate
+from domains.genomics.simulator.needle import (
     Background,
     Digits,
     GenomeBackground,
@@ -45,10 +49,6 @@ from domains.genomics.needle import (
     labels,
     plant,
 )
-from domains.genomics.saved import load_run
-from domains.genomics.scoring import Generated, Scorer
-from domains.genomics.settings import GenomicsConfig
-from domains.genomics.training import train
 from polyhead.runs import RUN_FILE
 
 NEEDLE, FUNCTION = "needle", "function"

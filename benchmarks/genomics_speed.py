@@ -24,14 +24,14 @@ from benchmarks.genomics_common import shared_data
 from benchmarks.results import RESULTS, table, write_section
 from domains.genomics.answers.answer import Answer
 from domains.genomics.answers.classes import ClassAnswer
-from domains.genomics.format import Layout
+from domains.genomics.answers.format import Layout
+from domains.genomics.learning.starting import add_tokens, tokens_of
 from domains.genomics.models.backbone import DnaBackbone
 from domains.genomics.models.family import build_decoder, parameter_count, shape_of
 from domains.genomics.models.packing import packed_batch
-from domains.genomics.scoring import Scorer
-from domains.genomics.shared_prefix import AlleleGroup, SharedPrefix, task_tokens
-from domains.genomics.starting import add_tokens, tokens_of
-from domains.genomics.tokenizer import CLS, DnaTokenizer
+from domains.genomics.scoring.scorer import Scorer
+from domains.genomics.sequences.tokenizer import CLS, DnaTokenizer
+from domains.genomics.variants.shared_prefix import AlleleGroup, SharedPrefix, task_tokens
 
 TASKS = ("H3", "H3K14ac", "H3K36me3", "H3K4me1", "H3K4me2", "H3K4me3", "H3K79me3", "H3K9ac", "H4", "H4ac")
 WINDOW = 500

@@ -27,8 +27,8 @@ def make_data(data: Path) -> None:
 
 def make_run(data: Path, run: Path) -> None:
     """Trains for a few steps on `make_data`: the answers are rough, their shapes and names are right."""
+    from domains.genomics.learning.training import train
     from domains.genomics.presets import resolve
-    from domains.genomics.training import train
 
     make_data(data)
     changes = {

@@ -82,8 +82,8 @@ def predict(
     """
     from apps.predicting import about, file_hash, find_cases
     from apps.predicting import predict as run_predict
-    from domains.genomics.calibrate import CALIBRATION_FILE
-    from domains.genomics.sources import cases_from
+    from domains.genomics.evaluation.calibrate import CALIBRATION_FILE
+    from domains.genomics.predicting.sources import cases_from
     from polyhead.batch.worker import PredictorFactory
     from polyhead.runs import WEIGHTS_FILE
     from polyhead.runs import Run as RunFolder
@@ -114,7 +114,9 @@ def predict(
     labels = {name: spec.labels for name, spec in info.task_set.items() if spec.labels and name in wanted}
     summary = run_predict(
         cases,
-        PredictorFactory("domains.genomics.predict:load_predictor", arguments | {"run": str(run), "device": device}),
+        PredictorFactory(
+            "domains.genomics.predicting.predict:load_predictor", arguments | {"run": str(run), "device": device}
+        ),
         flags,
         weights=[run / WEIGHTS_FILE],
         parameters=arguments | {"files": held},
@@ -128,7 +130,7 @@ def _merge(
     labels: Mapping[str, Sequence[str]], ending: str, calibration: Path | None, out: Path, rows: list[dict[str, Any]]
 ) -> None:
     """The table of all cases, and the temperatures that made the probabilities, which `evaluate` shows."""
-    from domains.genomics.write import merge
+    from domains.genomics.predicting.write import merge
     from polyhead.batch.writer import write_atomic
 
     merge(out, rows, labels, ending)
@@ -173,8 +175,8 @@ def evaluate(
     quiet: Quiet = False,
 ) -> None:
     """Scores predictions task by task, with bootstrap intervals, calibration, and what the test rows give away."""
-    from domains.genomics.evaluate import evaluate as score
-    from domains.genomics.report import write_report
+    from domains.genomics.evaluation.evaluate import evaluate as score
+    from domains.genomics.evaluation.report import write_report
 
     options: dict[str, Any] = {"split": split, "baseline": baseline, "leakage": leakage}
     options |= {"resamples": resamples, "seed": seed or 0}

@@ -13,8 +13,8 @@ from apps.genomics.answer_verbs import BothStrands, Policy, Reference
 from apps.terminal import say, sayer
 
 if TYPE_CHECKING:
-    from domains.genomics.asking import AskedRun
-    from domains.genomics.records import SequenceRecord
+    from domains.genomics.predicting.asking import AskedRun
+    from domains.genomics.sequences.records import SequenceRecord
 
 TOLD = 20
 """Rejected records that are told one by one on the terminal."""
@@ -37,7 +37,7 @@ def variants(
 
     Exit status: 0 all scored, 3 some rejected, 4 none scored.
     """
-    from domains.genomics.scored_variants import write_scored_variants
+    from domains.genomics.variants.scored import write_scored_variants
 
     table = out / "variants.tsv"
     _require_new([table, out / "variants.vcf"], overwrite)
@@ -80,10 +80,10 @@ def scan(
     quiet: Quiet = False,
 ) -> None:
     """Slides windows along contigs and writes each task's probability at every base as bedGraph, bigWig and BED."""
-    from domains.genomics.reference import Reference as Genome
-    from domains.genomics.scan import Region, ScanWindows, tracks_of, write_scan
-    from domains.genomics.scan import scan as slide
-    from domains.genomics.tracks import BedRegions
+    from domains.genomics.predicting.scan import Region, ScanWindows, tracks_of, write_scan
+    from domains.genomics.predicting.scan import scan as slide
+    from domains.genomics.predicting.tracks import BedRegions
+    from domains.genomics.sequences.reference import Reference as Genome
 
     asked = _opened(run, device)
     chosen = _classes(asked, task)
@@ -127,7 +127,7 @@ def embed(
 
     Exit status: 0 all done, 3 some records were rejected, 4 no sequence.
     """
-    from domains.genomics.embed import Embedder, write_embeddings
+    from domains.genomics.predicting.embed import Embedder, write_embeddings
 
     _require_new([out], overwrite)
     asked = _opened(run, device)
@@ -166,9 +166,9 @@ def mutate(
 
     Exit status: 0 all done, 3 some records were rejected, 4 no sequence.
     """
-    from domains.genomics.mutagenesis import mutagenesis
-    from domains.genomics.mutation_files import write_mutagenesis
-    from domains.genomics.shared_prefix import comparer
+    from domains.genomics.variants.mutagenesis import mutagenesis
+    from domains.genomics.variants.mutation_files import write_mutagenesis
+    from domains.genomics.variants.shared_prefix import comparer
 
     if out.is_dir() and any(out.iterdir()) and not overwrite:
         raise ValueError(f"{out} is not empty; --overwrite replaces what is in it")
@@ -201,7 +201,7 @@ def mutate(
 
 
 def _opened(run: Path, device: str) -> AskedRun:
-    from domains.genomics.asking import open_run
+    from domains.genomics.predicting.asking import open_run
 
     return open_run(run, device=device)
 
@@ -218,7 +218,7 @@ def _classes(asked: AskedRun, tasks: Sequence[str] | None) -> list[str]:
 def _accepted(source: str, reference: Path | None, policy: str, rejected: list[str]) -> Iterator[SequenceRecord]:
     """The clean records of a source; what is none is noted."""
     from domains.genomics.readers import read_records
-    from domains.genomics.records import RejectedRecord as Rejected
+    from domains.genomics.sequences.records import RejectedRecord as Rejected
 
     for record in read_records(source, reference=reference, policy=policy):
         if not isinstance(record, Rejected):
@@ -237,7 +237,7 @@ def _require_new(paths: Sequence[Path], overwrite: bool) -> None:
 
 def _region(text: str, genome: object) -> tuple[str, int, int]:
     """A contig, or ``contig:from-to`` counted from 1, as 0-based half-open bases of the genome."""
-    from domains.genomics.reference import Reference as Genome
+    from domains.genomics.sequences.reference import Reference as Genome
 
     assert isinstance(genome, Genome)
     contig, colon, span = text.rpartition(":")

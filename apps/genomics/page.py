@@ -11,7 +11,7 @@ from apps.genomics.page_input import choose_sequences, show_refused
 from apps.genomics.page_model import Loaded, Model, describe, loaded
 from apps.genomics.page_results import Reading, choose_reading, results_part
 from apps.genomics.page_variants import variants_part
-from domains.genomics.records import SequenceRecord
+from domains.genomics.sequences.records import SequenceRecord
 from polyhead.runs import Run
 from ui import upload
 from ui.banner import banner

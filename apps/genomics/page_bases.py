@@ -13,7 +13,7 @@ from apps.genomics.page_charts import BASES, CHART, base_bars, change_map
 from apps.genomics.page_input import kept, signature
 from apps.genomics.page_model import Loaded, task_title
 from apps.genomics.page_results import Reading
-from domains.genomics.records import SequenceRecord
+from domains.genomics.sequences.records import SequenceRecord
 from ui.run_choice import sentence
 from ui.theme import ink
 
@@ -58,7 +58,7 @@ def _window(record: SequenceRecord, reading: Reading, place: DeltaGenerator) -> 
 
 
 def _attribution(model: Loaded, record: SequenceRecord, window: str, start: int, task: str, label: int) -> None:
-    from domains.genomics.mutagenesis import attribution
+    from domains.genomics.variants.mutagenesis import attribution
 
     st.markdown("**What the answer rests on**")
     prefix = model.prefix
@@ -104,7 +104,7 @@ def _bars(record: SequenceRecord, window: str, start: int, values: np.ndarray, w
 def _mutagenesis(
     model: Loaded, record: SequenceRecord, window: str, start: int, task: str, label: int, reading: Reading
 ) -> None:
-    from domains.genomics.mutagenesis import Mutagenesis, mutagenesis
+    from domains.genomics.variants.mutagenesis import Mutagenesis, mutagenesis
 
     st.markdown("**What every change would do**")
     span = (0, len(window))
@@ -154,7 +154,7 @@ def _mutagenesis(
 
 
 def _change_map(record: SequenceRecord, found: object, values: np.ndarray, start: int, what: str) -> None:
-    from domains.genomics.mutagenesis import Mutagenesis
+    from domains.genomics.variants.mutagenesis import Mutagenesis
 
     assert isinstance(found, Mutagenesis)
     shown = found.sequence[found.start : found.start + values.shape[1]]
@@ -174,7 +174,7 @@ def _change_map(record: SequenceRecord, found: object, values: np.ndarray, start
 
 def changes_csv(found: object, values: np.ndarray, start: int, what: str) -> bytes:
     """A row for each base: its place counted from 1, its letter, and the change that A, C, G and T would make."""
-    from domains.genomics.mutagenesis import Mutagenesis
+    from domains.genomics.variants.mutagenesis import Mutagenesis
 
     assert isinstance(found, Mutagenesis)
     out = io.StringIO(newline="")

@@ -47,7 +47,7 @@ def folder_part(model: Model | None) -> None:
 
 
 def _start(model: Model | None, text: str) -> None:
-    from domains.genomics.sources import cases_from
+    from domains.genomics.predicting.sources import cases_from
 
     tasks = list(model.tasks) if model else []
     left, right = st.columns(2, vertical_alignment="bottom")

@@ -12,8 +12,8 @@ from typing import Any
 
 import streamlit as st
 
-from domains.genomics.alphabet import POLICIES
-from domains.genomics.records import RejectedRecord, SequenceRecord
+from domains.genomics.sequences.alphabet import POLICIES
+from domains.genomics.sequences.records import RejectedRecord, SequenceRecord
 from ui import upload
 from ui.table import table
 
@@ -95,7 +95,7 @@ def _load_example() -> None:
 @st.cache_data(show_spinner=False)
 def example_fasta() -> str:
     """A stretch of a simulated genome and windows with known answers, as FASTA."""
-    from domains.genomics.data import read_labelled
+    from domains.genomics.labelled.data import read_labelled
 
     folder = example_folder()
     rows = read_labelled(folder)

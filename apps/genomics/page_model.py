@@ -15,9 +15,9 @@ from ui.run_choice import run_title, weights_hash
 if TYPE_CHECKING:
     import numpy as np
 
-    from domains.genomics.asking import AskedRun
-    from domains.genomics.scoring import Generated
-    from domains.genomics.shared_prefix import Comparer, SharedPrefix
+    from domains.genomics.predicting.asking import AskedRun
+    from domains.genomics.scoring.scorer import Generated
+    from domains.genomics.variants.shared_prefix import Comparer, SharedPrefix
 
 PRETRAINED = "language"
 """Kind of the one task of a pretraining, which has no answers."""
@@ -99,7 +99,7 @@ class Loaded:
     """
 
     def __init__(self, model: Model, asked: AskedRun):
-        from domains.genomics.shared_prefix import SharedPrefix, comparer
+        from domains.genomics.variants.shared_prefix import SharedPrefix, comparer
 
         self.model, self.asked, self.scorer = model, asked, asked.scorer
         self.comparer: Comparer = comparer(asked.scorer)
@@ -143,6 +143,6 @@ def loaded(model: Model) -> Loaded:
     max_entries=4, show_spinner="Loading the model ...", hash_funcs={Model: lambda model: str(model.path)}
 )
 def _load(model: Model, digest: str, calibrated: int) -> Any:
-    from domains.genomics.asking import open_run
+    from domains.genomics.predicting.asking import open_run
 
     return Loaded(model, open_run(model.path))

@@ -15,7 +15,7 @@ import streamlit as st
 from apps.genomics.page_charts import CHART, track_chart
 from apps.genomics.page_input import choose_record, input_table, kept, signature
 from apps.genomics.page_model import Loaded, Model, task_title
-from domains.genomics.records import SequenceRecord
+from domains.genomics.sequences.records import SequenceRecord
 from polyhead.application import RESEARCH_USE
 from ui.charts import probability_bars
 from ui.download import zip_of
@@ -148,7 +148,7 @@ def _bars(model: Loaded, record: SequenceRecord, shares: dict[str, np.ndarray]) 
 
 
 def _track(model: Loaded, record: SequenceRecord, reading: Reading) -> None:
-    from domains.genomics.scan import tracks_of
+    from domains.genomics.predicting.scan import tracks_of
 
     st.markdown("**Along the sequence**")
     choice, left, right = st.columns([3, 1, 1], vertical_alignment="bottom")
@@ -192,7 +192,7 @@ def track_of(
     model: Loaded, record: SequenceRecord, reading: Reading, tasks: tuple[str, ...]
 ) -> list[tuple[int, int, np.ndarray]]:
     """Runs of bases that the same windows cover: start, end, one probability a track."""
-    from domains.genomics.scan import Region, ScanWindows, scan
+    from domains.genomics.predicting.scan import Region, ScanWindows, scan
 
     asked = signature(model.model.weights_hash, id(model), reading, record.name, record.sequence, tasks)
     settings = ScanWindows(

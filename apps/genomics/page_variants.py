@@ -17,8 +17,8 @@ import streamlit as st
 from apps.genomics.page_charts import variant_bars
 from apps.genomics.page_input import example_folder, show_refused, signature
 from apps.genomics.page_model import Loaded, task_title
-from domains.genomics.records import RejectedRecord, SequenceRecord
-from domains.genomics.scored_variants import USUAL_WINDOW
+from domains.genomics.sequences.records import RejectedRecord, SequenceRecord
+from domains.genomics.variants.scored import USUAL_WINDOW
 from ui import upload
 from ui.run_choice import sentence
 from ui.table import table
@@ -26,7 +26,7 @@ from ui.theme import ink
 
 if TYPE_CHECKING:
     from domains.genomics.readers.vcf import Variant
-    from domains.genomics.variants import VariantScore
+    from domains.genomics.variants.effects import VariantScore
 
 Scored = list["VariantScore | RejectedRecord"]
 
@@ -102,7 +102,7 @@ def variants_part(model: Loaded, records: Sequence[SequenceRecord]) -> None:
 
 def _reference(records: Sequence[SequenceRecord]) -> Path | None:
     """The file that positions refer to, None where none is named yet or it cannot be read."""
-    from domains.genomics.reference import Reference
+    from domains.genomics.sequences.reference import Reference
 
     kinds = [OWN, UPLOAD, SERVER, EXAMPLE]
     kind = st.segmented_control("Reference", kinds, default=kinds[0], required=True, wrap=True, key="variant-reference")
@@ -210,8 +210,8 @@ def typed_variants(text: str) -> list[Variant | RejectedRecord]:
 
 def scored(model: Loaded, asked: Asked, size: int, boundaries: int, both: bool) -> Scored:
     """The scores of variants and the lines of those that have none, in their order."""
-    from domains.genomics.reference import Reference
-    from domains.genomics.variants import VariantWindows, score_variants
+    from domains.genomics.sequences.reference import Reference
+    from domains.genomics.variants.effects import VariantWindows, score_variants
 
     windows = VariantWindows(size=size, boundaries=boundaries, strands="both" if both else "forward")
     with Reference(asked.reference) as genome:
@@ -258,7 +258,7 @@ def _results(model: Loaded, asked: Asked, found: Scored, both: bool) -> None:
 
 
 def _chart(model: Loaded, scores: Sequence[VariantScore]) -> None:
-    from domains.genomics.variant_files import shown_labels
+    from domains.genomics.variants.files import shown_labels
 
     measures: dict[str, Any] = {RATIO: None}
     for task, place, label in shown_labels(model.labels):
@@ -305,8 +305,8 @@ def variant_rows(model: Loaded, scores: Sequence[VariantScore]) -> list[dict[str
 
 def variant_file(model: Loaded, asked: Asked, found: Scored, ending: str) -> bytes:
     """The scores as `polyhead genomics variants` writes them: a table, or VCF with the source's own lines."""
-    from domains.genomics.reference import Reference
-    from domains.genomics.variant_files import write_variant_table, write_variant_vcf
+    from domains.genomics.sequences.reference import Reference
+    from domains.genomics.variants.files import write_variant_table, write_variant_vcf
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"variants.{ending}"

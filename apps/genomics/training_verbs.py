@@ -68,7 +68,7 @@ def pretrain(
     if dry_run:
         show_configuration(preset, PRESETS, resolved)
         return
-    from domains.genomics.pretraining import pretrain as fit
+    from domains.genomics.learning.pretraining import pretrain as fit
 
     say = sayer(quiet)
     result = fit(
@@ -126,7 +126,7 @@ def train(
     if dry_run:
         show_configuration(preset, PRESETS, resolved)
         return
-    from domains.genomics.training import train as fit
+    from domains.genomics.learning.training import train as fit
 
     say = sayer(quiet)
     result = fit(
@@ -158,7 +158,7 @@ def calibrate(
     quiet: Quiet = False,
 ) -> None:
     """Fits one temperature a task on held-out rows, so that probabilities are shares; `predict` then uses them."""
-    from domains.genomics.calibrate import CALIBRATION_FILE, calibrate_run
+    from domains.genomics.evaluation.calibrate import CALIBRATION_FILE, calibrate_run
 
     say = sayer(quiet)
     made = calibrate_run(run, data, split=split, tasks=task, reverse_complement=both_strands, say=say)

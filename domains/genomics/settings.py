@@ -82,7 +82,7 @@ class GenomicsConfig(BaseModel):
         model: a name of the family (``20M`` to ``1B``, ``micro``, ``tiny``) or a shape.
         tokenizer: a tokenizer.json or its folder, or ``train`` to learn a BPE of `vocabulary` tokens.
         context: most tokens of a row, prompt and answer included; longer rows are left out, each with a line.
-        layout: of the rows: ``polyhead`` or ``released``; see `domains.genomics.format`.
+        layout: of the rows: ``polyhead`` or ``released``; see `domains.genomics.answers.format`.
         head: how classes are answered: by tokens (``answer``), or by a linear layer without bias on the last DNA token
             (``last``, published) or on the mean of the DNA tokens (``mean``). Other kinds are answered by tokens.
         head_lr_scale: factor of the learning rate of linear heads.
@@ -93,7 +93,8 @@ class GenomicsConfig(BaseModel):
         lora: low-rank updates instead of training every weight.
         packing: rows of a batch share rows of at most `context` tokens, apart by a block-diagonal attention.
         reverse_complement: chance that a training row is read from the other strand, for tasks that allow it.
-        ambiguous: what is done with letters other than ACGT in labelled sequences; see `domains.genomics.alphabet`.
+        ambiguous: what is done with letters other than ACGT in labelled sequences; see
+            `domains.genomics.sequences.alphabet`.
         validation_share: share of distinct training sequences held out where the data name no validation rows.
         digits: significant digits of numbers, where the data do not say their digits after the point.
         validation_rows: most rows of a task that is answered token by token, which a validation writes out.

@@ -13,10 +13,10 @@ import pytest
 from genomics_runs import make_run
 
 from apps.genomics.application import GENOMICS
-from domains.genomics.blocks import read_blocks
+from domains.genomics.predicting.blocks import read_blocks
+from domains.genomics.predicting.sources import cases_from
 from domains.genomics.presets import PRESETS
-from domains.genomics.records import RejectedRecord
-from domains.genomics.sources import cases_from
+from domains.genomics.sequences.records import RejectedRecord
 from polyhead.application import RESEARCH_USE
 
 BASES = "ACGTTAGCCGATCGATTACGGATTACAGGCTTAACCGATAGGCTA"

@@ -10,8 +10,8 @@ import pytest
 from genomics_runs import make_run
 from streamlit.testing.v1 import AppTest
 
-from domains.genomics.calibrate import Temperature, write_calibrations
-from domains.genomics.metrics import Bin
+from domains.genomics.evaluation.calibrate import Temperature, write_calibrations
+from domains.genomics.evaluation.metrics import Bin
 from polyhead.application import RESEARCH_USE
 from ui.jobs import list_jobs
 
@@ -102,9 +102,9 @@ def test_without_a_run_the_page_explains_the_demonstration_and_can_start_it(tmp_
 
 
 def test_probabilities_are_the_mean_of_both_strands_where_the_task_allows_it(place, made):
-    from domains.genomics.alphabet import reverse_complement
     from domains.genomics.saved import load_run
-    from domains.genomics.scoring import Scorer
+    from domains.genomics.scoring.scorer import Scorer
+    from domains.genomics.sequences.alphabet import reverse_complement
 
     app = place(f">one\n{SHORT}\n")
     assert RESEARCH_USE in text(app) and "omni-dna, preset tiny (first)" in text(app)
@@ -163,10 +163,10 @@ def test_written_answers_are_texts_numbers_and_pictures(place):
 
 
 def test_attribution_and_every_change_of_a_stretch(place, made):
-    from domains.genomics.mutagenesis import mutagenesis
     from domains.genomics.saved import load_run
-    from domains.genomics.scoring import Scorer
-    from domains.genomics.shared_prefix import comparer
+    from domains.genomics.scoring.scorer import Scorer
+    from domains.genomics.variants.mutagenesis import mutagenesis
+    from domains.genomics.variants.shared_prefix import comparer
 
     app = place(f">one\n{SHORT}\n")
     app.selectbox(key="base-task").set_value("enhancer").run()

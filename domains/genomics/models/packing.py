@@ -14,7 +14,7 @@ from domains.genomics.models.family import PAD_ID
 
 
 class TokenRow(Protocol):
-    """What a batch needs of a sample; `domains.genomics.format.Example` has it."""
+    """What a batch needs of a sample; `domains.genomics.answers.format.Example` has it."""
 
     @property
     def ids(self) -> Sequence[int]: ...

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from domains.genomics.alphabet import POLICIES
 from domains.genomics.readers.fasta import read_fasta
 from domains.genomics.readers.fastq import read_fastq
 from domains.genomics.readers.genbank import read_genbank
@@ -16,8 +15,9 @@ from domains.genomics.readers.regions import Region, read_bed, read_gff, region_
 from domains.genomics.readers.stream import Lines, Source, UnreadableSource
 from domains.genomics.readers.table import read_parquet, read_plain, read_table
 from domains.genomics.readers.vcf import Variant, read_variants
-from domains.genomics.records import RejectedRecord, SequenceRecord
-from domains.genomics.reference import Reference
+from domains.genomics.sequences.alphabet import POLICIES
+from domains.genomics.sequences.records import RejectedRecord, SequenceRecord
+from domains.genomics.sequences.reference import Reference
 
 __all__ = ["RejectedRecord", "SequenceRecord", "Variant", "read_records", "read_variants"]
 

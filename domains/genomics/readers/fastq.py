@@ -7,7 +7,7 @@ from pathlib import Path
 
 from domains.genomics.readers.raw_records import RawRecord
 from domains.genomics.readers.stream import Lines
-from domains.genomics.records import RejectedRecord
+from domains.genomics.sequences.records import RejectedRecord
 
 
 def read_fastq(lines: Lines, source: Path | None = None) -> Iterator[RawRecord | RejectedRecord]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TextIO
 
 from domains.genomics.readers.raw_records import RawRecord
-from domains.genomics.records import RejectedRecord
+from domains.genomics.sequences.records import RejectedRecord
 
 
 def read_genbank(

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from domains.genomics.alphabet import InvalidSequence, Piece, clean, reverse_complement
-from domains.genomics.records import RejectedRecord, SequenceRecord
+from domains.genomics.sequences.alphabet import InvalidSequence, Piece, clean, reverse_complement
+from domains.genomics.sequences.records import RejectedRecord, SequenceRecord
 
 _MOST_NAMES = 1_000_000
 

@@ -11,7 +11,7 @@ from domains.genomics.readers.raw_records import RawRecord
 from domains.genomics.readers.recognise import SEQUENCE_COLUMNS, delimiter
 from domains.genomics.readers.regions import Region, make_region
 from domains.genomics.readers.stream import Lines, UnreadableSource
-from domains.genomics.records import RejectedRecord
+from domains.genomics.sequences.records import RejectedRecord
 
 NAME_COLUMNS = ("name", "id", "seq_id", "sequence_id", "identifier", "accession", "index", "")
 CONTIG_COLUMNS = ("chrom", "#chrom", "chr", "contig", "region", "seqname", "chromosome")

@@ -12,7 +12,7 @@ from typing import BinaryIO
 from domains.genomics.readers.recognise import delimiter, recognise
 from domains.genomics.readers.stream import Lines, Source, UnreadableSource
 from domains.genomics.readers.table import CONTIG_COLUMNS, find_column
-from domains.genomics.records import RejectedRecord
+from domains.genomics.sequences.records import RejectedRecord
 
 _COLUMNS = (
     CONTIG_COLUMNS,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from domains.genomics.alphabet import reverse_complement
+from domains.genomics.sequences.alphabet import reverse_complement
 from domains.genomics.simulator.motifs import (
     ACCEPTOR,
     ACTIVATOR,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from domains.genomics.alphabet import reverse_complement
+from domains.genomics.sequences.alphabet import reverse_complement
 from domains.genomics.simulator.elements import Element, Site, draw_background, flipped
 
 _TELOMERE = 30  # unknown bases at both ends of a contig

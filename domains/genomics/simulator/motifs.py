@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from domains.genomics.alphabet import reverse_complement
-from domains.genomics.kmers import base_codes
+from domains.genomics.sequences.alphabet import reverse_complement
+from domains.genomics.sequences.kmers import base_codes
 
 BASES = "ACGT"
 

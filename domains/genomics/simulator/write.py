@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from domains.genomics.data import TASKS_FILE, TaskFacts, write_facts
+from domains.genomics.labelled.data import TASKS_FILE, TaskFacts, write_facts
 from domains.genomics.simulator.elements import TASKS, Element, draw_background, markov, strength
 from domains.genomics.simulator.genome import Genome, lay_out
 from domains.genomics.simulator.motifs import MOTIFS
@@ -134,7 +134,7 @@ def _window_rows(genome: Genome) -> list[tuple[str, str, str, str, str]]:
 def _function_rows(count: int, seed: int) -> list[tuple[str, str, str, str, str]]:
     if not count:
         return []
-    from domains.genomics.functions import simulate
+    from domains.genomics.simulator.functions import simulate
 
     made = simulate(count, seed=seed)
     return [
@@ -146,7 +146,7 @@ def _function_rows(count: int, seed: int) -> list[tuple[str, str, str, str, str]
 def _needle_rows(size: SampleSize, background: np.ndarray, seed: int) -> list[tuple[str, str, str, str, str]]:
     if not size.needles:
         return []
-    from domains.genomics.needle import plant
+    from domains.genomics.simulator.needle import plant
 
     made = plant(
         size.needles,

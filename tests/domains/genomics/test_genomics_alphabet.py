@@ -5,7 +5,7 @@ from Bio.Seq import Seq, reverse_complement_rna
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domains.genomics.alphabet import (
+from domains.genomics.sequences.alphabet import (
     IUPAC,
     POLICIES,
     Cleaned,

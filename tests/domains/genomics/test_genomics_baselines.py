@@ -7,9 +7,9 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from domains.genomics.alphabet import reverse_complement
-from domains.genomics.baselines import BASELINES, kmer_features, position_features
-from domains.genomics.metrics import mcc
+from domains.genomics.evaluation.baselines import BASELINES, kmer_features, position_features
+from domains.genomics.evaluation.metrics import mcc
+from domains.genomics.sequences.alphabet import reverse_complement
 from polyhead.registry import UnknownName
 
 

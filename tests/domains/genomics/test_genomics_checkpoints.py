@@ -11,7 +11,7 @@ from transformers import AutoModelForCausalLM
 from domains.genomics.models.checkpoints import load_decoder, resize_vocabulary, save_decoder
 from domains.genomics.models.family import ModelShape, build_decoder, parameter_count, shape_of
 from domains.genomics.models.olmo_gfm import from_olmo_gfm, settings_of, shape_from_settings, to_olmo_gfm
-from domains.genomics.tokenizer import DnaTokenizer
+from domains.genomics.sequences.tokenizer import DnaTokenizer
 
 IDS = torch.tensor([[1, 9, 17, 8, 8, 30, 5, 22, 4, 11], [1, 6, 6, 7, 29, 12, 13, 5, 5, 4]])
 KINDS = [(norm, tied) for norm in ("rms", "layer") for tied in (False, True)]

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from domains.genomics.data import LabelledData, TaskFacts, facts_of, read_labelled, write_facts
+from domains.genomics.labelled.data import LabelledData, TaskFacts, facts_of, read_labelled, write_facts
 from domains.genomics.presets import PRESETS, resolve, resolve_pretraining
 from domains.genomics.settings import ShapeConfig, read_config
 

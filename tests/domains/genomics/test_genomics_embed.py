@@ -10,11 +10,11 @@ import pytest
 import torch
 from pyarrow import parquet
 
-from domains.genomics.alphabet import reverse_complement
-from domains.genomics.embed import Embedded, Embedder, write_embeddings
 from domains.genomics.models.family import ModelShape, build_decoder
-from domains.genomics.records import SequenceRecord
-from domains.genomics.tokenizer import DnaTokenizer
+from domains.genomics.predicting.embed import Embedded, Embedder, write_embeddings
+from domains.genomics.sequences.alphabet import reverse_complement
+from domains.genomics.sequences.records import SequenceRecord
+from domains.genomics.sequences.tokenizer import DnaTokenizer
 
 
 def draw(length: int, seed: int) -> str:

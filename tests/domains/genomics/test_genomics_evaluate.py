@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from domains.genomics.alphabet import reverse_complement
-from domains.genomics.calibrate import (
+from domains.genomics.evaluation.calibrate import (
     CALIBRATION_FILE,
     apply_temperature,
     calibrate_run,
@@ -17,12 +16,13 @@ from domains.genomics.calibrate import (
     read_calibrations,
     write_calibrations,
 )
-from domains.genomics.data import read_labelled
-from domains.genomics.evaluate import evaluate, leakage_of
-from domains.genomics.figures import reliability_figure
-from domains.genomics.predictions import PREDICTIONS, Prediction, prediction_table, read_predictions
-from domains.genomics.report import write_report
-from domains.genomics.splits import purged_split, random_split
+from domains.genomics.evaluation.evaluate import evaluate, leakage_of
+from domains.genomics.evaluation.figures import reliability_figure
+from domains.genomics.evaluation.report import write_report
+from domains.genomics.labelled.data import read_labelled
+from domains.genomics.labelled.splits import purged_split, random_split
+from domains.genomics.predicting.predictions import PREDICTIONS, Prediction, prediction_table, read_predictions
+from domains.genomics.sequences.alphabet import reverse_complement
 from polyhead.application import RESEARCH_USE
 
 
@@ -259,7 +259,7 @@ class Sure:
 def test_a_run_is_calibrated_on_its_validation_rows(labelled, tmp_path, monkeypatch):
     config = type("Config", (), {"layout": "polyhead", "replication": 1})
     monkeypatch.setattr("domains.genomics.saved.load_run", lambda run: (None, None, {}, config))
-    monkeypatch.setattr("domains.genomics.scoring.Scorer", lambda *parts, **settings: Sure())
+    monkeypatch.setattr("domains.genomics.scoring.scorer.Scorer", lambda *parts, **settings: Sure())
     said = []
     contents = calibrate_run(tmp_path, labelled, reverse_complement=True, say=said.append)
     assert said == ["also: not calibrated: the run has no class 0"]

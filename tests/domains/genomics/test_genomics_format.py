@@ -8,7 +8,7 @@ from tokenizers.models import BPE
 from tokenizers.pre_tokenizers import Whitespace
 
 from domains.genomics.answers import ClassAnswer, ImageAnswer, TextAnswer
-from domains.genomics.format import Layout
+from domains.genomics.answers.format import Layout
 
 YES_NO = ClassAnswer(("0", "1"))
 DNA = [5, 6, 7]

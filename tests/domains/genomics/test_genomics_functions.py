@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 
 from domains.genomics.answers import EOS, TextAnswer
-from domains.genomics.functions import FAMILIES, LEVELS, PLACES, sentence, simulate, translate
+from domains.genomics.simulator.functions import FAMILIES, LEVELS, PLACES, sentence, simulate, translate
 
 
 def test_sentences_follow_the_grammar():

@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 from sklearn import metrics as oracle
 
-from domains.genomics.metrics import (
+from domains.genomics.evaluation.metrics import (
     auprc,
     auroc,
     calibration_error,

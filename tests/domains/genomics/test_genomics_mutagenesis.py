@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 import torch
 
-from domains.genomics.alphabet import reverse_complement
 from domains.genomics.answers.classes import ClassAnswer
-from domains.genomics.format import Layout
+from domains.genomics.answers.format import Layout
 from domains.genomics.models.family import ModelShape, build_decoder
-from domains.genomics.mutagenesis import attribution, mutagenesis
-from domains.genomics.shared_prefix import AlleleComparison, AlleleGroup, SharedPrefix, task_tokens
-from domains.genomics.tokenizer import DnaTokenizer
+from domains.genomics.sequences.alphabet import reverse_complement
+from domains.genomics.sequences.tokenizer import DnaTokenizer
+from domains.genomics.variants.mutagenesis import attribution, mutagenesis
+from domains.genomics.variants.shared_prefix import AlleleComparison, AlleleGroup, SharedPrefix, task_tokens
 
 WEIGHTS = np.random.default_rng(0).normal(size=(4, 30))
 

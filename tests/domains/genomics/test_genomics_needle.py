@@ -7,8 +7,8 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from domains.genomics.alphabet import reverse_complement
-from domains.genomics.needle import (
+from domains.genomics.sequences.alphabet import reverse_complement
+from domains.genomics.simulator.needle import (
     MOTIFS,
     GenomeBackground,
     MarkovBackground,

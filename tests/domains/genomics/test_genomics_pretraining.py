@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 import torch
 
-from domains.genomics.alphabet import reverse_complement
-from domains.genomics.corpus import Corpus, write_corpus
-from domains.genomics.network import PRETRAIN_TASK, backbone_of
+from domains.genomics.learning.corpus import Corpus, write_corpus
+from domains.genomics.learning.pretraining import CorpusRows, bits_per_base, language_batch, pretrain
+from domains.genomics.learning.training import train
+from domains.genomics.models.network import PRETRAIN_TASK, backbone_of
 from domains.genomics.presets import resolve_pretraining
-from domains.genomics.pretraining import CorpusRows, bits_per_base, language_batch, pretrain
 from domains.genomics.saved import load_run
-from domains.genomics.scoring import Scorer
-from domains.genomics.tokenizer import DnaTokenizer
-from domains.genomics.training import train
+from domains.genomics.scoring.scorer import Scorer
+from domains.genomics.sequences.alphabet import reverse_complement
+from domains.genomics.sequences.tokenizer import DnaTokenizer
 from polyhead.runs import Run
 
 QUICK: dict[str, Any] = {

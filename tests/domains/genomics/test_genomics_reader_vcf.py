@@ -7,7 +7,7 @@ import pysam
 import pytest
 
 from domains.genomics.readers.vcf import Variant, read_variants
-from domains.genomics.records import RejectedRecord
+from domains.genomics.sequences.records import RejectedRecord
 
 HEADER = "##fileformat=VCFv4.2\n##contig=<ID=chr1,length=1000>\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n"
 ROWS = [("chr1", 11, "rs1", "A", "G"), ("chr1", 20, ".", "AC", "A,ACT"), ("chr1", 30, ".", "acg", "TTT")]

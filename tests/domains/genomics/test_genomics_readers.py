@@ -13,9 +13,9 @@ from Bio import SeqIO
 from Bio.Seq import Seq
 from Bio.SeqRecord import SeqRecord
 
-from domains.genomics.alphabet import reverse_complement
 from domains.genomics.readers import RejectedRecord, read_records
 from domains.genomics.readers.stream import Source
+from domains.genomics.sequences.alphabet import reverse_complement
 
 
 def read(text, **options):

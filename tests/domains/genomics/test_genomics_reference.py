@@ -8,7 +8,7 @@ import shutil
 import pysam
 import pytest
 
-from domains.genomics.reference import Reference
+from domains.genomics.sequences.reference import Reference
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ import numpy as np
 import pyBigWig
 import pytest
 
-from domains.genomics.alphabet import reverse_complement as other_strand
-from domains.genomics.scan import Region, ScanWindows, scan, tracks_of, write_scan
+from domains.genomics.predicting.scan import Region, ScanWindows, scan, tracks_of, write_scan
+from domains.genomics.sequences.alphabet import reverse_complement as other_strand
 
 LABELS = {"g": ("no", "yes"), "three": ("x", "y", "z")}
 

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 import torch
 
-from domains.genomics.alphabet import reverse_complement
 from domains.genomics.answers import EOS, ClassAnswer, ImageAnswer, NumberAnswer, TextAnswer
-from domains.genomics.format import Layout
+from domains.genomics.answers.format import Layout
 from domains.genomics.models.backbone import DnaBackbone
 from domains.genomics.models.family import ModelShape, build_decoder
-from domains.genomics.prefixes import Prefixes, TokenTree, buckets
-from domains.genomics.scoring import LogLikelihood, Scorer
-from domains.genomics.tokenizer import DnaTokenizer
+from domains.genomics.scoring.prefixes import Prefixes, TokenTree, buckets
+from domains.genomics.scoring.scorer import LogLikelihood, Scorer
+from domains.genomics.sequences.alphabet import reverse_complement
+from domains.genomics.sequences.tokenizer import DnaTokenizer
 from polyhead.model import MultiHeadModel
 from polyhead.tasks import TaskSet, TaskSpec
 

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from domains.genomics.answers.classes import ClassAnswer
-from domains.genomics.format import Layout
+from domains.genomics.answers.format import Layout
 from domains.genomics.models.family import ModelShape, build_decoder
-from domains.genomics.shared_prefix import AlleleGroup, SharedPrefix, TaskTokens, task_tokens
+from domains.genomics.variants.shared_prefix import AlleleGroup, SharedPrefix, TaskTokens, task_tokens
 
 
 class StubTokenizer:

@@ -7,11 +7,11 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from domains.genomics.alphabet import reverse_complement
-from domains.genomics.baselines import BASELINES
-from domains.genomics.data import read_labelled
-from domains.genomics.leakage import leakage_report
-from domains.genomics.metrics import mcc
+from domains.genomics.evaluation.baselines import BASELINES
+from domains.genomics.evaluation.metrics import mcc
+from domains.genomics.labelled.data import read_labelled
+from domains.genomics.labelled.leakage import leakage_report
+from domains.genomics.sequences.alphabet import reverse_complement
 from domains.genomics.simulator import SampleSize, sample
 from domains.genomics.simulator.elements import TASKS, draw_background, flipped, markov
 from domains.genomics.simulator.motifs import ACCEPTOR, ACTIVATOR, DONOR, MOTIFS, PARTNER, REPRESSOR, TATA, motif

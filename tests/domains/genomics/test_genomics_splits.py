@@ -7,9 +7,9 @@ import math
 import numpy as np
 import pytest
 
-from domains.genomics.kmers import base_codes, canonical, kmer_codes, sequence_kmers, sharing
-from domains.genomics.leakage import leakage_report
-from domains.genomics.splits import Split, purged_split, random_split, sequence_groups
+from domains.genomics.labelled.leakage import leakage_report
+from domains.genomics.labelled.splits import Split, purged_split, random_split, sequence_groups
+from domains.genomics.sequences.kmers import base_codes, canonical, kmer_codes, sequence_kmers, sharing
 
 
 def dna(length, seed):

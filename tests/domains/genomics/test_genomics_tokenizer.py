@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from tokenizers import Tokenizer, models
 
-from domains.genomics.tokenizer import SPECIALS, DnaTokenizer
+from domains.genomics.sequences.tokenizer import SPECIALS, DnaTokenizer
 
 
 @pytest.fixture(scope="module")

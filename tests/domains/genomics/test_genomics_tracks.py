@@ -8,7 +8,7 @@ from pathlib import Path
 import pyBigWig
 import pytest
 
-from domains.genomics.tracks import BedRegions, Interval, track, write_track
+from domains.genomics.predicting.tracks import BedRegions, Interval, track, write_track
 
 SIZES = {"chr2": 1000, "chr10": 300}
 VALUES = [

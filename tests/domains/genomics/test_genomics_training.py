@@ -8,19 +8,19 @@ import numpy as np
 import pytest
 import torch
 
-from domains.genomics.alphabet import reverse_complement
-from domains.genomics.answering import build_answers, task_specs
-from domains.genomics.data import LabelledData, TaskFacts, facts_of
-from domains.genomics.dataset import RowMaker, TaskRows, TokenCache, task_rows
-from domains.genomics.format import Layout
+from domains.genomics.answers.answering import build_answers, task_specs
+from domains.genomics.answers.format import Layout
+from domains.genomics.labelled.data import LabelledData, TaskFacts, facts_of
+from domains.genomics.learning.dataset import RowMaker, TaskRows, TokenCache, task_rows
+from domains.genomics.learning.starting import start, tokens_of
+from domains.genomics.learning.training import sides, train
 from domains.genomics.models.backbone import has_lora
-from domains.genomics.network import backbone_of, build_model, weighted_cross_entropy
+from domains.genomics.models.network import backbone_of, build_model, weighted_cross_entropy
 from domains.genomics.presets import resolve
 from domains.genomics.saved import load_run
-from domains.genomics.scoring import Scorer
+from domains.genomics.scoring.scorer import Scorer
+from domains.genomics.sequences.alphabet import reverse_complement
 from domains.genomics.settings import GenomicsConfig
-from domains.genomics.starting import start, tokens_of
-from domains.genomics.training import sides, train
 from polyhead.runs import Run
 
 SHAPE = {"layers": 1, "width": 32, "heads": 2, "ffn": 64}

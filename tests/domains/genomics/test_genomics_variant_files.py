@@ -10,9 +10,9 @@ import pysam
 import pytest
 
 from domains.genomics.readers.vcf import Variant, read_variants
-from domains.genomics.records import RejectedRecord
-from domains.genomics.variant_files import write_variant_table, write_variant_vcf
-from domains.genomics.variants import VariantScore
+from domains.genomics.sequences.records import RejectedRecord
+from domains.genomics.variants.effects import VariantScore
+from domains.genomics.variants.files import write_variant_table, write_variant_vcf
 
 LABELS = {"promoter": ("0", "1"), "splice site": ("none", "donor", "acceptor")}
 

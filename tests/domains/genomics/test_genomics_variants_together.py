@@ -11,17 +11,17 @@ import pytest
 import torch
 
 from domains.genomics.answers.classes import ClassAnswer
-from domains.genomics.format import Layout
+from domains.genomics.answers.format import Layout
 from domains.genomics.models.family import ModelShape, build_decoder
+from domains.genomics.predicting.scan import Region, ScanWindows, scan, tracks_of, write_scan
 from domains.genomics.readers.vcf import read_variants
-from domains.genomics.records import RejectedRecord
-from domains.genomics.reference import Reference
-from domains.genomics.scan import Region, ScanWindows, scan, tracks_of, write_scan
-from domains.genomics.scoring import Scorer
-from domains.genomics.shared_prefix import PlainComparer, SharedPrefix, comparer
-from domains.genomics.tokenizer import DnaTokenizer
-from domains.genomics.variant_files import write_variant_vcf
-from domains.genomics.variants import VariantScore, VariantWindows, score_variants
+from domains.genomics.scoring.scorer import Scorer
+from domains.genomics.sequences.records import RejectedRecord
+from domains.genomics.sequences.reference import Reference
+from domains.genomics.sequences.tokenizer import DnaTokenizer
+from domains.genomics.variants.effects import VariantScore, VariantWindows, score_variants
+from domains.genomics.variants.files import write_variant_vcf
+from domains.genomics.variants.shared_prefix import PlainComparer, SharedPrefix, comparer
 
 CONTIG = "".join(np.random.default_rng(21).choice(list("ACGT"), 1200))
 

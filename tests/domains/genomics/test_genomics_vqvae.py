@@ -19,7 +19,7 @@ from domains.genomics.answers.vqvae import (
     load_vqvae,
     save_vqvae,
 )
-from domains.genomics.needle import digits
+from domains.genomics.simulator.needle import digits
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domains.genomics.windows import merge_scores, per_base, windows
+from domains.genomics.sequences.windows import merge_scores, per_base, windows
 
 
 def test_windows_by_hand():

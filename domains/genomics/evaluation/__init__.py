@@ -1,0 +1,1 @@
+"""Scores of answers, baselines to beat, calibration, and the report."""

@@ -1,0 +1,1 @@
+"""Labelled sequences: their tables, their splits, and what a split gives away."""

@@ -1,0 +1,1 @@
+"""Learning: unlabelled corpora and labelled rows, where a training starts, pretraining and tuning."""

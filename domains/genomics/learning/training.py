@@ -1,0 +1,222 @@
+"""Tuning on labelled rows: sides, answers, tokens, model, loss of each task, validation."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from domains.genomics.answers.answering import build_answers, task_specs
+from domains.genomics.answers.format import Layout
+from domains.genomics.answers.store import ANSWERS_FILE, load_answers
+from domains.genomics.labelled.data import LabelledData, read_labelled
+from domains.genomics.learning.dataset import RowMaker, TaskRows, TokenCache, task_rows
+from domains.genomics.learning.starting import start, tokens_of
+from domains.genomics.learning.validation import validator
+from domains.genomics.models.backbone import has_lora, merge_lora
+from domains.genomics.models.network import backbone_of, build_model, weighted_cross_entropy
+from domains.genomics.saved import describe, save_parts
+from domains.genomics.sequences.alphabet import reverse_complement
+from domains.genomics.sequences.tokenizer import TOKENIZER_FILE
+from domains.genomics.settings import GenomicsConfig
+from polyhead.model import MultiHeadModel
+from polyhead.progress import Mode
+from polyhead.report import Problem
+from polyhead.runs import Run, replacing
+from polyhead.train import FitResult, fit
+
+Say = Callable[[str], None]
+
+PROBLEMS_FILE = "problems.csv"
+
+
+def train(
+    data: str | Path | LabelledData,
+    out: str | Path,
+    config: GenomicsConfig,
+    *,
+    init_from: str | Path | None = None,
+    tasks: Sequence[str] | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    say: Say = lambda text: None,
+    on_step: Callable[[int], None] | None = None,
+    progress: Mode = "auto",
+) -> FitResult:
+    """Trains one model for all tasks of a data set into a run folder.
+
+    Rows of the split ``train``, and those without one, are trained on; those of ``validation`` choose the weights, and
+    where there are none, `validation_share` of the distinct sequences (a sequence and its reverse complement are one)
+    is held out. All other rows, ``test`` among them, are not looked at. How tasks answer is learned from training rows.
+    Rows that cannot be used are left out, each a line of ``RUN/problems.csv``.
+
+    Where fewer tasks than `training.tasks_per_step` are trained, a step takes all of them with as many rows in total.
+
+    Args:
+        data: a folder or table (see `data.read_labelled`), or the rows.
+        out: the run folder.
+        config: the system.
+        init_from: a run of `pretraining.pretrain` or of a training, a checkpoint's folder, or a hub id; its tokenizer
+            and shape win over those of `config`.
+        tasks: train these tasks only.
+        resume: go on where an interrupted training stopped.
+        overwrite: replace a run that is there.
+        say: takes lines for people.
+        on_step: called after each step with its number.
+        progress: see `polyhead.train.fit`.
+
+    Raises:
+        ValueError: the data cannot be used, or a setting does not fit them.
+    """
+    out = Path(out)
+    found = _read(data, config, tasks)
+    training, held_out = sides(found, config, say)
+    config = _with_tasks_per_step(config, len(training.tasks))
+    layout = Layout(config.layout, config.replication)
+    for line in layout.warnings(training.tasks):
+        say(line)
+
+    kept = out if resume and (out / TOKENIZER_FILE).is_file() else None
+    answers = load_answers(out) if kept and (out / ANSWERS_FILE).is_file() else build_answers(training, config)
+    torch.manual_seed(config.training.seed)
+    decoder, tokenizer, config = start(
+        config, init_from, training.sequences, context=config.context, added=tokens_of(answers, layout), kept=kept
+    )
+    specs = task_specs(training.facts, answers, config)
+    model = build_model(specs, config, decoder, tokenizer, answers)
+
+    sequences = [*training.sequences, *held_out.sequences]
+    cache = TokenCache(tokenizer, sequences, both_strands=config.reverse_complement > 0)
+    maker = RowMaker(tokenizer, layout, config, cache)
+    rows, problems = task_rows(training, specs, answers, maker, training=True)
+    scored, more = task_rows(held_out, specs, answers, maker, training=False)
+    problems = [*found.problems, *problems, *more]
+    _all_have_rows(rows, problems)
+    lacking = [task for task, each in scored.items() if not len(each)]
+    if len(lacking) == len(scored):
+        say("no validation rows: the weights of the last epoch are kept")
+    elif lacking:
+        say(f"no validation rows of {', '.join(lacking)}: scored on training rows")
+        scored |= {task: rows[task] for task in lacking}
+    total, count = (sum(map(len, side.values())) for side in (rows, scored))
+    say(f"{len(specs)} tasks; {total} rows to train, {count} to validate")
+    if problems:
+        say(f"{len(problems)} rows are left out, listed in {out / PROBLEMS_FILE}; first: {problems[0]}")
+
+    info = describe(
+        config,
+        specs,
+        {
+            "fingerprint": {"train": training.fingerprint(), "validation": held_out.fingerprint()},
+            "rows": {task: len(each) for task, each in rows.items()},
+            "validation_rows": {task: len(held_out.rows(task=task)) for task in specs},
+            "facts": {task: training.facts[task].to_json() for task in specs},
+            "vocabulary": decoder.lm_head.weight.shape[0],
+            "init_from": None if init_from is None else _origin(init_from),
+        },
+    )
+    run = Run.resume(out, info) if resume else Run.create(out, info, overwrite=overwrite)
+    save_parts(run, tokenizer, answers)
+    _write_problems(run.path / PROBLEMS_FILE, problems)
+    result = fit(
+        model,
+        dict.fromkeys(specs, weighted_cross_entropy),
+        rows,
+        config.training,
+        run,
+        validate=None if len(lacking) == len(specs) else validator(scored, most_written=config.validation_rows),
+        resume=resume,
+        on_step=on_step,
+        progress=progress,
+    )
+    if result.stopped != "time":
+        _merge_adapters(model, run)
+    return result
+
+
+def _read(data: str | Path | LabelledData, config: GenomicsConfig, tasks: Sequence[str] | None) -> LabelledData:
+    if not isinstance(data, LabelledData):
+        return read_labelled(data, tasks=tasks, policy=config.ambiguous, seed=config.training.seed)
+    if tasks is None:
+        return data
+    unknown = sorted(set(tasks) - set(data.tasks))
+    if unknown:
+        raise ValueError(f"the data have no task {', '.join(unknown)}; they have {', '.join(data.tasks)}")
+    return data.take(np.flatnonzero(np.isin(data.task.astype(str), list(tasks))))
+
+
+def sides(
+    data: LabelledData, config: GenomicsConfig, say: Say = lambda text: None
+) -> tuple[LabelledData, LabelledData]:
+    """The rows to train on and those to validate on; see `train`."""
+    trained = np.isin(data.split.astype(str), ("train", ""))
+    checked = data.split.astype(str) == "validation"
+    if not checked.any() and config.validation_share > 0:
+        drawn = np.array([_drawn(data, row, config) for row in range(len(data))])
+        checked, trained = trained & drawn, trained & ~drawn
+        say(f"no row says validation: {int(checked.sum())} rows of the training are held out")
+    if not trained.any():
+        raise ValueError("no rows of the split 'train'")
+    training, held_out = data.take(np.flatnonzero(trained)), data.take(np.flatnonzero(checked))
+    strange = sorted(set(held_out.tasks) - set(training.tasks))
+    if strange:
+        raise ValueError(f"validation rows of {', '.join(strange)}, which has no training rows")
+    return training, held_out
+
+
+def _drawn(data: LabelledData, row: int, config: GenomicsConfig) -> bool:
+    sequence = data.sequences[row]
+    # A group, and a sequence with its reverse complement, is on one side for all tasks.
+    name = data.group[row] or min(sequence, reverse_complement(sequence))
+    digest = hashlib.blake2b(f"{config.training.seed}\0{name}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") < config.validation_share * 2**64
+
+
+def _with_tasks_per_step(config: GenomicsConfig, count: int) -> GenomicsConfig:
+    training = config.training
+    if training.tasks_per_step <= count:
+        return config
+    rows = training.batch_size * training.tasks_per_step
+    fewer = training.model_copy(update={"tasks_per_step": count, "batch_size": -(-rows // count)})
+    return config.model_copy(update={"training": fewer})
+
+
+def _all_have_rows(rows: Mapping[str, TaskRows], problems: Sequence[Problem]) -> None:
+    empty = [task for task, each in rows.items() if not len(each)]
+    if empty:
+        first = next((each for each in problems if empty[0] in each.where), None)
+        raise ValueError(
+            f"no training row of {', '.join(empty)} can be used" + (f"; first problem: {first}" if first else "")
+        )
+
+
+def _origin(source: str | Path) -> str:
+    """A hash of the weights that a training started from, or the id of a hub model."""
+    path = Path(source)
+    for name in ("model.safetensors", "model.safetensors.index.json"):
+        if (path / name).is_file():
+            with (path / name).open("rb") as file:
+                return hashlib.file_digest(file, "sha256").hexdigest()
+    return str(source)
+
+
+def _merge_adapters(model: MultiHeadModel, run: Run) -> None:
+    """Leaves the run's weights as those of any other model; the saved ones may be of an earlier step than the last."""
+    backbone = backbone_of(model)
+    state = run.load_weights()
+    if not has_lora(backbone) or not any("lora_" in name for name in state):
+        return
+    model.cpu().load_state_dict(state)
+    merge_lora(backbone)
+    run.save_weights(model.state_dict())
+
+
+def _write_problems(path: Path, problems: Sequence[Problem]) -> None:
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as out:
+        writer = csv.writer(out)
+        writer.writerow(["code", "where", "reason", "remedy"])
+        writer.writerows([each.code, each.where, each.reason, each.remedy] for each in problems)

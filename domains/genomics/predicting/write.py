@@ -1,0 +1,258 @@
+"""The files of answered sequences: a table a case, pictures, and one table of the whole batch."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from domains.genomics.predicting.predictions import COLUMNS, PREDICTIONS
+from polyhead.application import RESEARCH_USE
+from polyhead.batch.case import Record, Writer
+
+if TYPE_CHECKING:
+    from domains.genomics.answers.image import ImageAnswer
+
+RESULT_FILE, THUMBNAIL_FILE = "result.json", "thumbnail.png"
+FORMATS = ("tsv", "csv", "parquet")
+
+PLACE = ("record", "contig", "start", "end", "strand", "windows", "kind", "probability")
+"""Columns of a case's table besides those of `domains.genomics.predicting.predictions`."""
+
+_WHOLE_SEQUENCE = 20_000
+_SIDE = 96
+
+
+@dataclass(frozen=True)
+class Row:
+    """One answer to one task about one stretch.
+
+    Attributes:
+        start, end: 0-based and half-open, on the forward strand of `contig`.
+        answer: the likeliest label, a number, a text, or the codes of an image.
+        probability: of the answer.
+        probabilities: of all labels of a class.
+        windows: windows whose mean it is.
+    """
+
+    record: str
+    contig: str
+    start: int
+    end: int
+    strand: str
+    sequence: str
+    task: str
+    kind: str
+    answer: str
+    probability: float
+    probabilities: Mapping[str, float] = field(default_factory=dict)
+    windows: int = 1
+
+
+@dataclass(frozen=True)
+class Answered:
+    """The rows of a case, and what should be said of them."""
+
+    rows: tuple[Row, ...]
+    warnings: tuple[str, ...] = ()
+
+
+def write_answers(
+    answered: Answered, out: Writer, *, images: Mapping[str, ImageAnswer], run: Path, pictures: bool = True
+) -> Record:
+    """Writes ``predictions.csv``, pictures of image answers, ``result.json`` and a small picture of the counts.
+
+    The table has a row an answer; ``sequence`` is left empty above 20,000 bases, ``probabilities`` is a JSON object.
+
+    Args:
+        images: the image answers of the run, whose codecs lie in the folder `run`.
+        pictures: draw.
+
+    Returns:
+        the record of the case.
+    """
+    out.write_bytes(PREDICTIONS, _table(answered.rows).encode())
+    counts: dict[str, Counter[str]] = {}
+    for row in answered.rows:
+        counts.setdefault(row.task, Counter())[row.answer if row.kind == "classes" else row.kind] += 1
+    drawn = 0
+    if pictures:
+        for number, row in enumerate(answered.rows, 1):
+            if row.task in images:
+                out.write_bytes(f"images/{number:05d}.png", picture(row.answer, images[row.task], run))
+                drawn += 1
+    facts = {
+        "records": len({row.record for row in answered.rows}),
+        "rows": len(answered.rows),
+        "bases": sum({(row.record, row.start, row.end): row.end - row.start for row in answered.rows}.values()),
+        "windows": sum({(row.record, row.start, row.end): row.windows for row in answered.rows}.values()),
+        "answers": {task: dict(found.most_common()) for task, found in counts.items()},
+        "mean_probability": {
+            task: round(float(np.mean([row.probability for row in answered.rows if row.task == task])), 6)
+            for task in counts
+        },
+        "pictures": drawn,
+        "warnings": list(answered.warnings),
+    }
+    out.write_json(RESULT_FILE, {"research_use": RESEARCH_USE, **facts})
+    record: Record = {"answer": _words(counts), **{name: facts[name] for name in facts if name != "answers"}}
+    if pictures:
+        out.write_bytes(THUMBNAIL_FILE, counts_picture(counts))
+        record["thumbnail"] = THUMBNAIL_FILE
+    return record
+
+
+def _words(counts: Mapping[str, Counter[str]], most: int = 4) -> str:
+    """The answers of a case in a few words."""
+    said = []
+    for task, found in list(counts.items())[:most]:
+        total = sum(found.values())
+        said.append(f"{task}: " + ", ".join(f"{label} {count}" for label, count in found.most_common(2)))
+        if len(found) > 2:
+            said[-1] += f", other {total - sum(count for _, count in found.most_common(2))}"
+    rest = len(counts) - most
+    return "; ".join(said) + (f"; {rest} more tasks" if rest > 0 else "")
+
+
+def _table(rows: Sequence[Row]) -> str:
+    text = io.StringIO(newline="")
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow([*COLUMNS, *PLACE])
+    for row in rows:
+        shares = {label: _short(value) for label, value in row.probabilities.items()}
+        told = json.dumps(shares, allow_nan=False, ensure_ascii=False) if shares else ""
+        sequence = row.sequence if len(row.sequence) <= _WHOLE_SEQUENCE else ""
+        place = (row.record, row.contig, row.start, row.end, row.strand, row.windows, row.kind, _short(row.probability))
+        table.writerow([sequence, row.task, row.answer, told, *place])
+    return text.getvalue()
+
+
+def _short(value: float) -> float:
+    return float(f"{value:.6g}")
+
+
+def picture(codes: str, answer: ImageAnswer, run: Path) -> bytes:
+    """A PNG of an image answer: drawn by its codec where the run keeps one, else its codes as grey squares."""
+    from PIL import Image
+
+    grid = np.array([int(word) for word in codes.split()]).reshape(answer.grid)
+    codec = _codec(run, answer.codec) if answer.codec else None
+    pixels = grid / max(answer.codes - 1, 1) if codec is None else np.asarray(codec.decode(grid[None]))[0]
+    image = Image.fromarray(np.round(255 * np.clip(pixels, 0, 1)).astype(np.uint8))
+    scale = max(1, _SIDE // max(image.size))
+    return _png(image.resize((image.width * scale, image.height * scale), Image.Resampling.NEAREST))
+
+
+@lru_cache(maxsize=4)
+def _codec(run: Path, name: str) -> Any:
+    from domains.genomics.answers.vqvae import load_vqvae
+
+    try:
+        return load_vqvae(run, name)
+    except ValueError:
+        return None
+
+
+def counts_picture(counts: Mapping[str, Counter[str]], most: int = 8) -> bytes:
+    """A small PNG: for each task a bar of its labels' shares."""
+    from PIL import Image, ImageDraw
+
+    shown = list(counts.items())[:most]
+    width, line = 240, 22
+    image = Image.new("RGB", (width, max(1, len(shown)) * line + 4), "white")
+    draw = ImageDraw.Draw(image)
+    for number, (task, found) in enumerate(shown):
+        top, left, total = 2 + number * line, 0.0, sum(found.values())
+        for place, (_, count) in enumerate(sorted(found.items())):
+            right = left + width * count / total
+            draw.rectangle((left, top + 12, right, top + 19), fill=_COLOURS[place % len(_COLOURS)])
+            left = right
+        draw.text((1, top), task[:38].encode("latin-1", "replace").decode("latin-1"), fill="black")
+    return _png(image)
+
+
+_COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#f0e442", "#999999")
+
+
+def _png(image: Any) -> bytes:
+    stream = io.BytesIO()
+    image.save(stream, "PNG")
+    return stream.getvalue()
+
+
+def merge(out: Path, rows: Sequence[Mapping[str, Any]], labels: Mapping[str, Sequence[str]], ending: str) -> Path:
+    """Writes ``answers.tsv`` (or .csv, .parquet) of all cases that were answered, in their order, in constant memory.
+
+    Columns: record, contig, start, end (0-based, half-open), strand, windows, task, kind, answer, probability, and
+    ``p:LABEL`` for every label of any task, empty where a task does not have it.
+
+    Args:
+        rows: of ``results.jsonl``.
+        labels: for each classification task its labels.
+        ending: one of `FORMATS`.
+    """
+    if ending not in FORMATS:
+        raise ValueError(f"answers are written as {', '.join(FORMATS)}, not as {ending!r}")
+    names = list(dict.fromkeys(label for each in labels.values() for label in each))
+    columns = ["record", "contig", "start", "end", "strand", "windows", "task", "kind", "answer", "probability"]
+    path = out / f"answers.{ending}"
+    done = (out / str(row["id"]) for row in rows if row["status"] in ("ok", "skipped"))
+    lines = (
+        ([row[name] for name in columns], json.loads(row["probabilities"] or "{}"))
+        for folder in done
+        for row in _rows_of(folder / PREDICTIONS)
+    )
+    for other in FORMATS:
+        if other != ending:
+            (out / f"answers.{other}").unlink(missing_ok=True)
+    from polyhead.runs import replacing
+
+    with replacing(path) as temporary:
+        if ending == "parquet":
+            _write_parquet(temporary, columns, names, lines)
+        else:
+            with temporary.open("w", encoding="utf-8", newline="") as stream:
+                table = csv.writer(stream, delimiter="\t" if ending == "tsv" else ",", lineterminator="\n")
+                table.writerow([*columns, *(f"p:{name}" for name in names)])
+                table.writerows([*cells, *(shares.get(name, "") for name in names)] for cells, shares in lines)
+    return path
+
+
+def _rows_of(path: Path) -> Iterator[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as stream:
+        yield from csv.DictReader(stream)
+
+
+def _write_parquet(
+    path: Path, columns: Sequence[str], names: Sequence[str], lines: Iterator[tuple[list[str], dict[str, float]]]
+) -> None:
+    from itertools import islice
+
+    import pyarrow as arrow
+    from pyarrow import parquet
+
+    numbers = {"start": arrow.int64(), "end": arrow.int64(), "windows": arrow.int64(), "probability": arrow.float64()}
+    fields = [(name, numbers.get(name, arrow.string())) for name in columns]
+    fields += [(f"p:{name}", arrow.float64()) for name in names]
+    schema = arrow.schema(fields, metadata={"use": RESEARCH_USE})
+    with parquet.ParquetWriter(path, schema) as writer:
+        while batch := list(islice(lines, 10_000)):
+            whole = ("start", "end", "windows")
+            cells: list[list[Any]] = [[row[place] for row, _ in batch] for place in range(len(columns))]
+            for place, name in enumerate(columns):
+                if name in numbers:
+                    cells[place] = [int(cell) if name in whole else float(cell) for cell in cells[place]]
+            cells += [[shares.get(name) for _, shares in batch] for name in names]
+            writer.write_table(
+                arrow.Table.from_arrays(
+                    [arrow.array(c, t) for c, t in zip(cells, schema.types, strict=True)], schema=schema
+                )
+            )

@@ -1,0 +1,1 @@
+"""A tuned model asked: probabilities, valid answers and likelihoods, with prefixes read once."""

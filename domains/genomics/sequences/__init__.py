@@ -1,0 +1,1 @@
+"""DNA as letters, records, windows, k-mers and tokens."""

@@ -1,0 +1,1 @@
+"""Effects of variants and of every single-base change, and their files."""
