@@ -48,9 +48,9 @@ PUBLISHED_EPOCHS = 2
 """Of 5,000, of six steps each: a step takes 1,000 images of 100 x 100."""
 TARGET, SAMPLES = "darcy/square_with_cross", 100
 WAYS = {
-    "transfer": "transfer with the published freeze list",
     "unfrozen": "transfer with nothing frozen",
     "scratch": "from scratch",
+    "transfer": "transfer with the published freeze list",
 }
 
 
@@ -144,7 +144,7 @@ def transfer(work: Work, target: OperatorData, plus: PdeConfig) -> str:
             rows.append([name, over_seeds([found[0][0][TARGET]["relative_l2"]]), "1", f"{found[0][1]:.0f}"])
     heading = f"**{TARGET} with {SAMPLES} samples**, on its 550 test samples"
     text = f"{heading}\n\n{table(['way', 'relative L2', 'seeds', 'seconds, median'], rows)}"
-    for way in ("transfer", "unfrozen"):
+    for way in ("unfrozen", "transfer"):
         if way in errors and len(errors[way]) == len(errors.get("scratch", [])):
             ratios = np.divide(errors["scratch"], errors[way])
             spread = f"{ratios.min():.2f} to {ratios.max():.2f} over seeds"
@@ -155,6 +155,8 @@ def transfer(work: Work, target: OperatorData, plus: PdeConfig) -> str:
 def _adapted(work: Work, target: OperatorData, plus: PdeConfig, way: str, seed: int) -> Fit:
     source = work.folder / "runs" / "darcy plus" / str(seed)
 
+    tuning = fine_tuning(source)
+
     def run(out: Path) -> Errors:
         point = adapt(
             target,
@@ -162,7 +164,7 @@ def _adapted(work: Work, target: OperatorData, plus: PdeConfig, way: str, seed: 
             out,
             source=None if way == "scratch" else source,
             freeze=PUBLISHED_FREEZE if way == "transfer" else (),
-            config=fine_tuning(source),
+            config=tuning,
             samples=SAMPLES,
             seed=seed,
             overwrite=True,
@@ -170,7 +172,8 @@ def _adapted(work: Work, target: OperatorData, plus: PdeConfig, way: str, seed: 
         )
         return {TARGET: {"relative_l2": point.relative_l2_mean, "range_error": float("nan")}}
 
-    return Fit(run, network_key(target, plus, [TARGET]) | {"way": way, "samples": SAMPLES})
+    key = network_key(target, plus, [TARGET]) | {"tuning": tuning.training.model_dump(mode="json")}
+    return Fit(run, key | {"way": way, "samples": SAMPLES})
 
 
 if __name__ == "__main__":

@@ -88,6 +88,10 @@ def transfer(
     from_scratch: Annotated[
         bool, typer.Option("--from-scratch", help="Also train a new network on the same samples, to compare.")
     ] = False,
+    freeze: Annotated[
+        Literal["nothing", "published"],
+        typer.Option(help="What stays as the run has it: nothing, or what the paper freezes (more error)."),
+    ] = "nothing",
     task: Task = None,
     settings: Settings = None,
     device: Device = "auto",
@@ -104,6 +108,7 @@ def transfer(
         out,
         counts=_counts(samples),
         from_scratch=from_scratch,
+        freeze_published=freeze == "published",
         tasks=task,
         settings={"training.device": device} | read_settings(None, settings),
         seed=seed or 0,

@@ -14,6 +14,7 @@ def run_transfer(
     *,
     counts: Sequence[int],
     from_scratch: bool = False,
+    freeze_published: bool = False,
     tasks: Sequence[str] | None = None,
     settings: Mapping[str, Any] | None = None,
     seed: int = 0,
@@ -27,6 +28,7 @@ def run_transfer(
         data: a data folder or file with one problem.
         counts: training samples of the target task.
         from_scratch: the same from random weights, to compare.
+        freeze_published: keep what the paper keeps as it is.
         tasks: only these.
         settings: of the training, as ``epochs`` or ``training.epochs``.
 
@@ -53,10 +55,12 @@ def run_transfer(
         config = fine_tuning(run, **{name.removeprefix("training."): v for name, v in (settings or {}).items()})
     except ValueError as wrong:
         raise ValueError(f"settings that do not fit: {' '.join(str(wrong).split())}") from None
-    # The published list names convolutions; a dense branch has none, and all of it is trained.
-    convolutional = bool(config.network_of(samples.problem).branch.channels)
-    freeze = [part for part in PUBLISHED_FREEZE if convolutional or ".conv" not in part]
-    say(f"kept as they are: {', '.join(freeze)}")
+    freeze: list[str] = []
+    if freeze_published:
+        # The published list names convolutions; a dense branch has none, and all of it is trained.
+        convolutional = bool(config.network_of(samples.problem).branch.channels)
+        freeze = [part for part in PUBLISHED_FREEZE if convolutional or ".conv" not in part]
+        say(f"kept as they are: {', '.join(freeze)}")
     curves = {}
     for task in wanted:
         folder = out / task.replace("/", "-")

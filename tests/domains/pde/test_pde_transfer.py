@@ -51,7 +51,7 @@ def test_few_samples_are_parts_of_more(target):
 
 def test_transfer_keeps_what_is_frozen_and_beats_training_from_scratch(tmp_path, runs, target):
     config = fine_tuning(runs / "darcy", epochs=4, steps_per_epoch=25, batch_size=8)
-    options = {"config": config, "samples": 4, "progress": "quiet"}
+    options = {"config": config, "samples": 4, "freeze": PUBLISHED_FREEZE, "progress": "quiet"}
     moved = adapt(target, TARGET, tmp_path / "transfer", source=runs / "darcy", **options)
     scratch = adapt(target, TARGET, tmp_path / "scratch", source=None, **options)
     assert (moved.way, scratch.way, moved.samples) == ("transfer", "scratch", 4)
@@ -91,6 +91,8 @@ def test_a_learning_curve_goes_on_where_it_stopped(tmp_path, runs, target):
     assert lines[0].startswith("darcy/diamond: 2 samples, transfer: relative L2 ")
     saved = json.loads((tmp_path / "learning_curve.json").read_text())
     assert saved["task"] == TARGET and saved["points"][3]["relative_l2_mean"] == points[3].relative_l2_mean
+    with pytest.raises(ValueError, match="transfer_2_0 froze nothing: overwrite it, or name another folder"):
+        learning_curve(target, TARGET, tmp_path, counts=(2,), freeze=PUBLISHED_FREEZE, **options)
 
 
 def test_a_start_is_the_weights_from_before_the_polish(tmp_path, darcy, target):
