@@ -31,7 +31,8 @@ from domains.genomics.models.family import build_decoder, parameter_count, shape
 from domains.genomics.models.packing import packed_batch
 from domains.genomics.scoring.scorer import Scorer
 from domains.genomics.sequences.tokenizer import CLS, DnaTokenizer
-from domains.genomics.variants.shared_prefix import AlleleGroup, SharedPrefix, task_tokens
+from domains.genomics.variants.alleles import AlleleGroup, task_tokens
+from domains.genomics.variants.shared_prefix import SharedPrefix
 
 TASKS = ("H3", "H3K14ac", "H3K36me3", "H3K4me1", "H3K4me2", "H3K4me3", "H3K79me3", "H3K9ac", "H4", "H4ac")
 WINDOW = 500

@@ -41,6 +41,7 @@ def variants(
 
     table = out / "variants.tsv"
     _require_new([table, out / "variants.vcf"], overwrite)
+    _require_file(str(source), "variants")
     asked = _opened(run, device)
     rejected: list[str] = []
     scored = write_scored_variants(
@@ -166,9 +167,9 @@ def mutate(
 
     Exit status: 0 all done, 3 some records were rejected, 4 no sequence.
     """
+    from domains.genomics.variants.comparers import comparer
     from domains.genomics.variants.mutagenesis import mutagenesis
     from domains.genomics.variants.mutation_files import write_mutagenesis
-    from domains.genomics.variants.shared_prefix import comparer
 
     if out.is_dir() and any(out.iterdir()) and not overwrite:
         raise ValueError(f"{out} is not empty; --overwrite replaces what is in it")
@@ -217,16 +218,33 @@ def _classes(asked: AskedRun, tasks: Sequence[str] | None) -> list[str]:
 
 def _accepted(source: str, reference: Path | None, policy: str, rejected: list[str]) -> Iterator[SequenceRecord]:
     """The clean records of a source; what is none is noted."""
+    from domains.genomics.predicting.blocks import mostly_ambiguous
     from domains.genomics.readers import read_records
     from domains.genomics.sequences.records import RejectedRecord as Rejected
 
+    _require_file(source, "sequences")
     for record in read_records(source, reference=reference, policy=policy):
-        if not isinstance(record, Rejected):
+        lost = record if isinstance(record, Rejected) else mostly_ambiguous(record)
+        if lost is None and not isinstance(record, Rejected):
             yield record
-        elif record.lost:
-            rejected.append(str(record))
+        elif lost is not None and lost.lost:
+            rejected.append(str(lost))
         else:
             say(f"note: {record}")
+
+
+def _require_file(source: str, what: str) -> None:
+    """What is no file is said before anything is written."""
+    from apps.exits import NoInput
+
+    path = Path(source)
+    if source == "-" or path.is_file():
+        return
+    if path.is_dir():
+        raise NoInput(f"{path} is a folder; name one file of {what} in it")
+    if path.is_symlink():
+        raise NoInput(f"{path} is a link to {path.readlink()}, which is not there; mend it, or name the file itself")
+    raise NoInput(f"there is no file {path}; name one file of {what}, not a pattern or a list")
 
 
 def _require_new(paths: Sequence[Path], overwrite: bool) -> None:

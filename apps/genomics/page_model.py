@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
     from domains.genomics.predicting.asking import AskedRun
     from domains.genomics.scoring.scorer import Generated
-    from domains.genomics.variants.shared_prefix import Comparer, SharedPrefix
+    from domains.genomics.variants.alleles import Comparer
+    from domains.genomics.variants.shared_prefix import SharedPrefix
 
 PRETRAINED = "language"
 """Kind of the one task of a pretraining, which has no answers."""
@@ -99,7 +100,8 @@ class Loaded:
     """
 
     def __init__(self, model: Model, asked: AskedRun):
-        from domains.genomics.variants.shared_prefix import SharedPrefix, comparer
+        from domains.genomics.variants.comparers import comparer
+        from domains.genomics.variants.shared_prefix import SharedPrefix
 
         self.model, self.asked, self.scorer = model, asked, asked.scorer
         self.comparer: Comparer = comparer(asked.scorer)
@@ -124,12 +126,8 @@ class Loaded:
 
     def picture(self, task: str, codes: np.ndarray) -> np.ndarray | None:
         """(size, size) float in [0, 1] of an image answer's codes; None where the run keeps no codec for it."""
-        codec = getattr(self.asked.answers[task], "codec", "")
-        if not codec or not (self.model.path / f"{codec}.safetensors").is_file():
-            return None
-        from domains.genomics.answers.vqvae import load_vqvae
-
-        return load_vqvae(self.model.path, codec).decode(codes[None])[0]
+        codec = self.asked.codecs.get(task)
+        return None if codec is None else codec.decode(codes[None])[0]
 
 
 def loaded(model: Model) -> Loaded:

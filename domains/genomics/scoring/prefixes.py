@@ -42,6 +42,11 @@ class TokenTree:
     def height(self) -> int:
         return max(self.depths, default=-1) + 1
 
+    @property
+    def is_path(self) -> bool:
+        """Whether each token sees all before it, as without branches."""
+        return all(parent == place - 1 for place, parent in enumerate(self.parents))
+
     def sight(self) -> Tensor:
         """Which token sees which, (n, n) bool."""
         import torch
@@ -53,6 +58,21 @@ class TokenTree:
         return sight
 
 
+@dataclass(frozen=True)
+class Continuation:
+    """Tokens that go on from the beginning of a prefix.
+
+    Attributes:
+        source: the prefix.
+        start: how many of its tokens come before, at least one.
+        tokens: ids, maybe none.
+    """
+
+    source: int
+    start: int
+    tokens: Sequence[int]
+
+
 class Prefixes:
     """A batch of prefixes that a decoder has read, right-padded.
 
@@ -60,14 +80,19 @@ class Prefixes:
         lengths: (B,) int64, tokens of each row that count so far.
         last: (B, d), the hidden state of each row's last token, after the final norm.
         hidden: (B, T, d), the hidden states of the rows as they were read, padding included.
+        branches: (B, n, d), those of the tree's tokens behind every row.
     """
 
-    def __init__(self, decoder: Any, rows: Sequence[Sequence[int]]):
+    def __init__(
+        self, decoder: Any, rows: Sequence[Sequence[int]], *, tree: TokenTree | None = None, keep: bool = True
+    ):
         """Reads the rows.
 
         Args:
             decoder: a causal decoder of transformers with rotary positions (Llama, OLMo).
             rows: ids, none empty.
+            tree: tokens that branch off from the end of every row, read in the same pass.
+            keep: hold keys and values; without them nothing can go on from the rows.
         """
         import torch
         from transformers import DynamicCache
@@ -75,13 +100,28 @@ class Prefixes:
         self._decoder = decoder
         parameter = next(decoder.parameters())
         self._device, self._dtype = parameter.device, parameter.dtype
-        ids, self.lengths = padded(rows, self._device)
-        self._cache = DynamicCache(config=decoder.config)
-        # No mask: rows are padded at the right, where causal attention never looks.
-        answer = decoder.model(input_ids=ids, past_key_values=self._cache, use_cache=True)
-        self.hidden: Tensor = answer.last_hidden_state
+        self._cache: Any = DynamicCache(config=decoder.config) if keep else None
+        self.hidden, self.branches = self._lines(rows, [0] * len(rows), tree or TokenTree(), self._cache, 0)
+        self.lengths = torch.tensor([len(row) for row in rows], device=self._device)
         self.last = self.hidden[torch.arange(len(rows), device=self._device), self.lengths - 1]
-        self._seen = torch.arange(ids.shape[1], device=self._device) < self.lengths[:, None]
+        # Neither padding nor the tree is seen by what goes on from the rows.
+        self._seen = torch.arange(self.hidden.shape[1], device=self._device) < self.lengths[:, None]
+
+    def follow(self, lines: Sequence[Continuation], tree: TokenTree | None = None) -> tuple[Tensor, Tensor]:
+        """Hidden states of continuations (N, T, d), padding included, and of a tree's tokens behind each (N, n, d).
+
+        One pass; the prefixes stay as they are, and any number of continuations may share one.
+        """
+        import torch
+        from transformers import DynamicCache
+
+        held = max(line.start for line in lines)
+        sources = torch.tensor([line.source for line in lines], device=self._device)
+        cache = DynamicCache(config=self._decoder.config)
+        for index, layer in enumerate(self._cache.layers):
+            cache.update(layer.keys[:, :, :held][sources], layer.values[:, :, :held][sources], index)
+        starts = [line.start for line in lines]
+        return self._lines([line.tokens for line in lines], starts, tree or TokenTree(), cache, held)
 
     def branch(self, tree: TokenTree) -> Tensor:
         """Hidden states of a tree's tokens behind every prefix, (B, n, d). The prefixes stay as they are."""
@@ -114,16 +154,53 @@ class Prefixes:
         self.lengths, self.last = self.lengths[chosen], self.last[chosen]
         self.hidden, self._seen = self.hidden[chosen], self._seen[chosen]
 
-    def _read(self, ids: Tensor, positions: Tensor, sees: Tensor) -> Tensor:
-        """One pass behind the cache: ids (B, n), positions (B, n), sees (B, n, all) bool to hidden (B, n, d)."""
+    def _lines(
+        self, rows: Sequence[Sequence[int]], starts: Sequence[int], tree: TokenTree, cache: Any, held: int
+    ) -> tuple[Tensor, Tensor]:
+        """One pass over rows, each with the tree at its end, behind the first `starts` of `held` cached tokens."""
+        import torch
+
+        count, batch = len(tree.tokens), len(rows)
+        ids, _ = padded([[*row, *tree.tokens] or [0] for row in rows], self._device)
+        width = ids.shape[1]
+        positions = mask = None
+        # Rows alone, padded at the right, are what causal attention sees anyhow.
+        if held or not tree.is_path:
+            positions = torch.tensor(starts)[:, None] + torch.arange(width)
+            sees = torch.ones(width, held + width, dtype=torch.bool).tril(held).repeat(batch, 1, 1)
+            sees[:, :, :held] = torch.arange(held) < torch.tensor(starts)[:, None, None]
+            sight, depths = tree.sight(), torch.tensor(tree.depths)
+            for place, row in enumerate(rows if count else ()):
+                end = len(row)
+                positions[place, end : end + count] = starts[place] + end + depths
+                sees[place, end : end + count, held + end : held + end + count] = sight
+            # Padding may stand past the positions that the decoder knows.
+            positions = positions.clamp_max(int(self._decoder.config.max_position_embeddings) - 1).to(self._device)
+            mask = self._mask(sees.to(self._device))
+        hidden = self._decoder.model(
+            input_ids=ids,
+            position_ids=positions,
+            attention_mask=mask,
+            past_key_values=cache,
+            use_cache=cache is not None,
+        ).last_hidden_state
+        ends = torch.tensor([len(row) for row in rows], device=self._device)[:, None]
+        nodes = torch.arange(count, device=self._device)
+        return hidden, hidden[torch.arange(batch, device=self._device)[:, None], ends + nodes]
+
+    def _mask(self, sees: Tensor) -> Tensor:
+        """(B, n, all) bool to (B, 1, n, all), added to the attention: the type's least where a token may not look."""
         import torch
 
         mask = torch.zeros(sees.shape, dtype=self._dtype, device=self._device)
-        mask.masked_fill_(~sees, torch.finfo(self._dtype).min)
+        return mask.masked_fill_(~sees, torch.finfo(self._dtype).min)[:, None]
+
+    def _read(self, ids: Tensor, positions: Tensor, sees: Tensor) -> Tensor:
+        """One pass behind the cache: ids (B, n), positions (B, n), sees (B, n, all) bool to hidden (B, n, d)."""
         return self._decoder.model(
             input_ids=ids,
             position_ids=positions,
-            attention_mask=mask[:, None],
+            attention_mask=self._mask(sees),
             past_key_values=self._cache,
             use_cache=True,
         ).last_hidden_state

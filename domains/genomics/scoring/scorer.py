@@ -14,11 +14,12 @@ from domains.genomics.answers.answer import EOS, Answer
 from domains.genomics.answers.classes import ClassAnswer
 from domains.genomics.answers.constrained import Constraint, Walk, step
 from domains.genomics.answers.format import CLS, UNK, Layout
+from domains.genomics.scoring.likelihood import LogLikelihood, token_log_probabilities
 from domains.genomics.scoring.prefixes import Prefixes, TokenTree, buckets, padded
 from domains.genomics.sequences.alphabet import reverse_complement as other_strand
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
     from domains.genomics.sequences.tokenizer import DnaTokenizer
     from polyhead.tasks import TaskSpec
@@ -29,7 +30,6 @@ CPU_TOKENS = 2048
 ACCELERATOR_TOKENS = 32_768
 """Tokens of a batch on any other device."""
 
-_HEAD_ROWS = 4096
 _POOLS = ("last", "mean")
 
 
@@ -46,37 +46,6 @@ class Generated:
     value: Any
     tokens: tuple[str, ...]
     probability: float
-
-
-@dataclass(frozen=True)
-class LogLikelihood:
-    """How likely a sequence is, token by token, in nats.
-
-    Attributes:
-        tokens: (T,) float64, log P(token | the tokens before it), among the whole vocabulary; the first follows [CLS].
-        lengths: (T,) int64, bases of each token.
-        known: (T,) bool, False for letters that have no token ([UNK]): they are in no sum and no mean.
-    """
-
-    tokens: np.ndarray
-    lengths: np.ndarray
-    known: np.ndarray
-
-    @property
-    def bases(self) -> np.ndarray:
-        """(L,) float64: a token's value in equal parts on its bases; not a number where there is no token."""
-        share = np.where(self.known, self.tokens / np.maximum(self.lengths, 1), np.nan)
-        return np.repeat(share, self.lengths)
-
-    @property
-    def total(self) -> float:
-        return float(self.tokens[self.known].sum())
-
-    @property
-    def bits_per_base(self) -> float:
-        """Negative log2-likelihood per base; not a number for a sequence without known bases."""
-        bases = int(self.lengths[self.known].sum())
-        return -self.total / math.log(2) / bases if bases else math.nan
 
 
 @dataclass(frozen=True)
@@ -98,6 +67,9 @@ class Scorer:
         answers: how each task answers.
         layout: of the rows that the model was tuned on.
         batch_tokens: tokens of a batch, padding counted; None for what suits the device.
+
+    Attributes:
+        heads: the tasks that a linear head answers, each with what it reads, ``last`` or ``mean``, and the head.
     """
 
     def __init__(
@@ -110,7 +82,9 @@ class Scorer:
         batch_tokens: int | None = None,
     ):
         specs: Mapping[str, TaskSpec] = getattr(model, "tasks", {})
-        self._heads = {task: (spec.reads, model.head(task)) for task, spec in specs.items() if spec.reads in _POOLS}
+        self.heads: dict[str, tuple[str, nn.Module]] = {
+            task: (spec.reads, model.head(task)) for task, spec in specs.items() if spec.reads in _POOLS
+        }
         model = getattr(model, "backbone", model)
         self.decoder: Any = getattr(model, "decoder", model)
         self.tokenizer = tokenizer
@@ -156,7 +130,7 @@ class Scorer:
                 raise ValueError(
                     f"the task {task!r} answers with {answer.kind}, which has no probabilities: generate it"
                 )
-            if task not in self._heads:
+            if task not in self.heads:
                 places[task] = self._label_places(tree, task, answer)
         if reverse_complement:
             strands = [*sequences, *map(other_strand, sequences)]
@@ -175,7 +149,7 @@ class Scorer:
                 for task, labels in places.items():
                     for index, line in zip(batch, self._probabilities(hidden, labels), strict=True):
                         scores[index][task] = line
-                for task in self._heads.keys() & set(tasks):
+                for task in self.heads.keys() & set(tasks):
                     for index, line in zip(batch, self._linear(prefixes, task), strict=True):
                         scores[index][task] = line
         return [{task: line[task] for task in tasks} for line in scores]
@@ -190,7 +164,7 @@ class Scorer:
         import torch
 
         answer = self._answer(task)
-        if task in self._heads:
+        if task in self.heads:
             raise ValueError(f"the task {task!r} is answered by a linear head, which writes nothing: score it")
         grammar = answer.grammar()
         constraint = Constraint(grammar, self.tokenizer, end=self.layout.end)
@@ -270,7 +244,7 @@ class Scorer:
         """(B, labels) float64 from a linear head on the DNA tokens of the prefixes ``[CLS] DNA [MASK]``."""
         import torch
 
-        reads, head = self._heads[task]
+        reads, head = self.heads[task]
         places = torch.arange(prefixes.hidden.shape[1], device=prefixes.hidden.device)
         end = prefixes.lengths[:, None] - 1
         chosen = (places == end - 1) if reads == "last" else (places > 0) & (places < end)
@@ -285,12 +259,7 @@ class Scorer:
         ids, lengths = padded(rows, next(self.decoder.parameters()).device)
         hidden = self.decoder.model(input_ids=ids, use_cache=False).last_hidden_state
         real = torch.arange(ids.shape[1] - 1, device=ids.device) < (lengths - 1)[:, None]
-        states, targets = hidden[:, :-1][real], ids[:, 1:][real]
-        parts = []
-        for states_part, targets_part in zip(states.split(_HEAD_ROWS), targets.split(_HEAD_ROWS), strict=True):
-            told = torch.log_softmax(self._logits(states_part).float(), -1)
-            parts.append(told.gather(1, targets_part[:, None])[:, 0])
-        values = torch.cat(parts).double().cpu().numpy()
+        values = token_log_probabilities(self.decoder, hidden[:, :-1][real], ids[:, 1:][real])
         return np.split(values, np.cumsum([len(row) - 1 for row in rows])[:-1])
 
     def _logits(self, hidden: Tensor, ids: Tensor | None = None) -> Tensor:

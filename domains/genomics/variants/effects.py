@@ -14,7 +14,7 @@ import numpy as np
 from domains.genomics.readers.vcf import Variant
 from domains.genomics.sequences.alphabet import reverse_complement
 from domains.genomics.sequences.records import RejectedRecord
-from domains.genomics.variants.shared_prefix import AlleleGroup, Comparer
+from domains.genomics.variants.alleles import AlleleGroup, Comparer
 
 _AMBIGUOUS = re.compile("[^ACGT]")
 

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from domains.genomics.sequences.alphabet import reverse_complement
-from domains.genomics.variants.shared_prefix import AlleleComparison, AlleleGroup, Comparer, SharedPrefix, TaskTokens
+from domains.genomics.variants.alleles import AlleleComparison, AlleleGroup, Comparer, TaskTokens
+from domains.genomics.variants.shared_prefix import SharedPrefix
 
 BASES = "ACGT"
 

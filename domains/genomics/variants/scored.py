@@ -13,9 +13,9 @@ from domains.genomics.readers.recognise import recognise
 from domains.genomics.readers.stream import Source, UnreadableSource
 from domains.genomics.sequences.records import RejectedRecord
 from domains.genomics.sequences.reference import Reference
+from domains.genomics.variants.comparers import comparer
 from domains.genomics.variants.effects import VariantWindows, score_variants
 from domains.genomics.variants.files import Scored, write_variant_table, write_variant_vcf
-from domains.genomics.variants.shared_prefix import comparer
 
 TABLE, VCF = "variants.tsv", "variants.vcf"
 USUAL_WINDOW = 500

@@ -14,8 +14,9 @@ from domains.genomics.answers.format import Layout
 from domains.genomics.models.family import ModelShape, build_decoder
 from domains.genomics.sequences.alphabet import reverse_complement
 from domains.genomics.sequences.tokenizer import DnaTokenizer
+from domains.genomics.variants.alleles import AlleleComparison, AlleleGroup, task_tokens
 from domains.genomics.variants.mutagenesis import attribution, mutagenesis
-from domains.genomics.variants.shared_prefix import AlleleComparison, AlleleGroup, SharedPrefix, task_tokens
+from domains.genomics.variants.shared_prefix import SharedPrefix
 
 WEIGHTS = np.random.default_rng(0).normal(size=(4, 30))
 

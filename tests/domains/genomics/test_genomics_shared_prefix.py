@@ -11,7 +11,8 @@ import torch
 from domains.genomics.answers.classes import ClassAnswer
 from domains.genomics.answers.format import Layout
 from domains.genomics.models.family import ModelShape, build_decoder
-from domains.genomics.variants.shared_prefix import AlleleGroup, SharedPrefix, TaskTokens, task_tokens
+from domains.genomics.variants.alleles import AlleleGroup, TaskTokens, task_tokens
+from domains.genomics.variants.shared_prefix import SharedPrefix
 
 
 class StubTokenizer:

@@ -11,8 +11,8 @@ import pytest
 from domains.genomics.readers.vcf import Variant
 from domains.genomics.sequences.alphabet import reverse_complement
 from domains.genomics.sequences.records import RejectedRecord
+from domains.genomics.variants.alleles import AlleleComparison, AlleleGroup
 from domains.genomics.variants.effects import VariantScore, VariantWindows, score_variants
-from domains.genomics.variants.shared_prefix import AlleleComparison, AlleleGroup
 
 CONTIG = "".join(np.random.default_rng(11).choice(list("ACGT"), 400))
 

@@ -19,9 +19,10 @@ from domains.genomics.scoring.scorer import Scorer
 from domains.genomics.sequences.records import RejectedRecord
 from domains.genomics.sequences.reference import Reference
 from domains.genomics.sequences.tokenizer import DnaTokenizer
+from domains.genomics.variants.comparers import PlainComparer, comparer
 from domains.genomics.variants.effects import VariantScore, VariantWindows, score_variants
 from domains.genomics.variants.files import write_variant_vcf
-from domains.genomics.variants.shared_prefix import PlainComparer, SharedPrefix, comparer
+from domains.genomics.variants.shared_prefix import SharedPrefix
 
 CONTIG = "".join(np.random.default_rng(21).choice(list("ACGT"), 1200))
 
