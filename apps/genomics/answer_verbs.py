@@ -111,6 +111,7 @@ def predict(
     }
     calibration = run / CALIBRATION_FILE
     held = {CALIBRATION_FILE: file_hash(calibration)} if calibrated and calibration.is_file() else {}
+    held |= info.data.get("codecs", {})
     labels = {name: spec.labels for name, spec in info.task_set.items() if spec.labels and name in wanted}
     summary = run_predict(
         cases,

@@ -272,7 +272,7 @@ def _picture(model: Loaded, task: str, codes: np.ndarray) -> None:
     if drawn is None:
         entries = max(1, int(codes.max()))
         drawn = codes / max(entries, getattr(model.asked.answers[task], "codes", 2) - 1)
-        remark = "the codes themselves: the run keeps no decoder of pictures"
+        remark = "the codes themselves: the run keeps no codec of its pictures"
     else:
         remark = f"{codes.shape[0]} x {codes.shape[1]} codes"
     pixels = (np.clip(drawn, 0, 1) * 255).astype(np.uint8)

@@ -159,14 +159,14 @@ def test_written_answers_are_texts_numbers_and_pictures(place):
     assert "Function (text)" in shown and "Gc (number)" in shown and "Picture (image)" in shown
     assert any(str(code.value).endswith(" %") for code in app.get("code"))
     (image,) = app.get("image")
-    assert "2 x 2" in str(image.proto) or "codes" in str(image.proto)
+    assert "2 x 2 codes" in str(image.proto) and "no codec" not in str(image.proto)
 
 
 def test_attribution_and_every_change_of_a_stretch(place, made):
     from domains.genomics.saved import load_run
     from domains.genomics.scoring.scorer import Scorer
+    from domains.genomics.variants.comparers import comparer
     from domains.genomics.variants.mutagenesis import mutagenesis
-    from domains.genomics.variants.shared_prefix import comparer
 
     app = place(f">one\n{SHORT}\n")
     app.selectbox(key="base-task").set_value("enhancer").run()

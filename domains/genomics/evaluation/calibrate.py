@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -118,6 +118,8 @@ def calibrate_run(
     Validation rows chose the weights that were kept, which makes the model look a little surer of them than it may be;
     rows that the training never saw are fairer, where there are any.
 
+    The run is asked as `predict` asks it: a task whose answer the other strand changes is fitted on the given strand.
+
     Args:
         split: the rows to fit on; "train" is refused.
         tasks: only these.
@@ -130,18 +132,15 @@ def calibrate_run(
     Raises:
         ValueError: training rows, an unknown task, or no task with enough rows.
     """
-    from domains.genomics.answers.format import Layout
     from domains.genomics.labelled.data import read_labelled
-    from domains.genomics.saved import load_run
-    from domains.genomics.scoring.scorer import Scorer
+    from domains.genomics.predicting.asking import open_run
 
     if split not in ("validation", "test"):
         raise ValueError(f"calibration needs rows that were not trained on: validation or test, got {split!r}")
-    model, tokenizer, answers, config = load_run(run)
-    scorer = Scorer(model, tokenizer, answers, layout=Layout(config.layout, config.replication))
+    asked = open_run(run)
     rows = read_labelled(data, tasks=tasks)
     found: dict[str, Temperature] = {}
-    for task, labels in scorer.labels.items():
+    for task, labels in asked.scorer.labels.items():
         if task not in rows.tasks:
             continue
         chosen = rows.take(rows.rows(task=task, split=split))
@@ -153,8 +152,7 @@ def calibrate_run(
         target = np.array([place[label] for label in chosen.label.tolist()], dtype=np.intp)
         shares = np.empty((len(chosen), len(labels)))
         if len(chosen):
-            both = reverse_complement and rows.facts[task].reverse_complement
-            scored = scorer.score(chosen.sequences, [task], reverse_complement=both)
+            scored = asked.probabilities(chosen.sequences, [task], both=reverse_complement, calibrated=False)
             shares = np.stack([each[task] for each in scored])
         try:
             found[task] = fit_temperature(task, shares, target)
@@ -162,7 +160,10 @@ def calibrate_run(
             say(f"not calibrated: {refused}")
     if not found:
         raise ValueError(f"nothing was calibrated: {data} has too few {split} rows of the run's classification tasks")
-    return write_calibrations(run, found, data=str(data), split=split, reverse_complement=reverse_complement)
+    strands = {task: asked.strands(task, reverse_complement) for task in found}
+    return write_calibrations(
+        run, found, data=str(data), split=split, reverse_complement=reverse_complement, strands=strands
+    )
 
 
 def write_calibrations(run: Path, found: Mapping[str, Temperature], **more: Any) -> dict[str, Any]:
@@ -174,6 +175,20 @@ def write_calibrations(run: Path, found: Mapping[str, Temperature], **more: Any)
     }
     write_atomic(run / CALIBRATION_FILE, dump_json(contents, indent=1) + b"\n")
     return contents
+
+
+def calibrated_strands(run: Path, both_strands: Collection[str]) -> dict[str, str]:
+    """For each temperature of a calibrated run "both" or "forward", the strands that it was fitted for.
+
+    Args:
+        both_strands: tasks of which the other strand has the same answer, for files that do not say it by task.
+    """
+    said = json.loads((run / CALIBRATION_FILE).read_text(encoding="utf-8"))
+    whole = bool(said.get("reverse_complement"))
+    told = said.get("strands", {})
+    return {
+        task: told.get(task, "both" if whole and task in both_strands else "forward") for task in said.get("tasks", {})
+    }
 
 
 def read_calibrations(path: Path) -> dict[str, Temperature]:

@@ -35,7 +35,8 @@ class TaskFacts:
         reverse_complement: whether the other strand has the same answer.
         decimals: of numbers, digits after the point; None counts significant digits instead, as the settings say.
         unit: of numbers.
-        options: of images: ``codes``, entries of the codebook, and ``grid``, its rows and columns.
+        options: of images: ``codes``, entries of the codebook, ``grid``, its rows and columns, and, where the data keep
+            the codec that draws them, ``codec``, its name (see `domains.genomics.answers.codecs`).
     """
 
     kind: Kind
@@ -82,6 +83,7 @@ class LabelledData:
         group: (rows,) what must stay on one side of a split; empty where the data do not say.
         facts: for each task what is known of it.
         problems: rows that were left out, a line each.
+        folder: where the tables lie; None of rows that were made here.
     """
 
     sequences: list[str]
@@ -91,6 +93,7 @@ class LabelledData:
     group: np.ndarray
     facts: Mapping[str, TaskFacts] = field(default_factory=dict)
     problems: tuple[Problem, ...] = ()
+    folder: Path | None = None
 
     def __len__(self) -> int:
         return len(self.sequences)
@@ -199,9 +202,10 @@ def read_labelled(
         raise ValueError(f"{path}: no row can be used{first}")
     arrays = {name: np.array(values, dtype=object) for name, values in columns.items()}
     data = LabelledData(sequences, arrays["task"], arrays["label"], arrays["split"], arrays["group"], {}, ())
-    facts = facts_of(data, _written_facts(path if path.is_dir() else path.parent))
+    folder = path if path.is_dir() else path.parent
+    facts = facts_of(data, _written_facts(folder))
     kept, wrong = _labels_that_fit(data, facts)
-    return replace(data.take(kept), facts=facts, problems=(*problems, *wrong))
+    return replace(data.take(kept), facts=facts, problems=(*problems, *wrong), folder=folder)
 
 
 def facts_of(data: LabelledData, written: Mapping[str, TaskFacts] | None = None) -> dict[str, TaskFacts]:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
+from domains.genomics.answers.codecs import codec_hashes, copy_codecs
 from domains.genomics.labelled.data import read_labelled, write_facts
 from domains.genomics.labelled.splits import DROPPED, TEST, purged_split, random_split
 from polyhead.batch.writer import dump_json
@@ -30,7 +31,8 @@ def split_data(
 ) -> dict[str, int]:
     """Writes OUT/labelled.csv with the column split, OUT/tasks.json, and OUT/split.json, which says how it was made.
 
-    Rows that a purged split drops, for they share a k-mer with another side, are not written; they are counted.
+    Codecs of pictures are taken along. Rows that a purged split drops, for they share a k-mer with another side, are
+    not written; they are counted.
 
     Args:
         kind: "purged": no k-mer is shared; "sequence": no sequence; "random": rows are drawn, as published sets are.
@@ -60,6 +62,9 @@ def split_data(
         rows = zip(found.sequences, found.task, found.label, made.side.tolist(), found.group, strict=True)
         table.writerows(row for row in rows if row[3] != DROPPED)
     write_facts(out, found.facts)
+    named = [str(facts.options["codec"]) for facts in found.facts.values() if facts.options.get("codec")]
+    if found.folder is not None:
+        copy_codecs(found.folder, out, codec_hashes(found.folder, named))
     with replacing(out / RECORD) as temporary:
         record = {"source": str(data), "fingerprint": found.fingerprint(), "problems": len(found.problems)}
         temporary.write_bytes(dump_json(record | made.to_json(), indent=1) + b"\n")

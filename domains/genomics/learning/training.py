@@ -10,8 +10,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from domains.genomics.answers.answer import Answer
 from domains.genomics.answers.answering import build_answers, task_specs
+from domains.genomics.answers.codecs import CODECS, codec_hashes, copy_codecs, drop_codecs, load_codecs
 from domains.genomics.answers.format import Layout
+from domains.genomics.answers.image import ImageAnswer
 from domains.genomics.answers.store import ANSWERS_FILE, load_answers
 from domains.genomics.labelled.data import LabelledData, read_labelled
 from domains.genomics.learning.dataset import RowMaker, TaskRows, TokenCache, task_rows
@@ -52,7 +55,8 @@ def train(
     Rows of the split ``train``, and those without one, are trained on; those of ``validation`` choose the weights, and
     where there are none, `validation_share` of the distinct sequences (a sequence and its reverse complement are one)
     is held out. All other rows, ``test`` among them, are not looked at. How tasks answer is learned from training rows.
-    Rows that cannot be used are left out, each a line of ``RUN/problems.csv``.
+    Rows that cannot be used are left out, each a line of ``RUN/problems.csv``. The codecs of pictures that the data
+    name are taken along into the run.
 
     Where fewer tasks than `training.tasks_per_step` are trained, a step takes all of them with as many rows in total.
 
@@ -82,6 +86,7 @@ def train(
 
     kept = out if resume and (out / TOKENIZER_FILE).is_file() else None
     answers = load_answers(out) if kept and (out / ANSWERS_FILE).is_file() else build_answers(training, config)
+    codecs = _codecs(found.folder, answers, say)
     torch.manual_seed(config.training.seed)
     decoder, tokenizer, config = start(
         config, init_from, training.sequences, context=config.context, added=tokens_of(answers, layout), kept=kept
@@ -117,10 +122,15 @@ def train(
             "facts": {task: training.facts[task].to_json() for task in specs},
             "vocabulary": decoder.lm_head.weight.shape[0],
             "init_from": None if init_from is None else _origin(init_from),
+            # Runs without pictures say nothing of codecs.
+            **({"codecs": codecs} if codecs else {}),
         },
     )
     run = Run.resume(out, info) if resume else Run.create(out, info, overwrite=overwrite)
     save_parts(run, tokenizer, answers)
+    drop_codecs(run.path, keep=codecs)
+    if found.folder is not None:
+        copy_codecs(found.folder, run.path, codecs)
     _write_problems(run.path / PROBLEMS_FILE, problems)
     result = fit(
         model,
@@ -166,6 +176,23 @@ def sides(
     if strange:
         raise ValueError(f"validation rows of {', '.join(strange)}, which has no training rows")
     return training, held_out
+
+
+def _codecs(folder: Path | None, answers: Mapping[str, Answer], say: Say) -> dict[str, str]:
+    """The codecs that the data name for image answers, with their hashes; one that is not there is a `ValueError`."""
+    pictures = {task: answer.codec for task, answer in answers.items() if isinstance(answer, ImageAnswer)}
+    unnamed = [task for task, codec in pictures.items() if not codec]
+    if unnamed:
+        say(f"the data name no codec of {', '.join(unnamed)}: the run will give the codes of pictures, not draw them")
+    named = {task: codec for task, codec in pictures.items() if codec}
+    there = load_codecs(folder, answers) if folder is not None else {}
+    for task, codec in named.items():
+        if task not in there:
+            raise ValueError(
+                f"task {task!r} names the codec {codec}, and there is no {CODECS}/{codec}.safetensors in the data; "
+                "put it there, or take the option codec out of tasks.json"
+            )
+    return codec_hashes(folder, named.values()) if folder is not None else {}
 
 
 def _drawn(data: LabelledData, row: int, config: GenomicsConfig) -> bool:

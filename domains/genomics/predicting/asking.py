@@ -15,6 +15,7 @@ from domains.genomics.sequences.windows import windows
 
 if TYPE_CHECKING:
     from domains.genomics.answers.answer import Answer
+    from domains.genomics.answers.vqvae import VqVae
     from domains.genomics.scoring.scorer import Scorer
     from domains.genomics.sequences.tokenizer import DnaTokenizer
     from domains.genomics.settings import GenomicsConfig
@@ -34,8 +35,9 @@ class AskedRun:
         scorer: asks the model, on its device.
         answers: how each task answers; a pretraining has none.
         both_strands: tasks of which the other strand has the same answer.
-        temperatures: of the calibration, by task, for `calibrated_on`.
-        calibrated_on: "both" or "forward" strands; "" where the run was not calibrated.
+        temperatures: of the calibration, by task.
+        calibrated_on: the strands that each temperature was fitted for, "both" or "forward".
+        codecs: what draws the image answers, by task; a task without one is answered with codes.
     """
 
     path: Path
@@ -45,7 +47,8 @@ class AskedRun:
     config: GenomicsConfig
     both_strands: frozenset[str]
     temperatures: Mapping[str, float] = field(default_factory=dict)
-    calibrated_on: str = ""
+    calibrated_on: Mapping[str, str] = field(default_factory=dict)
+    codecs: Mapping[str, VqVae] = field(default_factory=dict)
 
     @property
     def context(self) -> int:
@@ -56,6 +59,10 @@ class AskedRun:
     def one_strand(self) -> frozenset[str]:
         """Tasks of which the other strand may have another answer."""
         return frozenset(self.answers) - self.both_strands
+
+    def strands(self, task: str, both: bool) -> str:
+        """The strands that a task is asked on: "forward" unless `both` are wanted and have one answer."""
+        return "both" if both and task in self.both_strands else "forward"
 
     def capacity(self, tasks: Iterable[str]) -> int:
         """DNA tokens that leave room for the question and the longest answer of any of `tasks`."""
@@ -126,7 +133,7 @@ class AskedRun:
             both: the mean over both strands, for the tasks that allow it.
             calibrated: with the run's temperatures, where these were fitted for the same strands.
         """
-        turned = [task for task in tasks if both and task in self.both_strands]
+        turned = [task for task in tasks if self.strands(task, both) == "both"]
         straight = [task for task in tasks if task not in turned]
         found: list[dict[str, np.ndarray]] = [{} for _ in sequences]
         for chosen, strands in ((turned, True), (straight, False)):
@@ -134,11 +141,14 @@ class AskedRun:
                 told = self.scorer.score(sequences, chosen, reverse_complement=strands)
                 for line, more in zip(found, told, strict=True):
                     line.update(more)
-        if calibrated and self.temperatures and self.calibrated_on == ("both" if both else "forward"):
+        known = (
+            [task for task in tasks if self.calibrated_on.get(task) == self.strands(task, both)] if calibrated else []
+        )
+        if known:
             from domains.genomics.evaluation.calibrate import apply_temperature
 
             for line in found:
-                for task in line.keys() & self.temperatures.keys():
+                for task in known:
                     line[task] = apply_temperature(line[task], self.temperatures[task])
         return [{task: line[task] for task in tasks} for line in found]
 
@@ -153,8 +163,9 @@ def open_run(run: str | Path, *, device: str = "auto", batch_tokens: int | None 
     Raises:
         ValueError: not a run of this application, damaged, or no such device.
     """
+    from domains.genomics.answers.codecs import load_codecs
     from domains.genomics.answers.format import Layout
-    from domains.genomics.evaluation.calibrate import read_calibrations
+    from domains.genomics.evaluation.calibrate import calibrated_strands, read_calibrations
     from domains.genomics.saved import load_run
     from domains.genomics.scoring.scorer import Scorer
     from polyhead.runs import Run
@@ -167,18 +178,9 @@ def open_run(run: str | Path, *, device: str = "auto", batch_tokens: int | None 
     facts = Run.open(path).info.data.get("facts") or {}
     both = frozenset(task for task in answers if facts.get(task, {}).get("reverse_complement", True))
     temperatures = {task: each.temperature for task, each in read_calibrations(path).items()}
-    return AskedRun(
-        path, scorer, tokenizer, answers, config, both, temperatures, _calibrated_on(path) if temperatures else ""
-    )
-
-
-def _calibrated_on(run: Path) -> str:
-    import json
-
-    from domains.genomics.evaluation.calibrate import CALIBRATION_FILE
-
-    said = json.loads((run / CALIBRATION_FILE).read_text(encoding="utf-8"))
-    return "both" if said.get("reverse_complement") else "forward"
+    strands = calibrated_strands(path, both) if temperatures else {}
+    codecs = load_codecs(path, answers)
+    return AskedRun(path, scorer, tokenizer, answers, config, both, temperatures, strands, codecs)
 
 
 def _device(name: str) -> str:

@@ -249,7 +249,7 @@ class GenomicsPredictor:
     def write(self, case: Case, result: Answered, out: Writer) -> Record:
         """Writes the files of one case; see `domains.genomics.predicting.write`."""
         images = {task: each for task, each in self.run.answers.items() if isinstance(each, ImageAnswer)}
-        return write_answers(result, out, images=images, run=self.run.path, pictures=self.pictures)
+        return write_answers(result, out, images=images, codecs=self.run.codecs, pictures=self.pictures)
 
 
 def _as_text(answer: Any, value: Any) -> str:

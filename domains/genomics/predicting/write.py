@@ -8,7 +8,6 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,12 +19,15 @@ from polyhead.batch.case import Record, Writer
 
 if TYPE_CHECKING:
     from domains.genomics.answers.image import ImageAnswer
+    from domains.genomics.answers.vqvae import VqVae
 
 RESULT_FILE, THUMBNAIL_FILE = "result.json", "thumbnail.png"
 FORMATS = ("tsv", "csv", "parquet")
 
 PLACE = ("record", "contig", "start", "end", "strand", "windows", "kind", "probability")
 """Columns of a case's table besides those of `domains.genomics.predicting.predictions`."""
+
+NO_CODEC = "the run keeps no codec, the pictures show the codes themselves"
 
 _WHOLE_SEQUENCE = 20_000
 _SIDE = 96
@@ -66,14 +68,20 @@ class Answered:
 
 
 def write_answers(
-    answered: Answered, out: Writer, *, images: Mapping[str, ImageAnswer], run: Path, pictures: bool = True
+    answered: Answered,
+    out: Writer,
+    *,
+    images: Mapping[str, ImageAnswer],
+    codecs: Mapping[str, VqVae],
+    pictures: bool = True,
 ) -> Record:
     """Writes ``predictions.csv``, pictures of image answers, ``result.json`` and a small picture of the counts.
 
     The table has a row an answer; ``sequence`` is left empty above 20,000 bases, ``probabilities`` is a JSON object.
 
     Args:
-        images: the image answers of the run, whose codecs lie in the folder `run`.
+        images: the image answers of the run.
+        codecs: what draws them, by task; those of the others are drawn as codes, which the record's warnings say.
         pictures: draw.
 
     Returns:
@@ -83,12 +91,13 @@ def write_answers(
     counts: dict[str, Counter[str]] = {}
     for row in answered.rows:
         counts.setdefault(row.task, Counter())[row.answer if row.kind == "classes" else row.kind] += 1
-    drawn = 0
+    drawn, bare = 0, dict[str, None]()
     if pictures:
         for number, row in enumerate(answered.rows, 1):
             if row.task in images:
-                out.write_bytes(f"images/{number:05d}.png", picture(row.answer, images[row.task], run))
+                out.write_bytes(f"images/{number:05d}.png", picture(row.answer, images[row.task], codecs.get(row.task)))
                 drawn += 1
+                bare |= {} if row.task in codecs else {row.task: None}
     facts = {
         "records": len({row.record for row in answered.rows}),
         "rows": len(answered.rows),
@@ -100,7 +109,7 @@ def write_answers(
             for task in counts
         },
         "pictures": drawn,
-        "warnings": list(answered.warnings),
+        "warnings": [*answered.warnings, *(f"{task}: {NO_CODEC}" for task in bare)],
     }
     out.write_json(RESULT_FILE, {"research_use": RESEARCH_USE, **facts})
     record: Record = {"answer": _words(counts), **{name: facts[name] for name in facts if name != "answers"}}
@@ -139,26 +148,15 @@ def _short(value: float) -> float:
     return float(f"{value:.6g}")
 
 
-def picture(codes: str, answer: ImageAnswer, run: Path) -> bytes:
-    """A PNG of an image answer: drawn by its codec where the run keeps one, else its codes as grey squares."""
+def picture(codes: str, answer: ImageAnswer, codec: VqVae | None) -> bytes:
+    """A PNG of an image answer: drawn by its codec where there is one, else its codes as grey squares."""
     from PIL import Image
 
     grid = np.array([int(word) for word in codes.split()]).reshape(answer.grid)
-    codec = _codec(run, answer.codec) if answer.codec else None
     pixels = grid / max(answer.codes - 1, 1) if codec is None else np.asarray(codec.decode(grid[None]))[0]
     image = Image.fromarray(np.round(255 * np.clip(pixels, 0, 1)).astype(np.uint8))
     scale = max(1, _SIDE // max(image.size))
     return _png(image.resize((image.width * scale, image.height * scale), Image.Resampling.NEAREST))
-
-
-@lru_cache(maxsize=4)
-def _codec(run: Path, name: str) -> Any:
-    from domains.genomics.answers.vqvae import load_vqvae
-
-    try:
-        return load_vqvae(run, name)
-    except ValueError:
-        return None
 
 
 def counts_picture(counts: Mapping[str, Counter[str]], most: int = 8) -> bytes:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -143,6 +144,21 @@ def digits() -> Digits:
     wanted = np.isin(truth, list(MOTIFS.values()))
     images = np.asarray(pixels, dtype=np.float32)[wanted].reshape(-1, 8, 8) / 16
     return Digits(images, np.asarray(truth, dtype=np.int64)[wanted])
+
+
+@cache
+def digit_codec() -> VqVae:
+    """A codec of `digits`, learned once a process, with one thread: their number changes the last bits of weights."""
+    import torch
+
+    from domains.genomics.answers.vqvae import fit_vqvae
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        return fit_vqvae(digits().images)
+    finally:
+        torch.set_num_threads(threads)
 
 
 def plant(

@@ -20,11 +20,12 @@ from domains.genomics.simulator.variants import Variant, known_variants, vcf
 from polyhead.application import RESEARCH_USE
 from polyhead.batch.writer import dump_json, write_atomic
 
-VERSION = 1
+VERSION = 2
 """Raised whenever equal settings would give other files than before."""
 
 SETTINGS = "sample.json"
 GENOME, LABELS, VARIANTS, ELEMENTS, SITES = "genome.fa", "labelled.csv", "variants.vcf", "elements.bed", "sites.gff3"
+CODEC = "digits"
 ORDER = 3
 _LINE = 60
 
@@ -36,7 +37,7 @@ class SampleSize:
     Attributes:
         windows: windows of each class of each task, all splits together.
         gap: mean background between windows, bases.
-        functions, needles: rows of the text task and of the needle task; 0 leaves the task out.
+        functions, needles: rows of the text task and of each of the two needle tasks; 0 leaves the tasks out.
         needle_length: bases of a needle's sequence.
         variants: variants that break a site; as many that touch none are written too.
     """
@@ -66,8 +67,9 @@ def sample(out: Path | str, *, preset: str = "tiny", seed: int = 0, size: Sample
     ``genome.fa`` holds five contigs of Markov background with the elements on either strand; ``labelled.csv`` the
     windows with task, label, split and contig (the group), as they read on their own strand; ``tasks.json`` what the
     tasks are; ``elements.bed`` and ``sites.gff3`` where everything lies; ``variants.vcf`` variants with the known
-    change of their motif's log-odds. Windows of a split lie on contigs of their own. The tasks "function" (text) and
-    "needle" (a digit that a motif stands for) are made of sequences that are not part of the genome.
+    change of their motif's log-odds. Windows of a split lie on contigs of their own. The tasks "function" (text),
+    "needle" (a digit that a motif stands for) and "needle_picture" (a picture of that digit, as codes of the codec in
+    ``codecs/``) are made of sequences that are not part of the genome.
 
     Args:
         out: a new or empty folder, or one that this function wrote with the same settings.
@@ -91,7 +93,8 @@ def sample(out: Path | str, *, preset: str = "tiny", seed: int = 0, size: Sample
     rng = np.random.default_rng(seed)
     background = markov(ORDER, rng)
     genome = lay_out(_elements(chosen, background, rng), background, chosen.gap, CONTIGS, rng)
-    rows = _window_rows(genome) + _function_rows(chosen.functions, seed) + _needle_rows(chosen, background, seed)
+    rows = _window_rows(genome) + _function_rows(chosen.functions, seed)
+    rows += _needle_rows(out, chosen, background, seed)
     variants = known_variants(genome, chosen.variants, rng)
     files = {
         GENOME: _fasta(genome),
@@ -143,20 +146,31 @@ def _function_rows(count: int, seed: int) -> list[tuple[str, str, str, str, str]
     ]
 
 
-def _needle_rows(size: SampleSize, background: np.ndarray, seed: int) -> list[tuple[str, str, str, str, str]]:
+def _needle_rows(
+    out: Path, size: SampleSize, background: np.ndarray, seed: int
+) -> list[tuple[str, str, str, str, str]]:
+    """Needles with their digits and again with their pictures, whose codec is written into the folder."""
     if not size.needles:
         return []
-    from domains.genomics.simulator.needle import plant
+    from domains.genomics.answers.codecs import CODECS
+    from domains.genomics.answers.vqvae import save_vqvae
+    from domains.genomics.simulator.needle import digit_codec, digits, labels, plant
 
+    codec, pictures = digit_codec(), digits()
+    (out / CODECS).mkdir(exist_ok=True)
+    save_vqvae(codec, out / CODECS, CODEC)
     made = plant(
         size.needles,
         size.needle_length,
         seed=seed,
         background=lambda length, random: draw_background(background, length, random),
+        pictures=pictures,
     )
+    answers = {"needle": [str(each.digit) for each in made], "needle_picture": labels(made, codec, pictures)}
     return [
-        (each.sequence, "needle", str(each.digit), side, f"needle {index}")
-        for index, (side, each) in enumerate(zip(_sides(size.needles), made, strict=True))
+        (each.sequence, task, label, side, f"needle {index}")
+        for task, told in answers.items()
+        for index, (side, each, label) in enumerate(zip(_sides(size.needles), made, told, strict=True))
     ]
 
 
@@ -170,7 +184,11 @@ def _facts(rows: list[tuple[str, str, str, str, str]]) -> dict[str, TaskFacts]:
     if "function" in there:
         facts["function"] = TaskFacts("text", reverse_complement=False)
     if "needle" in there:
+        from domains.genomics.answers.vqvae import DIGITS
+
         facts["needle"] = TaskFacts("classification", ("0", "1", "2", "3"))
+        options = {"codes": DIGITS.codes, "grid": list(DIGITS.grid), "codec": CODEC}
+        facts["needle_picture"] = TaskFacts("image", options=options)
     return facts
 
 

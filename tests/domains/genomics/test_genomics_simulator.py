@@ -3,6 +3,7 @@
 import csv
 import re
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -92,7 +93,7 @@ def test_windows_are_what_their_label_says(task):
 def test_the_tables_read_and_the_genome_holds_every_window(made, contigs):
     folder, counts = made
     data = read_labelled(folder)
-    assert not data.problems and set(data.tasks) == {*TASKS, "function", "needle"}
+    assert not data.problems and set(data.tasks) == {*TASKS, "function", "needle", "needle_picture"}
     assert counts == {task: len(data.rows(task=task)) for task in data.tasks}
     assert counts["promoter"] == 60 and counts["function"] == 10
     assert data.facts["promoter"].labels == ("none", "tata", "tata-less")
@@ -159,8 +160,10 @@ def test_an_allele_is_applied_or_refused():
 def test_equal_settings_give_equal_files(made, tmp_path):
     folder, _ = made
     sample(tmp_path / "again", size=SIZE, seed=4)
-    for file in folder.iterdir():
-        assert file.read_bytes() == (tmp_path / "again" / file.name).read_bytes(), file.name
+    files = [file.relative_to(folder) for file in folder.rglob("*") if file.is_file()]
+    assert Path("codecs/digits.safetensors") in files
+    for file in files:
+        assert (folder / file).read_bytes() == (tmp_path / "again" / file).read_bytes(), file
     sample(folder, size=SIZE, seed=4)
     with pytest.raises(ValueError, match="other settings"):
         sample(folder, size=SIZE, seed=5)
