@@ -10,7 +10,7 @@ import streamlit as st
 
 from apps.genomics.page_charts import CHART, reliability_chart
 from apps.genomics.page_model import Model, task_title
-from domains.genomics.evaluation.calibrate import CALIBRATION_FILE, Temperature, read_calibrations
+from domains.genomics.evaluation.calibrate import CALIBRATION_FILE, Temperature, calibrated_strands, read_calibrations
 from polyhead.runs import Run
 from ui.run_choice import about_run, sentence
 from ui.table import table
@@ -56,6 +56,7 @@ def _calibration(model: Model) -> None:
     try:
         known = read_calibrations(model.path)
         said = json.loads((model.path / CALIBRATION_FILE).read_text("utf-8")) if known else {}
+        fitted = calibrated_strands(model.path, [name for name in known if _both(model, name)]) if known else {}
     except ValueError as error:
         st.error(sentence(error))
         return
@@ -69,11 +70,12 @@ def _calibration(model: Model) -> None:
     with right:
         task = str(st.selectbox("Task", list(known), format_func=task_title, key="bins"))
         told = known[task]
-        strands = "the mean of both strands" if said.get("reverse_complement") else "the given strand"
+        strands = "the mean of both strands" if fitted[task] == "both" else "the given strand"
         st.caption(
-            f"Temperatures are fitted to {strands} on rows of the split {said.get('split', 'validation')}, and applied "
-            "to answers that are made in the same way. Above 1, the model was too sure. The error is the expected "
-            "calibration error on the rows of the fit; on others it is larger. Large dots stand for many rows."
+            f"The temperature of {task_title(task)} is fitted to {strands} on rows of the split "
+            f"{said.get('split', 'validation')}, and applied to answers that are made in the same way. Above 1, the "
+            "model was too sure. The error is the expected calibration error on the rows of the fit; on others it is "
+            "larger. Large dots stand for many rows."
         )
     with left:
         st.plotly_chart(
@@ -84,6 +86,10 @@ def _calibration(model: Model) -> None:
             f"error of {told.error_before:.1%} as the model says and {told.error_after:.1%} with its temperature",
         )
     table(calibration_rows(known), "Temperatures")
+
+
+def _both(model: Model, task: str) -> bool:
+    return task in model.tasks and model.tasks[task].both_strands
 
 
 def reliability_curves(told: Temperature) -> dict[str, list[tuple[float, float, int]]]:

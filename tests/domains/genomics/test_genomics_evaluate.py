@@ -3,6 +3,9 @@
 import csv
 import gzip
 import json
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +15,7 @@ from domains.genomics.evaluation.calibrate import (
     CALIBRATION_FILE,
     apply_temperature,
     calibrate_run,
+    calibrated_strands,
     fit_temperature,
     read_calibrations,
     write_calibrations,
@@ -21,6 +25,7 @@ from domains.genomics.evaluation.figures import reliability_figure
 from domains.genomics.evaluation.report import write_report
 from domains.genomics.labelled.data import read_labelled
 from domains.genomics.labelled.splits import purged_split, random_split
+from domains.genomics.predicting.asking import AskedRun
 from domains.genomics.predicting.predictions import PREDICTIONS, Prediction, prediction_table, read_predictions
 from domains.genomics.sequences.alphabet import reverse_complement
 from polyhead.application import RESEARCH_USE
@@ -256,10 +261,48 @@ class Sure:
         return [{tasks[0]: np.array([1 - share, share])} for share in shares]
 
 
+class TwoMinds(Sure):
+    """Less sure of the mean of both strands."""
+
+    def score(self, sequences, tasks, *, reverse_complement=False):
+        told = super().score(sequences, tasks)
+        shrink = 0.5 if reverse_complement else 1.0
+        return [{task: 0.5 + shrink * (shares - 0.5) for task, shares in line.items()} for line in told]
+
+
+def asked(run: Path, scorer: Any, both: Collection[str], **more: Any) -> AskedRun:
+    parts: Any = (None, dict.fromkeys(scorer.labels), None)
+    return AskedRun(run, scorer, *parts, frozenset(both), **more)
+
+
+@pytest.mark.parametrize(("both", "strands"), [((), "forward"), (("rich",), "both")])
+def test_a_temperature_is_fitted_and_used_on_the_strands_that_predict_asks(
+    labelled, tmp_path, monkeypatch, both, strands
+):
+    """What the run says of strands counts, whatever the table that calibrates says or leaves open."""
+    monkeypatch.setattr("domains.genomics.predicting.asking.open_run", lambda run: asked(run, TwoMinds(), both))
+    calibrate_run(tmp_path, labelled, tasks=["rich"], reverse_complement=True)
+    found = read_calibrations(tmp_path)
+    assert calibrated_strands(tmp_path, both) == {"rich": strands}
+    sequence = "G" * 40 + "A" * 20
+    sure = {"forward": 0.95, "both": 0.725}
+    data = read_labelled(labelled, tasks=["rich"])
+    rows = data.rows(split="validation")
+    right = np.mean([Sure.rich(data.sequences[row]) == (data.label[row] == "1") for row in rows])
+    told = {"temperatures": {"rich": found["rich"].temperature}, "calibrated_on": calibrated_strands(tmp_path, both)}
+    ready = asked(tmp_path, TwoMinds(), both, **told)
+    assert ready.probabilities([sequence], ["rich"])[0]["rich"][1] == pytest.approx(right, abs=1e-3)
+    assert ready.probabilities([sequence], ["rich"], calibrated=False)[0]["rich"][1] == pytest.approx(sure[strands])
+    # One strand asked: the temperature of a task that has no other way of being asked still holds.
+    alone = ready.probabilities([sequence], ["rich"], both=False)[0]["rich"][1]
+    assert alone == pytest.approx(right if strands == "forward" else 0.95, abs=1e-3)
+    # A file that does not say it by task is read by what the run says.
+    write_calibrations(tmp_path, found, reverse_complement=True)
+    assert calibrated_strands(tmp_path, both) == {"rich": strands}
+
+
 def test_a_run_is_calibrated_on_its_validation_rows(labelled, tmp_path, monkeypatch):
-    config = type("Config", (), {"layout": "polyhead", "replication": 1})
-    monkeypatch.setattr("domains.genomics.saved.load_run", lambda run: (None, None, {}, config))
-    monkeypatch.setattr("domains.genomics.scoring.scorer.Scorer", lambda *parts, **settings: Sure())
+    monkeypatch.setattr("domains.genomics.predicting.asking.open_run", lambda run: asked(run, Sure(), Sure.labels))
     said = []
     contents = calibrate_run(tmp_path, labelled, reverse_complement=True, say=said.append)
     assert said == ["also: not calibrated: the run has no class 0"]
