@@ -45,9 +45,9 @@ def read_blocks(
         if isinstance(record, RejectedRecord):
             yield record
             continue
-        if "N" in record.sequence and record.sequence.count("N") > MOST_AMBIGUOUS * len(record.sequence):
+        if (unclear := mostly_ambiguous(record)) is not None:
             if record.name == (record.contig or record.name):
-                yield _mostly_ambiguous(record)
+                yield unclear
             continue
         held.append(record)
         count += len(record.sequence)
@@ -70,8 +70,11 @@ def _with_reference(records: Iterator[SequenceRecord | RejectedRecord]) -> Itera
         )
 
 
-def _mostly_ambiguous(record: SequenceRecord) -> RejectedRecord:
+def mostly_ambiguous(record: SequenceRecord) -> RejectedRecord | None:
+    """What is said of a record of which more than `MOST_AMBIGUOUS` is no single base, None for others."""
     unclear = record.sequence.count("N")
+    if unclear <= MOST_AMBIGUOUS * len(record.sequence):
+        return None
     reason = f"{unclear} of its {len(record.sequence)} letters name no single base"
     return RejectedRecord(record.source, record.name, 0, "mostly_ambiguous", reason, "give a sequence of A, C, G and T")
 

@@ -98,6 +98,8 @@ def cases_from(
         Reference(reference).close()
     reading = _Reading(None if reference is None else str(reference), policy, seed, block)
     path = Path(source)
+    if path.is_symlink() and not path.exists():
+        raise ValueError(f"{path} is a link to {path.readlink()}, which is not there; mend it, or name the file itself")
     if not path.exists() and not glob.has_magic(str(source)):
         raise ValueError(f"there is no file, folder or glob match {path}")
     inputs = list(_found(path, str(source), reading, tasks, split))
@@ -123,7 +125,8 @@ def _found(
     matches = [Path(match) for match in sorted(glob.glob(source, recursive=True))]  # noqa: PTH207 - any root
     base = Path(os.path.commonpath([match.parent for match in matches])) if matches else Path()
     for match in matches:
-        if match.is_file():
+        # A link that leads nowhere is told like a file that cannot be read.
+        if match.is_file() or not match.exists():
             yield from _records(match, _relative(match, base), reading)
 
 

@@ -33,6 +33,8 @@ _FOREIGN = (
     (b"CRAM", "alignments", "a CRAM file of aligned reads", "write its reads out with `samtools fasta`"),
     (b"BCF\x02", "bcf", "a BCF file", "turn it into VCF with `bcftools view`"),
     (b"\x89HDF", "hdf5", "an HDF5 file", "write its sequences out as FASTA or CSV"),
+    (b"TBI\x01", "index", "the index of a packed file", "name the file that it is of"),
+    (b"CSI\x01", "index", "the index of a packed file", "name the file that it is of"),
     (b"PK\x03\x04", "zip", "a ZIP archive or a workbook", "unpack it, or save the sheet as CSV"),
     (b"\xff\xfe", "encoding", "text in UTF-16", "save it as UTF-8"),
     (b"\xfe\xff", "encoding", "text in UTF-16", "save it as UTF-8"),

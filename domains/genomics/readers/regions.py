@@ -94,9 +94,16 @@ def make_region(
         return _malformed(source, line, f"start {start!r} and end {end!r}", "both are whole numbers")
     strand = "-" if strand.strip() in ("-", "-1") else "+"
     name = name.strip() or region_name(contig, begin, stop, strand)
-    if begin < 0 or stop <= begin:
-        reason = f"the region from {start} to {end} holds no base"
+    if stop < begin:
+        reason = f"the region ends at {end}, before its start at {start}"
+        remedy = "swap start and end; the reverse strand is told by - in the column of strands"
+        return RejectedRecord(source, name, line, "reversed_region", reason, remedy)
+    if begin < 0:
+        reason = f"the region begins at {start}, before its contig"
         return RejectedRecord(source, name, line, "empty_region", reason, f"a contig's first base is {first} here")
+    if stop == begin:
+        reason = f"the region from {start} to {end} holds no base"
+        return RejectedRecord(source, name, line, "empty_region", reason, "its end is the base behind its last")
     return Region(contig, begin, stop, name, strand, line, labels)
 
 

@@ -134,11 +134,14 @@ def _open(path: Path) -> BinaryIO:
     try:
         return path.open("rb")
     except FileNotFoundError:
-        raise UnreadableSource("missing", f"{path}: no such file", "") from None
+        if path.is_symlink():
+            reason = f"a link to {path.readlink()}, which is not there"
+            raise UnreadableSource("missing", reason, "mend the link, or name the file itself") from None
+        raise UnreadableSource("missing", "no such file", "check the path") from None
     except IsADirectoryError:
-        raise UnreadableSource("folder", f"{path}: a folder, not a file", "name a file in it") from None
+        raise UnreadableSource("folder", "a folder, not a file", "name a file in it") from None
     except OSError as error:
-        raise UnreadableSource("unreadable", f"{path}: {error.strerror}", "") from error
+        raise UnreadableSource("unreadable", f"cannot be opened ({error.strerror})", "") from error
 
 
 def _ends_as_bgzip(path: Path) -> bool:

@@ -6,6 +6,7 @@ import csv
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from domains.genomics.readers.raw_records import RawRecord
 from domains.genomics.readers.recognise import SEQUENCE_COLUMNS, delimiter
@@ -31,9 +32,7 @@ def read_table(lines: Lines, source: Path | None = None) -> Iterator[Row]:
     The sequence is in the first of `SEQUENCE_COLUMNS` that is there. A table without one that has a contig, ``start``
     and ``end`` (0-based, half-open; ``strand`` if it is there) gives regions. All other columns become labels.
     """
-    # The limit of the csv module is 131 072 letters a cell; sequences are longer.
-    csv.field_size_limit(sys.maxsize)
-    numbered = _rows(lines)
+    numbered = text_rows(lines)
     try:
         yield from _table(numbered, source)
     except csv.Error as error:
@@ -42,15 +41,29 @@ def read_table(lines: Lines, source: Path | None = None) -> Iterator[Row]:
 
 def read_parquet(path: Path) -> Iterator[Row]:
     """Rows of a parquet file in batches, by the rules of `read_table`; missing values become empty text."""
+    rows = parquet_rows(path)
+    yield from _table(((line, ["" if value is None else str(value) for value in row]) for line, row in rows), path)
+
+
+def parquet_rows(path: Path) -> Iterator[tuple[int, list[Any]]]:
+    """The names of the columns under 0, and then the values of each row under its number from 1; read in batches.
+
+    Raises:
+        UnreadableSource: no parquet, or one that is cut.
+    """
     import pyarrow
     from pyarrow import parquet
 
     try:
         with parquet.ParquetFile(path) as file:
-            header = list(file.schema_arrow.names)
-            yield from _table(_parquet_rows(file, header), path)
+            yield 0, list(file.schema_arrow.names)
+            number = 0
+            for batch in file.iter_batches(batch_size=1024):
+                for row in zip(*(column.to_pylist() for column in batch.columns), strict=True):
+                    number += 1
+                    yield number, list(row)
     except (pyarrow.ArrowException, OSError) as error:
-        reason = f"the parquet file cannot be read ({str(error).splitlines()[0]})"
+        reason = f"the parquet file cannot be read ({str(error).splitlines()[0].rstrip('.')})"
         raise UnreadableSource("broken_archive", reason, "copy or write the file again") from error
 
 
@@ -61,22 +74,20 @@ def read_plain(lines: Lines) -> Iterator[RawRecord]:
             yield RawRecord(f"line_{lines.number}", line.strip(), lines.number)
 
 
-def _rows(lines: Lines) -> Iterator[tuple[int, list[str]]]:
+def text_rows(lines: Lines) -> Iterator[tuple[int, list[str]]]:
+    """The cells of the header, and then of each row, with the line that they end on; the delimiter is the header's.
+
+    Raises:
+        csv.Error: no table, such as one with a byte that no text has.
+    """
+    # The limit of the csv module is 131 072 letters a cell; sequences are longer.
+    csv.field_size_limit(sys.maxsize)
     text = iter(lines)
     header = next((line for line in text if line.strip()), "")
     yield lines.number, next(csv.reader([header], delimiter=delimiter(header)))
     for row in csv.reader((line + "\n" for line in text), delimiter=delimiter(header)):
         if row:
             yield lines.number, row
-
-
-def _parquet_rows(file, header: list[str]) -> Iterator[tuple[int, list[str]]]:
-    yield 0, header
-    number = 0
-    for batch in file.iter_batches(batch_size=1024):
-        for row in zip(*(column.to_pylist() for column in batch.columns), strict=True):
-            number += 1
-            yield number, ["" if value is None else str(value) for value in row]
 
 
 def _table(rows: Iterable[tuple[int, list[str]]], source: Path | None) -> Iterator[Row]:

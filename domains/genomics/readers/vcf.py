@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
-from domains.genomics.readers.recognise import delimiter, recognise
+from domains.genomics.readers.recognise import recognise
 from domains.genomics.readers.stream import Lines, Source, UnreadableSource
-from domains.genomics.readers.table import CONTIG_COLUMNS, find_column
+from domains.genomics.readers.table import CONTIG_COLUMNS, find_column, parquet_rows, text_rows
 from domains.genomics.sequences.records import RejectedRecord
 
 _COLUMNS = (
@@ -54,7 +54,8 @@ def read_variants(source: Path | str | BinaryIO) -> Iterator[Variant | RejectedR
 
     Rows with several alternatives give one `Variant` each. Symbolic alleles (``<DEL>``), ``*``, breakends, alleles
     with ambiguous bases, and rows without an alternative are rejected, each with its line. VCF may lack its header and
-    may be packed; a table (CSV or TSV) needs columns such as ``chrom``, ``pos``, ``ref``, ``alt`` and may have ``id``.
+    may be packed; a table (CSV, TSV or parquet) needs columns such as ``chrom``, ``pos``, ``ref``, ``alt`` and may have
+    ``id``. A file without any row is told, too.
     """
     path = None if not isinstance(source, (str, Path)) or str(source) == "-" else Path(source)
     lines = None
@@ -62,13 +63,27 @@ def read_variants(source: Path | str | BinaryIO) -> Iterator[Variant | RejectedR
         with Source(source) as opened:
             found = recognise(opened.head, opened.path)
             lines = Lines(opened.text())
+            if found == "parquet" and (path is None or opened.compression):
+                raise UnreadableSource(
+                    "parquet_stream", "parquet cannot be read from a stream", "name an unpacked file"
+                )
             if found == "vcf":
-                yield from _vcf(lines, path)
+                rows = _vcf(lines, path)
             elif found == "table":
-                yield from _table(lines, path)
+                rows = _table(text_rows(lines), path)
+            elif found == "parquet" and path is not None:
+                rows = _table(parquet_rows(path), path)
             else:
                 remedy = "give VCF, or a table with the columns chrom, pos, ref and alt"
-                yield RejectedRecord(path, "", 0, "no_variants", f"a file of the format {found}", remedy)
+                raise UnreadableSource("no_variants", f"a file of the format {found}", remedy)
+            first = next(rows, None)
+            if first is None:
+                raise UnreadableSource("no_variants", "the file has a header and no variant", "")
+            yield first
+            yield from rows
+    except csv.Error as error:
+        line = lines.number if lines else 0
+        yield RejectedRecord(path, "", line, "malformed_table", str(error), "export the table again")
     except UnreadableSource as error:
         yield RejectedRecord(path, "", lines.number if lines else 0, error.code, error.reason, error.remedy)
 
@@ -88,10 +103,9 @@ def _vcf(lines: Lines, source: Path | None) -> Iterator[Variant | RejectedRecord
         yield from _variants(source, lines.number, contig, position, name, ref, alternatives)
 
 
-def _table(lines: Lines, source: Path | None) -> Iterator[Variant | RejectedRecord]:
-    text = iter(lines)
-    first = next((line for line in text if line.strip()), "")
-    header = next(csv.reader([first], delimiter=delimiter(first)))
+def _table(rows: Iterable[tuple[int, list[Any]]], source: Path | None) -> Iterator[Variant | RejectedRecord]:
+    rows = iter(rows)
+    _, header = next(rows)
     places = [find_column(header, names) for names in _COLUMNS]
     if None in places:
         columns = ", ".join(repr(cell[:20]) for cell in header[:20])
@@ -99,16 +113,23 @@ def _table(lines: Lines, source: Path | None) -> Iterator[Variant | RejectedReco
         yield RejectedRecord(source, "", 1, "no_variants", f"no columns of variants; the columns are {columns}", remedy)
         return
     named = find_column(header, ("id", "name", "rsid"))
-    for row in csv.reader(text, delimiter=delimiter(first)):
-        if not row:
-            continue
+    for line, row in rows:
         if len(row) != len(header):
             reason = f"{len(row)} cells, the header has {len(header)}"
-            yield RejectedRecord(source, "", lines.number, "malformed_row", reason, "write one cell for every column")
+            yield RejectedRecord(source, "", line, "malformed_row", reason, "write one cell for every column")
             continue
-        contig, position, ref, alternatives = (row[k] for k in places if k is not None)
-        name = row[named] if named is not None else ""
-        yield from _variants(source, lines.number, contig, position, name, ref, alternatives)
+        contig, position, ref, alternatives = (_cell(row[k]) for k in places if k is not None)
+        name = _cell(row[named]) if named is not None else ""
+        yield from _variants(source, line, contig, position, name, ref, alternatives)
+
+
+def _cell(value: Any) -> str:
+    """A value of parquet as a table writes it: lists of alternatives with commas, whole numbers without a point."""
+    if isinstance(value, list):
+        return ",".join(map(_cell, value))
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return "" if value is None else str(value)
 
 
 def _variants(
@@ -131,14 +152,14 @@ def _variants(
         return
     for alternative in alternatives.strip().split(","):
         alt = alternative.strip().upper()
-        fault = _fault(ref, alt)
+        fault = _fault(ref, alt, alternative.strip())
         if fault is None:
             yield Variant(contig, place, ref, alt, name, line)
         else:
             yield RejectedRecord(source, shown, line, *fault)
 
 
-def _fault(ref: str, alt: str) -> tuple[str, str, str] | None:
+def _fault(ref: str, alt: str, written: str) -> tuple[str, str, str] | None:
     """Code, reason and remedy for an alternative that is no stretch of bases, None for one that is."""
     spelled = "write out the bases that stand there instead"
     if _BASES.fullmatch(alt):
@@ -146,9 +167,9 @@ def _fault(ref: str, alt: str) -> tuple[str, str, str] | None:
     if alt in ("", ".", "<NON_REF>", "<*>"):
         return "no_alternative", "the row has no alternative allele", ""
     if alt.startswith("<"):
-        return "symbolic", f"the alternative {alt[:20]} is symbolic", spelled
+        return "symbolic", f"the alternative {written[:20]} is symbolic", spelled
     if alt == "*":
         return "spanning_deletion", "the alternative * stands for a deletion that another row describes", ""
     if "[" in alt or "]" in alt or alt.startswith(".") or alt.endswith("."):
-        return "breakend", f"the alternative {alt[:20]} is a breakend", "rearrangements are not scored"
-    return "allele", f"the alternative {alt[:20]!r} holds letters other than A, C, G and T", spelled
+        return "breakend", f"the alternative {written[:20]} is a breakend", "rearrangements are not scored"
+    return "allele", f"the alternative {written[:20]!r} holds letters other than A, C, G and T", spelled

@@ -3,8 +3,10 @@
 import gzip
 import io
 
+import pyarrow
 import pysam
 import pytest
+from pyarrow import parquet
 
 from domains.genomics.readers.vcf import Variant, read_variants
 from domains.genomics.sequences.records import RejectedRecord
@@ -58,6 +60,48 @@ def test_tables_count_from_one():
     (lost,) = read("chrom,pos,ref\nchr1,1,A\n")
     assert (lost.code, lost.lost) == ("no_variants", True)
     assert "'chrom', 'pos', 'ref'" in lost.reason
+
+
+def test_parquet_gives_what_the_table_gives(tmp_path):
+    path = tmp_path / "v.parquet"
+    columns = {"id": ["rs1", None, ""], "chrom": ["chr1"] * 3, "ref": ["A", "AC", "acg"]}
+    for positions, alternatives in (
+        ([11, 20, 30], ["G", "A,ACT", "TTT"]),
+        # A column with a gap comes as floats out of data frames, alternatives as lists out of variant stores.
+        ([11.0, 20.0, 30.0], [["G"], ["A", "ACT"], ["TTT"]]),
+    ):
+        parquet.write_table(pyarrow.table(columns | {"pos": positions, "alt": alternatives}), path)
+        found = list(read_variants(path))
+        assert [(variant.name, variant.id) for variant in found] == [(each.name, each.id) for each in EXPECTED]
+        assert [variant.source_line for variant in found] == [1, 2, 2, 3]
+    parquet.write_table(pyarrow.table({"chrom": ["1"], "pos": [None], "ref": ["A"], "alt": ["C"]}), path)
+    assert [str(row) for row in read_variants(path)] == [
+        f"{path}, line 1: 1:: the position '' is on no base; positions are whole numbers that count from 1"
+    ]
+    parquet.write_table(pyarrow.table({"x": [1]}), path)
+    assert "no columns of variants; the columns are 'x'; name the columns chrom, pos" in str(*read_variants(path))
+    path.write_bytes(b"PAR1" + bytes(100))
+    (lost,) = read_variants(path)
+    assert lost.code == "broken_archive" and "copy or write the file again" in str(lost)
+    path.write_bytes(b"PAR1")
+    assert [row.code for row in read(path.read_bytes())] == ["parquet_stream"]
+
+
+def test_a_file_without_a_variant_says_so():
+    for text in (HEADER, "chrom,pos,ref,alt\n"):
+        (lost,) = read(text)
+        assert (lost.code, lost.reason) == ("no_variants", "the file has a header and no variant")
+
+
+def test_a_long_deletion_fits_into_a_table():
+    (found,) = read(f"chrom,pos,ref,alt\n1,5,{'A' * 200_000},A\n")
+    assert len(found.ref) == 200_000
+
+
+def test_indices_beside_packed_files_are_named():
+    for magic in (b"TBI\x01", b"CSI\x01"):
+        (lost,) = read(gzip.compress(magic + bytes(50)))
+        assert str(lost) == "standard input: the index of a packed file; name the file that it is of"
 
 
 @pytest.mark.parametrize(

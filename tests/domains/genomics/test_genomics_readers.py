@@ -199,6 +199,10 @@ def test_foreign_files_are_named_with_a_remedy(read_as, data, code, says):
 def test_missing_files_and_folders(tmp_path):
     assert codes(read_records(tmp_path / "none.fa")) == ["missing"]
     assert codes(read_records(tmp_path)) == ["folder"]
+    link = tmp_path / "link.fa"
+    link.symlink_to("gone.fa")
+    (lost,) = read_records(link)
+    assert str(lost) == f"{link}: a link to gone.fa, which is not there; mend the link, or name the file itself"
 
 
 @pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, lzma.compress])
@@ -264,6 +268,53 @@ def test_fastq_agrees_with_biopython_and_goes_on_after_a_broken_read(tmp_path, r
     assert (left.sequence, left.quality, right.sequence, right.quality) == ("AC", "AB", "GT", "DE")
 
 
+def wrapped(text, width=20):
+    return "\n".join(text[place : place + width] for place in range(0, len(text), width))
+
+
+def test_wrapped_fastq_agrees_with_biopython(random_dna):
+    # Lines of qualities begin with @ and +, as headers and separators do.
+    quality = "@" + "I" * 19 + "+" + "I" * 19 + "@II"
+    text = "".join(f"@r{k}\n{wrapped(random_dna(43, k))}\n+r{k}\n{wrapped(quality)}\n" for k in range(3))
+    text += f"@one\n{wrapped(random_dna(43, 4))}\n+\n{quality}\n"
+    found = read(text)
+    oracle = list(SeqIO.parse(io.StringIO(text), "fastq"))
+    assert [(record.name, record.sequence, record.quality) for record in found] == [
+        (entry.id, str(entry.seq), quality) for entry in oracle
+    ]
+    short = f"@bad\n{wrapped(random_dna(43))}\n+\n{wrapped(quality[:23])}\n"
+    (rejected, *rest) = read(short + text)
+    assert str(rejected) == (
+        "standard input, line 1: bad: its 43 letters stand in 3 lines, its qualities in lines of other lengths; "
+        "write each read in four lines; reading goes on with the next whole read"
+    )
+    assert [record.name for record in rest] == ["r0", "r1", "r2", "one"]
+    for cut in ("@r", "@r\n", "@r\nACGT", "@r\nACGT\n+\n", "@r\nAC\nGT\n+\nII\n"):
+        assert [record.reason for record in read(text + cut)[4:]] == ["the file ends within a read"]
+
+
+def test_one_entry_without_a_sequence_or_cut_does_not_take_the_next(tmp_path, random_dna):
+    path = tmp_path / "entry.gb"
+    entries = [
+        SeqRecord(Seq(random_dna(130, k)), f"AB{k}.1", f"AB{k}", annotations={"molecule_type": "DNA"})
+        for k in (1, 2, 3)
+    ]
+    SeqIO.write(entries, path, "genbank")
+    first, second, third = path.read_text().split("//\n")[:3]
+    head, letters = second.split("ORIGIN\n")
+    for broken, code, says in (
+        (head, "no_sequence", "entry 2 holds no sequence; download the entry in full (with its sequence)"),
+        (head + "ORIGIN\n" + letters[:76], "broken_entry", "not whole: expected sequence length 130, found 60 (AB2.1)"),
+        (second.replace("LOCUS ", "LOKUS "), "malformed", "no entry of genbank; download the entry again"),
+    ):
+        path.write_text("//\n".join([first, broken, third, ""]))
+        found = list(read_records(path))
+        assert [record.name for record in kept(found)] == ["AB1.1", "AB3.1"]
+        (lost,) = [record for record in found if isinstance(record, RejectedRecord)]
+        assert (lost.code, lost.line) == (code, first.count("\n") + 2)
+        assert says in str(lost)
+
+
 def test_genbank_and_embl(tmp_path, random_dna):
     sequence = random_dna(130)
     annotations = {"molecule_type": "DNA", "organism": "phage", "topology": "linear"}
@@ -315,6 +366,12 @@ def test_regions_that_cannot_be_read(genome):
     assert codes(records) == ["not_in_reference", "not_in_reference", "empty_region", "malformed_row", "malformed_row"]
     assert "chr1 has 500 bases" in str(records[1])
     assert [record.line for record in records[1:]] == [2, 3, 4, 5, 6]
+    swapped, before = read("chr1\t9\t5\tx\nchr1\t-2\t5\ty\n", reference=path)
+    assert str(swapped).endswith(
+        "line 1: x: the region ends at 5, before its start at 9; swap start and end; the reverse strand is told by - "
+        "in the column of strands"
+    )
+    assert str(before).endswith("y: the region begins at -2, before its contig; a contig's first base is 0 here")
 
 
 def test_split_regions_of_the_reverse_strand(tmp_path):
