@@ -173,8 +173,8 @@ class Reference:
             pysam.faidx(*options, str(self.path))  # type: ignore[attr-defined]
         except pysam.SamtoolsError as error:
             raise ValueError(
-                f"{self.path}: cannot be indexed; all lines of a contig but its last must be of one length, and none"
-                " may be empty (`seqkit seq -w 60` writes it so)"
+                f"{self.path}: cannot be indexed{_first_fault(self.path)}; all lines of a contig but its last must be"
+                " of one length, and none may be empty (`seqkit seq -w 60` writes it so)"
             ) from error
         finally:
             pysam.set_verbosity(verbosity)
@@ -207,6 +207,31 @@ class Reference:
 
 def _beside(path: Path, ending: str) -> Path:
     return path.with_name(path.name + ending)
+
+
+def _first_fault(path: Path) -> str:
+    """Where a FASTA file has a contig without letters or lines of uneven length; empty where it has neither."""
+    from domains.genomics.readers.stream import Source
+
+    contig, begun, width, short = "", 0, 0, False
+    with Source(path) as source:
+        for number, line in enumerate(source.text(), 1):
+            letters = line.rstrip("\n")
+            if letters.startswith(">"):
+                if begun and not width:
+                    break
+                contig, begun, width, short = (
+                    letters[1:].split(None, 1)[0] if letters[1:].split() else "",
+                    number,
+                    0,
+                    False,
+                )
+            elif letters and (short or (width and len(letters) > width)):
+                return f" (line {number}, contig {contig})"
+            else:
+                width = width or len(letters)
+                short = len(letters) < width or not letters
+    return f" (line {begun}, contig {contig} has no sequence)" if begun and not width else ""
 
 
 def _headers(path: Path) -> int:
