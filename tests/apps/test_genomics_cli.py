@@ -183,6 +183,17 @@ def test_a_file_gives_the_same_blocks_in_every_reading(tmp_path):
     assert [case.id for case in cases] == ["many/00000", "many/00001", "many/rejected-0001", "many/00002"]
 
 
+def test_a_link_that_leads_nowhere_is_told(tmp_path):
+    (tmp_path / "a.fa").write_text(f">a\n{BASES}\n")
+    (tmp_path / "b.fa").symlink_to("gone.fa")
+    for source in (tmp_path, tmp_path / "*.fa"):
+        good, broken = cases_from(source)
+        assert (good.id, broken.id, broken.options["code"]) == ("a/00000", "b/rejected-0001", "missing")
+        assert broken.options["reason"] == "a link to gone.fa, which is not there"
+    with pytest.raises(ValueError, match=r"is a link to gone\.fa, which is not there; mend it"):
+        cases_from(tmp_path / "b.fa")
+
+
 def test_variants_scans_embeddings_and_mutagenesis(polyhead, place, tmp_path):
     run, genome = place / "run", place / "data" / "genome.fa"
     text = contigs(place / "data")["chr1"]
@@ -218,6 +229,22 @@ def test_variants_scans_embeddings_and_mutagenesis(polyhead, place, tmp_path):
     assert polyhead("genomics", "embed", run, fasta, "-o", tmp_path / "e.npz", "-q")[0] == 3
     with np.load(tmp_path / "e.npz") as found:
         assert found["names"].tolist() == ["a", "b"] and found["embeddings"].shape == (2, 32)
+    (tmp_path / "link.fa").symlink_to("gone.fa")
+    (tmp_path / "n.fa").write_text(f">n\n{'N' * 60}\n")
+    for given, said in (
+        (tmp_path, f"error: {tmp_path} is a folder; name one file of sequences in it\n"),
+        (
+            tmp_path / "*.fa",
+            f"error: there is no file {tmp_path / '*.fa'}; name one file of sequences, not a pattern or a",
+        ),
+        (tmp_path / "link.fa", "is a link to gone.fa, which is not there; mend it, or name the file itself\n"),
+        (tmp_path / "n.fa", "n: 60 of its 60 letters name no single base; give a sequence of A, C, G and T\n"),
+    ):
+        status, _, err = polyhead("genomics", "embed", run, given, "-o", tmp_path / "none.npz", "-q")
+        assert status == 4 and said in err
+    absent = ["genomics", "variants", run, tmp_path / "gone.vcf", "--reference", genome, "-o", tmp_path / "absent"]
+    status, _, err = polyhead(*absent)
+    assert status == 4 and "there is no file" in err and not (tmp_path / "absent").exists()
     mutated = ["genomics", "mutate", run, fasta, "-o", tmp_path / "m", "--span", "3-5", "--task", "enhancer", "-q"]
     assert polyhead(*mutated)[0] == 3
     with (tmp_path / "m" / "a.tsv").open(newline="") as stream:
