@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from domains.genomics.answers.answer import EOS, Grammar, State
 
@@ -16,6 +16,21 @@ class Vocabulary(Protocol):
     """What is needed of a tokenizer here."""
 
     def token_id(self, token: str, /) -> int: ...
+
+
+@dataclass(frozen=True)
+class Generated:
+    """An answer as the model wrote it.
+
+    Attributes:
+        value: what `Answer.decode` makes of it: a label, a number, a text, or codes (rows, columns).
+        tokens: its tokens, without the end.
+        probability: product of the probabilities of its tokens, each among those that the grammar allowed.
+    """
+
+    value: Any
+    tokens: tuple[str, ...]
+    probability: float
 
 
 class Constraint:

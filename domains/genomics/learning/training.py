@@ -16,6 +16,7 @@ from domains.genomics.answers.codecs import CODECS, codec_hashes, copy_codecs, d
 from domains.genomics.answers.format import Layout
 from domains.genomics.answers.image import ImageAnswer
 from domains.genomics.answers.store import ANSWERS_FILE, load_answers
+from domains.genomics.evaluation.calibrate import CALIBRATION_FILE
 from domains.genomics.labelled.data import LabelledData, read_labelled
 from domains.genomics.learning.dataset import RowMaker, TaskRows, TokenCache, task_rows
 from domains.genomics.learning.starting import start, tokens_of
@@ -128,6 +129,9 @@ def train(
     )
     run = Run.resume(out, info) if resume else Run.create(out, info, overwrite=overwrite)
     save_parts(run, tokenizer, answers)
+    if not run.info.finished and (run.path / CALIBRATION_FILE).is_file():
+        (run.path / CALIBRATION_FILE).unlink()
+        say(f"{CALIBRATION_FILE} is removed: it was of other weights; calibrate the run again")
     drop_codecs(run.path, keep=codecs)
     if found.folder is not None:
         copy_codecs(found.folder, run.path, codecs)

@@ -12,7 +12,7 @@ import numpy as np
 
 from domains.genomics.answers.answer import EOS, Answer
 from domains.genomics.answers.classes import ClassAnswer
-from domains.genomics.answers.constrained import Constraint, Walk, step
+from domains.genomics.answers.constrained import Constraint, Generated, Walk, step
 from domains.genomics.answers.format import CLS, UNK, Layout
 from domains.genomics.scoring.likelihood import LogLikelihood, token_log_probabilities
 from domains.genomics.scoring.prefixes import Prefixes, TokenTree, buckets, padded
@@ -31,21 +31,6 @@ ACCELERATOR_TOKENS = 32_768
 """Tokens of a batch on any other device."""
 
 _POOLS = ("last", "mean")
-
-
-@dataclass(frozen=True)
-class Generated:
-    """An answer as the model wrote it.
-
-    Attributes:
-        value: what `Answer.decode` makes of it: a label, a number, a text, or codes (rows, columns).
-        tokens: its tokens, without the end.
-        probability: product of the probabilities of its tokens, each among those that the grammar allowed.
-    """
-
-    value: Any
-    tokens: tuple[str, ...]
-    probability: float
 
 
 @dataclass(frozen=True)

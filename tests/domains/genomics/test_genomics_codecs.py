@@ -1,4 +1,4 @@
-"""Codecs of pictures: from the data into the run, from the run into the files of predict, and never a stale one."""
+"""Codecs of pictures: from the data into the run, from the run into the files of predict; nothing stale is left."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from PIL import Image
 from domains.genomics.answers.codecs import CODECS, codec_files, load_codecs
 from domains.genomics.answers.image import ImageAnswer
 from domains.genomics.answers.vqvae import DIGITS, VqVae, save_vqvae
+from domains.genomics.evaluation.calibrate import CALIBRATION_FILE, write_calibrations
 from domains.genomics.labelled.splitting import split_data
 from domains.genomics.learning.training import train
 from domains.genomics.predicting.asking import open_run
@@ -113,13 +114,16 @@ def test_an_overwritten_run_has_the_codec_of_its_own_data(tmp_path: Path, fasta:
     data, plain = needle_table(tmp_path / "data", drawn_codec(0)), needle_table(tmp_path / "plain", None)
     changed, run = needle_table(tmp_path / "changed", other), tmp_path / "run"
     trained(data, run)
+    write_calibrations(run, {})
     trained(data, run, resume=True)
+    assert (run / CALIBRATION_FILE).is_file(), "nothing was left to train"
     codes = np.arange(16).reshape(1, 4, 4)
     held = load_codecs(run, open_run(run, device="cpu").answers)["picture"]
     assert np.array_equal(held.decode(codes), drawn_codec(0).decode(codes))
     with pytest.raises(ValueError, match=r"cannot be resumed, these differ: data\.codecs\.digits"):
         trained(changed, run, resume=True)
-    trained(changed, run, overwrite=True)
+    assert any(CALIBRATION_FILE in line for line in trained(changed, run, overwrite=True))
+    assert not (run / CALIBRATION_FILE).exists()
     assert np.array_equal(open_run(run, device="cpu").codecs["picture"].decode(codes), other.decode(codes))
     (said,) = [line for line in trained(plain, run, overwrite=True) if "codec" in line]
     assert said.startswith("the data name no codec of picture") and not (run / CODECS).exists()

@@ -13,7 +13,7 @@ from domains.genomics.answers import EOS, ClassAnswer, ImageAnswer, NumberAnswer
 from domains.genomics.answers.format import Layout
 from domains.genomics.models.backbone import DnaBackbone
 from domains.genomics.models.family import ModelShape, build_decoder
-from domains.genomics.scoring.prefixes import Prefixes, TokenTree, buckets
+from domains.genomics.scoring.prefixes import Continuation, Prefixes, TokenTree, buckets
 from domains.genomics.scoring.scorer import LogLikelihood, Scorer
 from domains.genomics.sequences.alphabet import reverse_complement
 from domains.genomics.sequences.tokenizer import DnaTokenizer
@@ -226,6 +226,42 @@ def test_prefixes_branch_and_go_on_as_full_passes_do():
             plain = asked.decoder.model(torch.tensor([ids])).last_hidden_state[0, -1]
             torch.testing.assert_close(last, plain, atol=1e-5, rtol=0)
         assert prefixes.lengths.tolist() == [9, 7]
+
+
+def test_continuations_of_one_prefix_are_full_passes_with_their_trees():
+    asked = scorer(Layout())
+    rows = [[1, 5, 6, 7, 8, 9], [1, 8, 4, 7]]
+    tree = TokenTree()
+    places = [tree.add(path) for path in ([9], [9, 10], [9, 11], [12])]
+    paths = [[9], [9, 10], [9, 11], [12]]
+    lines = [
+        Continuation(0, 4, [5, 5, 5]),
+        Continuation(0, 1, [6]),
+        Continuation(1, 4, []),
+        Continuation(1, 2, [4] * 6),
+    ]
+    with torch.no_grad():
+
+        def plain(ids: list[int]) -> torch.Tensor:
+            return asked.decoder.model(torch.tensor([ids])).last_hidden_state[0, -1]
+
+        prefixes = Prefixes(asked.decoder, rows, tree=tree)
+        for (row, ids), (place, path) in itertools.product(enumerate(rows), zip(places, paths, strict=True)):
+            torch.testing.assert_close(prefixes.branches[row, place], plain(ids + path), atol=1e-5, rtol=0)
+        for _ in range(2):  # the prefixes stay as they were
+            hidden, branches = prefixes.follow(lines, tree)
+            for number, line in enumerate(lines):
+                ids = [*rows[line.source][: line.start], *line.tokens]
+                if line.tokens:
+                    torch.testing.assert_close(hidden[number, len(line.tokens) - 1], plain(ids), atol=1e-5, rtol=0)
+                for place, path in zip(places, paths, strict=True):
+                    torch.testing.assert_close(branches[number, place], plain(ids + path), atol=1e-5, rtol=0)
+        bare, none = prefixes.follow(lines[2:3])
+        assert bare.shape[:2] == (1, 1) and none.shape[1] == 0
+        prefixes.extend(torch.tensor([6, 6]))
+        torch.testing.assert_close(prefixes.last[1], plain([*rows[1], 6]), atol=1e-5, rtol=0)
+        unkept = Prefixes(asked.decoder, rows, tree=tree, keep=False)
+        torch.testing.assert_close(unkept.branches, Prefixes(asked.decoder, rows, tree=tree).branches)
 
 
 def test_buckets_hold_all_rows_once_within_the_budget():
