@@ -7,6 +7,7 @@ import io
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -67,7 +68,7 @@ def needle_table(folder: Path, codec: VqVae | None) -> Path:
     return folder
 
 
-def trained(data: Path, run: Path, **more: bool) -> list[str]:
+def trained(data: Path, run: Path, **more: Any) -> list[str]:
     said: list[str] = []
     train(data, run, resolve("tiny", QUICK), say=said.append, progress="quiet", **more)
     return said

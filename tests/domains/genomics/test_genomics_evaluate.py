@@ -271,8 +271,8 @@ class TwoMinds(Sure):
 
 
 def asked(run: Path, scorer: Any, both: Collection[str], **more: Any) -> AskedRun:
-    parts: Any = (None, dict.fromkeys(scorer.labels), None)
-    return AskedRun(run, scorer, *parts, frozenset(both), **more)
+    nothing: Any = None
+    return AskedRun(run, scorer, nothing, dict.fromkeys(scorer.labels, nothing), nothing, frozenset(both), **more)
 
 
 @pytest.mark.parametrize(("both", "strands"), [((), "forward"), (("rich",), "both")])
