@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import zipfile
 from collections.abc import Mapping, Sequence
@@ -25,6 +24,7 @@ from domains.pde.questions import (
     read_points,
     read_request,
     read_resolution,
+    read_table,
 )
 from domains.pde.samples import OperatorData
 from polyhead.batch.case import Case, InvalidInput
@@ -132,11 +132,7 @@ class Asker:
 
     def _table_line(self, case: Case) -> Question:
         line = int(case.options["line"])
-        try:
-            with case.path.open(encoding="utf-8-sig", newline="") as file:
-                rows = [row for row in csv.reader(file) if row]
-        except (OSError, UnicodeDecodeError, csv.Error) as failure:
-            raise InvalidInput("unreadable", f"not a table: {failure}", "save it as CSV in utf-8") from None
+        rows = read_table(case.path)
         if not 0 < line < len(rows):
             raise InvalidInput("empty-table", f"{case.path.name} has no line below its heading", "add a line a case")
         heading, cells = [name.strip() for name in rows[0]], rows[line]

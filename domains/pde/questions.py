@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -73,12 +74,31 @@ def read_request(path: Path) -> dict[str, Any]:
         # JSON is YAML, but for tabs, which only JSON allows.
         text = path.read_text(encoding="utf-8-sig")
         found = yaml.safe_load(text.replace("\t", " "))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as failure:
+    except OSError as failure:
+        raise InvalidInput(
+            "unreadable", f"cannot be opened: {failure.strerror}", "check the path or the link"
+        ) from None
+    except (UnicodeDecodeError, yaml.YAMLError) as failure:
         raise InvalidInput("unreadable", f"not a JSON or YAML file: {_line(failure)}", "mend the file") from None
     if not isinstance(found, Mapping):
         raise InvalidInput("not-a-request", "the file holds no `key: value` pairs", f"keys are: {', '.join(KEYS)}")
     check_keys(found, KEYS, "key")
     return dict(found)
+
+
+def read_table(path: Path) -> list[list[str]]:
+    """Rows of cells that are not empty, the heading first; between commas, semicolons or tabs, by the heading.
+
+    Raises:
+        InvalidInput: not a table.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            heading = file.readline()
+            file.seek(0)
+            return [row for row in csv.reader(file, delimiter=max(",;\t", key=heading.count)) if row]
+    except (OSError, UnicodeDecodeError, csv.Error) as failure:
+        raise InvalidInput("unreadable", f"not a table: {_line(failure)}", "save it as CSV in utf-8") from None
 
 
 def check_keys(found: Mapping[Any, Any], known: Sequence[str], kind: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import glob
 import os
 from collections.abc import Iterator, Sequence
@@ -10,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from domains.pde.questions import read_request
+from domains.pde.questions import read_request, read_table
 from domains.pde.samples import SPLITS
 from polyhead.batch.case import Case, InvalidInput
 from polyhead.batch.naming import inside, unique_ids
@@ -42,7 +41,8 @@ def cases_from(source: str | Path, *, split: str = "test", tasks: Sequence[str] 
 
     `source` is one of
 
-    - a data folder or data file (``.h5``): a case a sample of the split, id ``<task>/<row>``, kind "sample";
+    - a data folder or data file (``.h5``): a case a sample of the split, id ``<task>/<row>``, kind "sample"; a file
+      that is damaged is one case, which fails;
     - a file, a folder with all below it, a glob, or a list of paths (``.txt``, also ``failed.txt``): parameter files
       (kind "request"), tables (a case a line, kind "table"), arrays, masks and meshes. Files of a folder that a
       parameter file refers to are no cases of their own; their hashes are in its ``options["files"]``.
@@ -93,10 +93,12 @@ def _samples(source: Path, split: str, tasks: Sequence[str] | None) -> list[_Inp
     import h5py
     import numpy as np
 
-    from domains.pde.store import data_files, read_info
+    from domains.pde.store import SUFFIX, data_files, read_info
 
-    inputs = []
-    for path in data_files(source).values():
+    given = [source] if source.is_file() else sorted(source.glob(f"*{SUFFIX}"))
+    damaged = [path for path in given if not _is_whole(path)]
+    inputs = [_Input(path, path.name, {"kind": "sample", "row": 0}) for path in damaged]
+    for path in data_files(source, but=damaged).values() if len(damaged) < len(given) else ():
         names = read_info(path)["tasks"]
         with h5py.File(path, "r") as file:
             task, side = (np.asarray(file[f"samples/{name}"]) for name in ("task", "split"))
@@ -105,6 +107,17 @@ def _samples(source: Path, split: str, tasks: Sequence[str] | None) -> list[_Inp
                 options = {"kind": "sample", "row": row, "split": SPLITS[of]}
                 inputs.append(_Input(path, f"{names[index]}/{row:05d}", options, (names[index],), given=True))
     return inputs
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether a data file can be opened; one that cannot is a case of its own, which says why and stops no other."""
+    from domains.pde.store import read_info
+
+    try:
+        read_info(path)
+    except ValueError:
+        return False
+    return True
 
 
 def _folder(folder: Path) -> list[_Input]:
@@ -179,9 +192,8 @@ def _hashes(path: Path) -> dict[str, str | None]:
 def _lines(path: Path) -> int:
     """Lines below the heading; 0 where the table cannot be read, which reading the case then says."""
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            return max(0, sum(1 for row in csv.reader(file) if row) - 1)
-    except (OSError, UnicodeDecodeError, csv.Error):
+        return max(0, len(read_table(path)) - 1)
+    except InvalidInput:
         return 0
 
 

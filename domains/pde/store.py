@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from io import BufferedRandom, BufferedReader
@@ -302,8 +302,8 @@ def read_info(path: str | Path) -> dict[str, Any]:
         }
 
 
-def data_files(source: str | Path) -> dict[str, Path]:
-    """The data files of a folder, or one file, by problem, in the order of their names.
+def data_files(source: str | Path, *, but: Collection[Path] = ()) -> dict[str, Path]:
+    """The data files of a folder, or one file, by problem, in the order of their names, without those of `but`.
 
     Raises:
         ValueError: no data file, a file that is not of this project, or two files of one problem.
@@ -311,9 +311,11 @@ def data_files(source: str | Path) -> dict[str, Path]:
     source = Path(source)
     if not source.exists():
         raise ValueError(f"{source}: no such file or folder")
-    paths = [source]
+    paths = [source] if source not in but else []
     if source.is_dir():
-        paths = sorted(entry for entry in source.glob(f"*{SUFFIX}") if not entry.name.startswith(TEMPORARY))
+        paths = sorted(
+            entry for entry in source.glob(f"*{SUFFIX}") if not entry.name.startswith(TEMPORARY) and entry not in but
+        )
     found: dict[str, Path] = {}
     for path in paths:
         problem = read_info(path)["problem"]

@@ -2,6 +2,7 @@
 
 import io
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -228,6 +229,29 @@ def test_a_broken_file_is_refused(darcy, tmp_path):
     (case,) = cases_from(tmp_path / "t.csv")
     with pytest.raises(InvalidInput, match="has no line below its heading"):
         darcy.asker.question(case)
+
+
+def test_a_damaged_data_file_is_a_case_that_fails_and_stops_no_other(darcy, place, tmp_path):
+    shutil.copy(place / "data" / "darcy.h5", tmp_path)
+    (tmp_path / "broken.h5").write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(40))
+    broken, *whole = cases_from(tmp_path)
+    assert broken.id == "broken.h5" and len(whole) == len(cases_from(place / "data" / "darcy.h5")) > 0
+    assert [case.id for case in cases_from(tmp_path / "broken.h5")] == ["broken.h5"]
+    with pytest.raises(
+        InvalidInput, match=r"broken\.h5: damaged .*make it again with `polyhead pde sample`, or copy it"
+    ):
+        darcy.asker.question(broken)
+    (tmp_path / "failed.txt").write_text("broken.h5\n")
+    assert [case.id for case in cases_from(tmp_path / "failed.txt")] == ["broken.h5"]
+
+
+def test_tables_of_spreadsheets_and_links_that_lead_nowhere(darcy, tmp_path):
+    (tmp_path / "t.csv").write_text("\ufefftask;field;shape\r\ndarcy/circle;default;circle\r\n", newline="")
+    (tmp_path / "a.json").symlink_to("gone.json")
+    link, row = cases_from(tmp_path)
+    assert darcy.asker.question(row).geometry == "circle"
+    with pytest.raises(InvalidInput, match="cannot be opened: No such file or directory"):
+        darcy.asker.question(link)
 
 
 def test_a_batch_of_mixed_questions_answers_as_one_by_one(darcy, place, tmp_path):
