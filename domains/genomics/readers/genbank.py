@@ -13,6 +13,7 @@ from domains.genomics.readers.raw_records import RawRecord
 from domains.genomics.sequences.records import RejectedRecord
 
 _LETTERS = {"genbank": re.compile(r"^ORIGIN", re.MULTILINE), "embl": re.compile(r"^SQ ", re.MULTILINE)}
+_HEAD = re.compile(r"\s*(?:LOCUS|ID) +([^\s;]+)")
 
 
 def read_genbank(
@@ -60,12 +61,14 @@ def _entry(text: str, line: int, count: int, source: Path | None, dialect: str) 
         try:
             entry = next(SeqIO.parse(io.StringIO(text), dialect), None)
         except ValueError as error:
+            headed = _HEAD.match(text)
+            named = headed[1] if headed else ""
             if not _LETTERS[dialect].search(text):
                 reason = f"entry {count} holds no sequence"
-                yield RejectedRecord(source, "", line, "no_sequence", reason, remedy)
+                yield RejectedRecord(source, named, line, "no_sequence", reason, remedy)
             else:
                 reason = f"entry {count} cannot be parsed ({error})"
-                yield RejectedRecord(source, "", line, "malformed", reason, "download the entry again")
+                yield RejectedRecord(source, named, line, "malformed", reason, "download the entry again")
             return
     if entry is None:
         yield RejectedRecord(source, "", line, "malformed", f"no entry of {dialect}", "download the entry again")

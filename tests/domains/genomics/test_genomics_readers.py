@@ -303,7 +303,7 @@ def test_one_entry_without_a_sequence_or_cut_does_not_take_the_next(tmp_path, ra
     first, second, third = path.read_text().split("//\n")[:3]
     head, letters = second.split("ORIGIN\n")
     for broken, code, says in (
-        (head, "no_sequence", "entry 2 holds no sequence; download the entry in full (with its sequence)"),
+        (head, "no_sequence", "AB2: entry 2 holds no sequence; download the entry in full (with its sequence)"),
         (head + "ORIGIN\n" + letters[:76], "broken_entry", "not whole: expected sequence length 130, found 60 (AB2.1)"),
         (second.replace("LOCUS ", "LOKUS "), "malformed", "no entry of genbank; download the entry again"),
     ):
