@@ -238,10 +238,11 @@ def _require_file(source: str, what: str) -> None:
     from apps.exits import NoInput
 
     path = Path(source)
-    if source == "-" or path.is_file():
-        return
     if path.is_dir():
         raise NoInput(f"{path} is a folder; name one file of {what} in it")
+    # A pipe of the shell is as good as a file.
+    if source == "-" or path.exists():
+        return
     if path.is_symlink():
         raise NoInput(f"{path} is a link to {path.readlink()}, which is not there; mend it, or name the file itself")
     raise NoInput(f"there is no file {path}; name one file of {what}, not a pattern or a list")

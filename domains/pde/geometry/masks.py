@@ -50,7 +50,7 @@ def from_mask(
     if abs(pixel[0] - pixel[1]) > 0.01 * pixel.max():
         raise ValueError(
             f"{name}: pixels must be square: {image.shape[1]} x {image.shape[0]} pixels on a box of "
-            f"{extent[0]:g} x {extent[1]:g}"
+            f"{extent[0]:g} x {extent[1]:g}; pad or crop the picture to the proportions of the box"
         )
     rows = image[::-1] if origin == "upper" else image
     field = _pixel_distance(np.pad(rows, _RIM)) * float(pixel.mean())

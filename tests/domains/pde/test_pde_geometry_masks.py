@@ -85,7 +85,9 @@ def test_masks_that_are_refused():
         from_mask(np.zeros((4, 4), dtype=bool))
     with pytest.raises(ValueError, match=r"\(height, width\) of bool, got \(4, 4\) of uint8"):
         from_mask(np.ones((4, 4), dtype=np.uint8))
-    with pytest.raises(ValueError, match="pixels must be square"):
+    with pytest.raises(
+        ValueError, match=r"pixels must be square: .*; pad or crop the picture to the proportions of the box"
+    ):
         from_mask(np.ones((4, 8), dtype=bool))
     with pytest.raises(ValueError, match="lower and an upper corner"):
         from_mask(np.ones((4, 4), dtype=bool), ((1.0, 1.0), (0.0, 0.0)))
