@@ -27,6 +27,7 @@ _COLUMNS: Mapping[str, tuple[str, ...]] = {
     "group": ("group",),
 }
 _SUFFIXES = {".csv": ",", ".tsv": "\t", ".txt": "\t"}
+_SEPARATORS = ",;\t"
 
 
 def labelled_tables(path: Path) -> Iterator[tuple[Path, str, str]]:
@@ -87,14 +88,17 @@ def _is_parquet(path: Path) -> bool:
 
 def _header(path: Path) -> dict[str, str]:
     """For each known column its name in the table; other columns keep theirs."""
-    if _is_parquet(path):
-        import pyarrow.parquet as parquet
+    try:
+        if _is_parquet(path):
+            import pyarrow.parquet as parquet
 
-        names = parquet.ParquetFile(path).schema_arrow.names
-    else:
+            return _columns(parquet.ParquetFile(path).schema_arrow.names)
         with _opened(path) as file:
-            names = next(csv.reader(file, delimiter=_delimiter(path)), [])
-    return _columns(names)
+            return _columns(next(csv.reader(file, delimiter=_delimiter(path)), []))
+    # Of pyarrow a damaged file is a ValueError or an OSError; UnicodeDecodeError is a ValueError.
+    except (ValueError, OSError, EOFError, csv.Error) as failure:
+        reason = str(failure).splitlines()[0] if str(failure) else type(failure).__name__
+        raise ValueError(f"{path} cannot be read as a table ({reason}); mend it, or take it away") from failure
 
 
 def _columns(names: Sequence[str]) -> dict[str, str]:
@@ -138,4 +142,8 @@ def _opened(path: Path) -> Any:
 
 
 def _delimiter(path: Path) -> str:
-    return _SUFFIXES[Path(path.name.removesuffix(".gz")).suffix.lower()]
+    """The separator that the header has most of; what the name says where it has none."""
+    usual = _SUFFIXES[Path(path.name.removesuffix(".gz")).suffix.lower()]
+    with _opened(path) as file:
+        header = file.readline()
+    return max(_SEPARATORS, key=lambda each: (header.count(each), each == usual))

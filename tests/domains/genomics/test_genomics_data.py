@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from domains.genomics.labelled.data import LabelledData, TaskFacts, facts_of, read_labelled, write_facts
+from domains.genomics.labelled.data import LabelledData, facts_of, read_labelled
+from domains.genomics.labelled.facts import TaskFacts, write_facts
 from domains.genomics.presets import PRESETS, resolve, resolve_pretraining
 from domains.genomics.settings import ShapeConfig, read_config
 
@@ -63,6 +64,20 @@ def test_parquet_says_what_csv_says(tmp_path: Path) -> None:
     (tmp_path / "other").mkdir()
     written = read_labelled(write_table(tmp_path / "other" / "t.csv", rows))
     assert read_labelled(tmp_path / "t.parquet").fingerprint() == written.fingerprint()
+
+
+@pytest.mark.parametrize("separator", [";", "\t", ","])
+def test_the_header_says_what_separates_the_columns(tmp_path: Path, separator: str) -> None:
+    rows = [{"sequence": "ACGT", "task": "a", "label": "1,5"}]
+    data = read_labelled(write_table(tmp_path / "t.csv", rows, separator))
+    assert (data.sequences, data.tasks, data.label.tolist()) == (["ACGT"], ("a",), ["1,5"])
+
+
+def test_a_damaged_table_of_a_folder_is_named(tmp_path: Path) -> None:
+    write_table(tmp_path / "good.csv", [{"sequence": "ACGT", "label": "1"}])
+    (tmp_path / "torn.parquet").write_bytes(b"PAR1 and then nothing")
+    with pytest.raises(ValueError, match=r"torn\.parquet cannot be read as a table \(.*\); mend it, or take it away"):
+        read_labelled(tmp_path)
 
 
 def test_windows_line_ends_and_a_byte_order_mark(tmp_path: Path) -> None:
