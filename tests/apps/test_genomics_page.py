@@ -68,7 +68,7 @@ def table(app, caption: str) -> list[dict[str, str]]:
     for entry in app.get("html"):
         if f"<caption>{caption}" in entry.proto.body:
             tree = ElementTree.fromstring(entry.proto.body)
-            names = [cell.text for cell in tree.iter("th")]
+            names = [cell.text or "" for cell in tree.iter("th")]
             rows = [[cell.text or "" for cell in row.iter("td")] for row in tree.iter("tr")]
             return [dict(zip(names, row, strict=True)) for row in rows if row]
     raise AssertionError(f"no table {caption!r}: {text(app)}")
@@ -92,7 +92,7 @@ def test_without_a_run_the_page_explains_the_demonstration_and_can_start_it(tmp_
     monkeypatch.setenv("POLYHEAD_RUNS", str(tmp_path / "runs"))
     monkeypatch.setenv("POLYHEAD_DEMO", str(tmp_path / "demo"))
     monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path))
-    monkeypatch.setattr("apps.genomics.page_folder.polyhead", lambda *a: [sys.executable, "-c", "print('demo')"])
+    monkeypatch.setattr("apps.page_demo.polyhead", lambda *a: [sys.executable, "-c", "print('demo')"])
     app = AppTest.from_function(page, default_timeout=30).run()
     assert not app.exception
     assert "polyhead demo genomics" in text(app) and RESEARCH_USE in text(app)
@@ -236,7 +236,7 @@ def test_a_calibrated_run_shows_its_reliability_and_uses_its_temperatures(place)
 
 
 def test_files_are_answered_by_a_job_with_the_choices_of_the_page(place, made, tmp_path, monkeypatch):
-    monkeypatch.setattr("apps.genomics.page_folder.polyhead", lambda *a: [sys.executable, "-c", "pass", *a])
+    monkeypatch.setattr("apps.folder_tab.polyhead", lambda *a: [sys.executable, "-c", "pass", *a])
     app = place()
     app.text_input(key="batch-path").set_value(str(made / "data" / "genome.fa")).run()
     app.multiselect(key="batch-tasks").set_value(["enhancer"]).run()
