@@ -9,7 +9,8 @@ from domains.genomics.answers.classes import ClassAnswer
 from domains.genomics.answers.image import ImageAnswer
 from domains.genomics.answers.numbers import NumberAnswer
 from domains.genomics.answers.text import TextAnswer
-from domains.genomics.labelled.data import LabelledData, TaskFacts
+from domains.genomics.labelled.data import LabelledData
+from domains.genomics.labelled.facts import TaskFacts
 from domains.genomics.settings import GenomicsConfig
 from polyhead.tasks import TaskSet, TaskSpec
 

@@ -3,72 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 import sys
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
 
 import numpy as np
 
+from domains.genomics.labelled.facts import TASKS_FILE, TaskFacts, read_facts
 from domains.genomics.labelled.tables import labelled_tables, split_of, table_rows
 from domains.genomics.sequences.alphabet import InvalidSequence, clean
 from polyhead.report import Problem
 
-Kind = Literal["classification", "number", "text", "image"]
-
-KINDS: tuple[Kind, ...] = ("classification", "number", "text", "image")
-TASKS_FILE = "tasks.json"
 MOST_CLASSES = 100
-
-
-@dataclass(frozen=True)
-class TaskFacts:
-    """What ``tasks.json`` says of a task, or what its labels show.
-
-    Attributes:
-        kind: ``classification``, ``number``, ``text`` or ``image``.
-        labels: names of the classes in order; of other kinds empty.
-        reverse_complement: whether the other strand has the same answer.
-        decimals: of numbers, digits after the point; None counts significant digits instead, as the settings say.
-        unit: of numbers.
-        options: of images: ``codes``, entries of the codebook, ``grid``, its rows and columns, and, where the data keep
-            the codec that draws them, ``codec``, its name (see `domains.genomics.answers.codecs`).
-    """
-
-    kind: Kind
-    labels: tuple[str, ...] = ()
-    reverse_complement: bool = True
-    decimals: int | None = None
-    unit: str | None = None
-    options: Mapping[str, Any] = field(default_factory=dict)
-
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "kind": self.kind,
-            "labels": list(self.labels),
-            "reverse_complement": self.reverse_complement,
-            "decimals": self.decimals,
-            "unit": self.unit,
-            "options": dict(self.options),
-        }
-
-    @classmethod
-    def from_json(cls, values: Mapping[str, Any], where: str = TASKS_FILE) -> TaskFacts:
-        """Facts of a JSON object; an unknown key or kind is a `ValueError`."""
-        if not isinstance(values, Mapping):
-            raise ValueError(f'{where}: a task is described by an object such as {{"kind": "classification"}}')
-        known = set(cls.__dataclass_fields__)
-        unknown = sorted(set(values) - known)
-        if unknown:
-            raise ValueError(f"{where}: unknown {', '.join(unknown)}; known: {', '.join(sorted(known))}")
-        if values.get("kind") not in KINDS:
-            raise ValueError(f"{where}: kind {values.get('kind')!r} is none of {', '.join(KINDS)}")
-        labels = tuple(str(label) for label in values.get("labels") or ())
-        return cls(**{**values, "labels": labels})
 
 
 @dataclass(frozen=True)
@@ -203,7 +152,7 @@ def read_labelled(
     arrays = {name: np.array(values, dtype=object) for name, values in columns.items()}
     data = LabelledData(sequences, arrays["task"], arrays["label"], arrays["split"], arrays["group"], {}, ())
     folder = path if path.is_dir() else path.parent
-    facts = facts_of(data, _written_facts(folder))
+    facts = facts_of(data, read_facts(folder))
     kept, wrong = _labels_that_fit(data, facts)
     return replace(data.take(kept), facts=facts, problems=(*problems, *wrong), folder=folder)
 
@@ -287,25 +236,3 @@ def _labels_that_fit(data: LabelledData, facts: Mapping[str, TaskFacts]) -> tupl
 def _whole(raw: str, policy: str, seed: int) -> str:
     # Records of equal draws would share their bases; the text itself names the record.
     return clean(raw, policy, seed=seed ^ zlib.crc32(raw.encode("utf-8", "replace"))).pieces[0].sequence
-
-
-def _written_facts(folder: Path) -> dict[str, TaskFacts]:
-    file = folder / TASKS_FILE
-    if not file.is_file():
-        return {}
-    try:
-        values = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{file} is no JSON: {error}") from error
-    if not isinstance(values, dict):
-        raise ValueError(f"{file}: an object is expected, with a name and a description for each task")
-    return {name: TaskFacts.from_json(each, f"{file.name}, task {name!r}") for name, each in values.items()}
-
-
-def write_facts(folder: Path, facts: Mapping[str, TaskFacts]) -> None:
-    """Writes ``tasks.json``."""
-    from polyhead.runs import replacing
-
-    text = json.dumps({name: each.to_json() for name, each in facts.items()}, indent=2, ensure_ascii=False) + "\n"
-    with replacing(folder / TASKS_FILE) as temporary:
-        temporary.write_text(text, encoding="utf-8")

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Literal
 
 from domains.genomics.answers.codecs import codec_hashes, copy_codecs
-from domains.genomics.labelled.data import read_labelled, write_facts
+from domains.genomics.labelled.data import read_labelled
+from domains.genomics.labelled.facts import write_facts
 from domains.genomics.labelled.splits import DROPPED, TEST, purged_split, random_split
 from polyhead.batch.writer import dump_json
 from polyhead.runs import replacing

@@ -224,7 +224,7 @@ def _rows(path: Path, tasks: Sequence[str] | None, split: str | None, reading: _
 
 def _table_hashes(path: Path) -> tuple[Path, dict[str, str]]:
     """The first labelled table, and what all of them hold: other files of a folder do not matter to an answer."""
-    from domains.genomics.labelled.data import TASKS_FILE
+    from domains.genomics.labelled.facts import TASKS_FILE
     from domains.genomics.labelled.tables import labelled_tables
     from polyhead.batch.receipts import fingerprint
 
