@@ -317,7 +317,7 @@ def histone(work: Work, config: GenomicsConfig) -> None:
         parts.append(f"**Parts of the joint model** (purged split)\n\n{by_task(strict, extra)}")
     parts.append(curve(work, strict, config, found["purged"], work.given.curve))
     parts.append(f"### Leakage\n\n{leaks(sides)}")
-    work.write("Genomics: ten histone tasks", "\n\n".join([note(config), *filter(None, parts)]))
+    work.write("Genomics: ten histone tasks", "\n\n".join([note(work, config), *filter(None, parts)]))
 
 
 def promoters(work: Work, config: GenomicsConfig) -> None:
@@ -349,7 +349,7 @@ def promoters(work: Work, config: GenomicsConfig) -> None:
     parts = [f"### Both splits\n\n{beside(found, sides)}"]
     parts += [f"### {side.name}\n\n{by_task(side, found[side.name])}" for side in sides]
     parts.append(f"### Leakage\n\n{leaks(sides)}")
-    work.write("Genomics: TATA promoters", "\n\n".join([note(config, both_strands=False), *parts]))
+    work.write("Genomics: TATA promoters", "\n\n".join([note(work, config, both_strands=False), *parts]))
 
 
 def _fit(
@@ -359,10 +359,11 @@ def _fit(
     return lambda seed: tuned(work, label, seed, side.data, config, init=init, both_strands=False)
 
 
-def note(config: GenomicsConfig, *, both_strands: bool = True) -> str:
+def note(work: Work, config: GenomicsConfig, *, both_strands: bool = True) -> str:
     schedule, before = config.training, config.pretrain.training
+    changed = f" with {', '.join(f'`{each}`' for each in work.given.set)}" if work.given.set else ""
     text = (
-        f"Preset `{config.preset}` ({config.model}), {schedule.epochs} epochs of tuning in batches of "
+        f"Preset `{config.preset}` ({config.model}){changed}, {schedule.epochs} epochs of tuning in batches of "
         f"{schedule.batch_size}, after {before.epochs} epochs of pretraining. MCC on test rows; ± is the 95 % t "
         "interval over seeds, brackets are the 95 % bootstrap over distinct test sequences. Probabilities are "
     )
