@@ -177,7 +177,7 @@ def needle(work: Work, config: GenomicsConfig) -> None:
         "planted in windows of the two halves of yeast chromosome I. Accuracy is also given by the bases between the "
         "motif's end and the sequence's end. ± is the 95 % t interval over seeds.\n\n"
     )
-    work.write("Genomics: needle in DNA", text + _preset(config) + table(header, rows))
+    work.write("Genomics: needle in DNA", text + _preset(work, config) + table(header, rows))
 
 
 def _at(records: Sequence[Record], low: int) -> list[float]:
@@ -229,7 +229,7 @@ def functions(work: Work, config: GenomicsConfig) -> None:
         f"{len(learned)} sequences of {length} bases to learn from, {len(asked)} asked; {len({r.text for r in rows})} "
         "sentences. ± is the 95 % t interval over seeds.\n\n"
     )
-    work.write("Genomics: DNA to text", text + _preset(config) + table(header, lines))
+    work.write("Genomics: DNA to text", text + _preset(work, config) + table(header, lines))
 
 
 def _text_scores(asked: Sequence[FunctionSample], told: Sequence[str]) -> Record:
@@ -242,11 +242,12 @@ def _text_scores(asked: Sequence[FunctionSample], told: Sequence[str]) -> Record
     return {"exact": float(exact), "f1": float(f1)} | {name: float(np.mean(hits)) for name, hits in parts.items()}
 
 
-def _preset(config: GenomicsConfig) -> str:
+def _preset(work: Work, config: GenomicsConfig) -> str:
     schedule = config.training
+    changed = f" with {', '.join(f'`{each}`' for each in work.given.set)}" if work.given.set else ""
     return (
-        f"Preset `{config.preset}` ({config.model}) from random weights, a vocabulary of {config.vocabulary} learned "
-        f"from the sequences, {schedule.epochs} epochs in batches of {schedule.batch_size}.\n\n"
+        f"Preset `{config.preset}` ({config.model}){changed} from random weights, a vocabulary of "
+        f"{config.vocabulary} learned from the sequences, {schedule.epochs} epochs in batches of {schedule.batch_size}.\n\n"
     )
 
 
