@@ -247,7 +247,8 @@ def _preset(work: Work, config: GenomicsConfig) -> str:
     changed = f" with {', '.join(f'`{each}`' for each in work.given.set)}" if work.given.set else ""
     return (
         f"Preset `{config.preset}` ({config.model}){changed} from random weights, a vocabulary of "
-        f"{config.vocabulary} learned from the sequences, {schedule.epochs} epochs in batches of {schedule.batch_size}.\n\n"
+        f"{config.vocabulary} learned from the sequences, {schedule.epochs} epochs in batches of {schedule.batch_size}."
+        "\n\n"
     )
 
 
