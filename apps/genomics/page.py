@@ -6,16 +6,18 @@ import streamlit as st
 
 from apps.genomics.page_about import about_part
 from apps.genomics.page_bases import bases_part
-from apps.genomics.page_folder import folder_part, start_demo
+from apps.genomics.page_folder import folder_part
 from apps.genomics.page_input import choose_sequences, show_refused
 from apps.genomics.page_model import Loaded, Model, describe, loaded
 from apps.genomics.page_results import Reading, choose_reading, results_part
 from apps.genomics.page_variants import variants_part
+from apps.page_demo import no_run
 from domains.genomics.sequences.records import SequenceRecord
 from polyhead.runs import Run
 from ui import upload
 from ui.banner import banner
 from ui.run_choice import choose_run, sentence
+from ui.runs import demo_folder
 from ui.theme import page_style
 
 TITLE = "Genomics: one model, many questions to DNA"
@@ -32,7 +34,12 @@ def render() -> None:
     st.title(TITLE)
     _sweep()
     if run is None:
-        no_run()
+        no_run(
+            "genomics",
+            "The demonstration simulates a genome and trains on it",
+            out=demo_folder() / "genomics",
+            tab="Files",
+        )
     answering = _loaded(model)
     sequences, bases, variants, files, about = st.tabs(
         ["Sequences", "Bases and changes", "Variants", "Files", "About this model"]
@@ -104,14 +111,3 @@ def _sweep() -> None:
     if "genomics-swept" not in st.session_state:
         upload.sweep(upload.spool_folder())
         st.session_state["genomics-swept"] = True
-
-
-def no_run() -> None:
-    """What to do where no trained run is there."""
-    with st.container(border=True):
-        st.markdown("**No trained model here yet.** The demonstration simulates a genome and trains on it:")
-        st.code("polyhead demo genomics", language="shell")
-        st.write("Its result is small and is good for looking around, not for anything else.")
-        if st.button("Start the demonstration", key="start-demo"):
-            start_demo()
-            st.toast("The demonstration runs; see the tab Files for its progress.")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import streamlit as st
 
-from apps.pde.page_folder import folder_part, start_demo
+from apps.page_demo import no_run
+from apps.pde.page_folder import folder_part
 from apps.pde.page_input import Asked, choose_input
 from apps.pde.page_model import Model, describe, predictor, words
 from apps.pde.page_points import points_part
@@ -17,6 +18,7 @@ from ui import upload
 from ui.banner import banner
 from ui.field_plots import label
 from ui.run_choice import about_run, choose_run, sentence
+from ui.runs import demo_folder
 from ui.theme import page_style
 
 TITLE = "PDE operators: the field at once"
@@ -40,7 +42,12 @@ def render() -> None:
     banner(model.title if model else None, model.weights_hash if model else None)
     st.title(TITLE)
     if run is None:
-        no_run()
+        no_run(
+            "pde",
+            "The demonstration solves small data sets and trains on them",
+            out=demo_folder() / "pde",
+            tab="Folder",
+        )
     case, folder, about = st.tabs(["One case", "Folder", "About this model"])
     with case:
         if model is not None and task is not None:
@@ -81,17 +88,6 @@ def choose_task(model: Model) -> str:
     if isinstance(equation, str):
         st.caption(f"Equation: {equation}".replace("^", "\\^").replace("_", "\\_"))
     return task
-
-
-def no_run() -> None:
-    """What to do where no trained run is there."""
-    with st.container(border=True):
-        st.markdown("**No trained model here yet.** The demonstration solves small data sets and trains on them:")
-        st.code("polyhead demo pde", language="shell")
-        st.write("Its result is small and is good for looking around, not for anything else.")
-        if st.button("Start the demonstration", key="start-demo"):
-            start_demo()
-            st.toast("The demonstration runs; see the tab Folder for its progress.")
 
 
 def case_part(model: Model, task: str) -> None:

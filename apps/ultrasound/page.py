@@ -6,13 +6,15 @@ from collections import defaultdict
 
 import streamlit as st
 
+from apps.page_demo import no_run
 from apps.ultrasound.page_answers import task_title
-from apps.ultrasound.page_folder import folder_part, start_demo
+from apps.ultrasound.page_folder import folder_part
 from apps.ultrasound.page_images import images_part
 from apps.ultrasound.page_results import Model
 from polyhead.runs import Run
 from ui.banner import banner
 from ui.run_choice import about_run, choose_run, run_title, weights_hash
+from ui.runs import demo_folder
 from ui.theme import page_style
 
 
@@ -27,7 +29,12 @@ def render() -> None:
     banner(model.title if model else None, model.weights_hash if model else None)
     st.title("Ultrasound: one network, many tasks")
     if run is None:
-        no_run()
+        no_run(
+            "ultrasound",
+            "The demonstration makes one on simulated pictures in some minutes",
+            out=demo_folder(),
+            tab="Folder",
+        )
     images, folder, about = st.tabs(["Images", "Folder", "About this model"])
     with images:
         images_part(model, tasks)
@@ -61,17 +68,6 @@ def choose_tasks(model: Model) -> list[str]:
         "Choose the tasks that fit the picture."
     )
     return names if everything else chosen
-
-
-def no_run() -> None:
-    """What to do where no trained run is there."""
-    with st.container(border=True):
-        st.markdown("**No trained model here yet.** The demonstration makes one on simulated pictures in some minutes:")
-        st.code("polyhead demo ultrasound", language="shell")
-        st.write("Its result is small and is good for looking around, not for anything else.")
-        if st.button("Start the demonstration", key="start-demo"):
-            start_demo()
-            st.toast("The demonstration runs; see the tab Folder for its progress.")
 
 
 def about_part(run: Run | None) -> None:

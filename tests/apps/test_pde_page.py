@@ -89,7 +89,7 @@ def figures(app) -> dict[str, dict]:
 def test_without_a_run_the_page_explains_the_demonstration_and_can_start_it(tmp_path, monkeypatch):
     monkeypatch.setenv("POLYHEAD_RUNS", str(tmp_path / "runs"))
     monkeypatch.setenv("POLYHEAD_DEMO", str(tmp_path / "demo"))
-    monkeypatch.setattr("apps.pde.page_folder.polyhead", lambda *a: [sys.executable, "-c", "print('demo')"])
+    monkeypatch.setattr("apps.page_demo.polyhead", lambda *a: [sys.executable, "-c", "print('demo')"])
     app = AppTest.from_function(page, default_timeout=30).run()
     assert not app.exception
     assert "polyhead demo pde" in text(app) and RESEARCH_USE in text(app)
@@ -240,7 +240,7 @@ def test_a_plate_is_shown_as_a_solid_and_its_overlapping_holes_are_refused(place
 
 
 def test_a_folder_is_answered_by_a_job_with_the_choices_of_the_page(place, made, tmp_path, monkeypatch):
-    monkeypatch.setattr("apps.pde.page_folder.polyhead", lambda *a: [sys.executable, "-c", "pass", *a])
+    monkeypatch.setattr("apps.folder_tab.polyhead", lambda *a: [sys.executable, "-c", "pass", *a])
     app = place("darcy")
     app.text_input(key="batch-path").set_value(str(made / "data" / "darcy")).run()
     app.toggle(key="batch-solve").set_value(True).run()
@@ -249,7 +249,7 @@ def test_a_folder_is_answered_by_a_job_with_the_choices_of_the_page(place, made,
     (job,) = list_jobs(tmp_path / "runs" / "jobs" / "pde")
     asked = job.argv[3:]
     assert asked[:4] == ("pde", "predict", str(tmp_path / "runs" / "darcy"), str(made / "data" / "darcy"))
-    assert asked[6:] == ("--split", "test", "--log-json", "--solve")
+    assert asked[6:] == ("--log-json", "--split", "test", "--solve")
     assert job.wait(20).state == "done"
     app.text_input(key="batch-path").set_value(str(tmp_path / "nothing")).run()
     assert "check the spelling" in text(app)

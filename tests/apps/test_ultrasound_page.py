@@ -62,7 +62,7 @@ def test_the_banner_names_the_conditions_and_the_model_and_broken_runs_are_told(
 def test_without_a_run_the_page_explains_the_demonstration_and_can_start_it(tmp_path, monkeypatch):
     monkeypatch.setenv("POLYHEAD_RUNS", str(tmp_path / "runs"))
     monkeypatch.setenv("POLYHEAD_DEMO", str(tmp_path / "demo"))
-    monkeypatch.setattr("apps.ultrasound.page_folder.polyhead", lambda *a: [sys.executable, "-c", "print('demo')"])
+    monkeypatch.setattr("apps.page_demo.polyhead", lambda *a: [sys.executable, "-c", "print('demo')"])
     app = AppTest.from_function(page, default_timeout=30).run()
     assert not app.exception
     assert "polyhead demo ultrasound" in text(app)
@@ -186,7 +186,7 @@ def test_a_folder_is_run_over_by_a_job_whose_results_are_shown(app, workspace, m
         "print(json.dumps({'event': 'progress', 'done': 1, 'failed': 1, 'total': 2}), file=sys.stderr)\n"
         "sys.exit(3)"
     )
-    monkeypatch.setattr("apps.ultrasound.page_folder.polyhead", lambda *a: [sys.executable, "-c", script, *a])
+    monkeypatch.setattr("apps.folder_tab.polyhead", lambda *a: [sys.executable, "-c", script, *a])
     app.multiselect(key="tasks").set_value(["breast_lesion", "IUGC"])
     app.text_input(key="batch-path").set_value(str(workspace / "study")).run()
     assert "2 pictures in 2 files. 1 of 2 files can be analysed" in text(app)
