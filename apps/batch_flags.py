@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any
 
 import typer
 
@@ -24,6 +22,7 @@ from apps.flags import (
     Timeout,
     read_shard,
 )
+from apps.shared_flags import Verb, with_flags
 
 
 @dataclass(frozen=True)
@@ -43,7 +42,7 @@ class BatchFlags:
     quiet: bool = False
 
 
-def with_batch_flags(batch_size: int, help: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+def with_batch_flags(batch_size: int, help: str) -> Callable[[Verb], Verb]:
     """Puts the flags of a batch in the place of a verb's argument `flags`, which gets them as `BatchFlags`.
 
     The verb also has an argument `out`, the folder of the results.
@@ -67,35 +66,10 @@ def with_batch_flags(batch_size: int, help: str) -> Callable[[Callable[..., None
         "quiet": (Quiet, False),
     }
 
-    def decorate(verb: Callable[..., None]) -> Callable[..., None]:
-        hints = get_type_hints(verb, include_extras=True)
-        parameters = []
-        for parameter in inspect.signature(verb).parameters.values():
-            if parameter.name != "flags":
-                parameters.append(parameter.replace(annotation=hints[parameter.name]))
-                continue
-            parameters += [
-                inspect.Parameter(name, parameter.kind, default=default, annotation=kind)
-                for name, (kind, default) in shared.items()
-            ]
+    def gathered(values: dict[str, Any], given: dict[str, Any]) -> BatchFlags:
+        # Only the local engine is there; the flag says so.
+        values.pop("engine")
+        values["shard"] = read_shard(values["shard"])
+        return BatchFlags(given["out"], **values)
 
-        signature = inspect.Signature(parameters)
-
-        @wraps(verb)
-        def command(*positional: Any, **named: Any) -> None:
-            bound = signature.bind(*positional, **named)
-            bound.apply_defaults()
-            given = dict(bound.arguments)
-            values = {name: given.pop(name) for name in shared}
-            # Only the local engine is there; the flag says so.
-            values.pop("engine")
-            values["shard"] = read_shard(values["shard"])
-            verb(**given, flags=BatchFlags(given["out"], **values))
-
-        # Typer reads the signature; what `wraps` left would lead it back to the verb's own.
-        del command.__wrapped__  # pyright: ignore[reportAttributeAccessIssue]
-        command.__signature__ = signature  # pyright: ignore[reportAttributeAccessIssue]
-        command.__annotations__ = {each.name: each.annotation for each in parameters}
-        return command
-
-    return decorate
+    return with_flags(shared, gathered)

@@ -1,13 +1,16 @@
-"""The verb `train` of every application: a system, a preset, settings that change it, and words of the result."""
+"""The verb `train` of every application: a system, a preset, settings that change it, the run, and how it ended."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
+import typer
+
 from apps.flags import read_settings
-from apps.terminal import show_json
+from apps.terminal import sayer, show_json, training_progress
+from apps.training_flags import TrainingFlags
 from polyhead.registry import UnknownName
 
 Settings = TypeVar("Settings")
@@ -31,24 +34,22 @@ def require_system(system: str, known: str) -> None:
 def resolve_preset(
     resolve: Callable[[str, Mapping[str, Any]], Settings],
     preset: str,
+    flags: TrainingFlags,
     *,
     config: Path | None,
     settings: list[str] | None,
-    device: str,
-    **training: int | None,
 ) -> Settings:
     """A preset with the settings of a file, then those of ``--set``, then those of flags of their own.
 
     Args:
         resolve: makes an application's settings of a preset's name and changes.
-        device: what the file may overrule: it has a default on the command line.
-        training: settings of the training that have flags, None where they were not given.
+        flags: their device may be overruled by the file: it has a default on the command line.
 
     Raises:
         ValueError: a file that cannot be read, an unknown preset or setting, or a value that does not fit.
     """
-    changes = {"training.device": device} | read_settings(config, settings)
-    changes |= {f"training.{name}": value for name, value in training.items() if value is not None}
+    changes = {"training.device": flags.device} | read_settings(config, settings)
+    changes |= {f"training.{name}": value for name, value in flags.counts.items() if value is not None}
     try:
         return resolve(preset, changes)
     except UnknownName as unknown:
@@ -60,6 +61,26 @@ def show_configuration(preset: str, presets: Iterable[str], configuration: Any, 
     show_json({"preset": preset, "presets": list(presets), **more, "configuration": configuration.model_dump()})
 
 
-def in_words(result: _Fitted) -> str:
-    """How a training ended, in a line."""
-    return f"{result.stopped} after {result.epoch} epochs in {result.seconds:.0f} s"
+def run_training(
+    fit: Callable[..., _Fitted | Sequence[_Fitted]],
+    data: Path,
+    out: Path,
+    configuration: Any,
+    flags: TrainingFlags,
+    **options: Any,
+) -> None:
+    """One training, or the several of an ensemble: progress and how each ended on stderr, the folder on stdout."""
+    say = sayer(flags.quiet)
+    made = fit(
+        data,
+        out,
+        configuration,
+        resume=flags.resume,
+        overwrite=flags.overwrite,
+        say=say,
+        progress=training_progress(flags.quiet),
+        **options,
+    )
+    for result in made if isinstance(made, Sequence) else [made]:
+        say(f"{result.stopped} after {result.epoch} epochs in {result.seconds:.0f} s")
+    typer.echo(out)

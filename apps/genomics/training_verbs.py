@@ -7,33 +7,20 @@ from typing import Annotated, Literal
 
 import typer
 
-from apps.flags import (
-    Config,
-    Device,
-    DryRun,
-    NewRun,
-    Overwrite,
-    Quiet,
-    Resume,
-    Run,
-    Seed,
-    Settings,
-    System,
-    Task,
-)
+from apps.flags import Config, NewRun, Quiet, Run, Settings, System, Task
 from apps.genomics.application import DEFAULT_PRESET, SYSTEM
 from apps.genomics.data_verbs import Data
-from apps.terminal import sayer, show_json, training_progress
-from apps.training import in_words, require_system, resolve_preset, show_configuration
+from apps.terminal import sayer, show_json
+from apps.training import require_system, resolve_preset, run_training, show_configuration
+from apps.training_flags import Epochs, TrainingFlags, with_training_flags
 
 Preset = Annotated[str, typer.Option(help="Its settings; see `polyhead info`.")]
-BatchSize = Annotated[int | None, typer.Option(min=1, help="Rows of one task in a step.")]
-Epochs = Annotated[int | None, typer.Option(min=1, help="Passes over the training rows.")]
 InitFrom = Annotated[
     str | None, typer.Option("--init", help="Run or checkpoint to start from: a folder, or a cached hub id.")
 ]
 
 
+@with_training_flags("Pieces of sequence in a step.", epochs=Epochs)
 def pretrain(
     source: Annotated[Path, typer.Argument(metavar="SEQUENCES", help="FASTA (or another file), or a folder of FASTA.")],
     out: NewRun,
@@ -42,49 +29,23 @@ def pretrain(
     init: InitFrom = None,
     config: Config = None,
     settings: Settings = None,
-    resume: Resume = False,
-    device: Device = "auto",
-    epochs: Epochs = None,
-    batch_size: Annotated[int | None, typer.Option(min=1, help="Pieces of sequence in a step.")] = None,
-    seed: Seed = None,
-    overwrite: Overwrite = False,
-    dry_run: DryRun = False,
-    quiet: Quiet = False,
+    *,
+    flags: TrainingFlags,
 ) -> None:
     """Trains a decoder to continue unlabelled sequences; `train --init` goes on from it."""
     from domains.genomics.presets import PRESETS, resolve_pretraining
 
     require_system(system, SYSTEM)
-    resolved = resolve_preset(
-        resolve_pretraining,
-        preset,
-        config=config,
-        settings=settings,
-        device=device,
-        batch_size=batch_size,
-        epochs=epochs,
-        seed=seed,
-    )
-    if dry_run:
+    resolved = resolve_preset(resolve_pretraining, preset, flags, config=config, settings=settings)
+    if flags.dry_run:
         show_configuration(preset, PRESETS, resolved)
         return
     from domains.genomics.learning.pretraining import pretrain as fit
 
-    say = sayer(quiet)
-    result = fit(
-        source,
-        out,
-        resolved,
-        init_from=init,
-        resume=resume,
-        overwrite=overwrite,
-        say=say,
-        progress=training_progress(quiet),
-    )
-    say(in_words(result))
-    typer.echo(out)
+    run_training(fit, source, out, resolved, flags, init_from=init)
 
 
+@with_training_flags("Rows of one task in a step.", epochs=Epochs)
 def train(
     data: Data,
     out: NewRun,
@@ -98,14 +59,8 @@ def train(
         typer.Option("--format", help="Layout of a row; released is that of the published scripts, with its traps."),
     ] = "polyhead",
     task: Task = None,
-    resume: Resume = False,
-    device: Device = "auto",
-    epochs: Epochs = None,
-    batch_size: BatchSize = None,
-    seed: Seed = None,
-    overwrite: Overwrite = False,
-    dry_run: DryRun = False,
-    quiet: Quiet = False,
+    *,
+    flags: TrainingFlags,
 ) -> None:
     """Trains one decoder for all tasks of labelled sequences."""
     from domains.genomics.presets import PRESETS, resolve
@@ -113,35 +68,13 @@ def train(
     require_system(system, SYSTEM)
     # The released layout is trained over the whole vocabulary.
     chosen = ["layout=released", "softmax=vocabulary"] if layout == "released" else []
-    resolved = resolve_preset(
-        resolve,
-        preset,
-        config=config,
-        settings=[*chosen, *(settings or [])],
-        device=device,
-        batch_size=batch_size,
-        epochs=epochs,
-        seed=seed,
-    )
-    if dry_run:
+    resolved = resolve_preset(resolve, preset, flags, config=config, settings=[*chosen, *(settings or [])])
+    if flags.dry_run:
         show_configuration(preset, PRESETS, resolved)
         return
     from domains.genomics.learning.training import train as fit
 
-    say = sayer(quiet)
-    result = fit(
-        data,
-        out,
-        resolved,
-        init_from=init,
-        tasks=task,
-        resume=resume,
-        overwrite=overwrite,
-        say=say,
-        progress=training_progress(quiet),
-    )
-    say(in_words(result))
-    typer.echo(out)
+    run_training(fit, data, out, resolved, flags, init_from=init, tasks=task)
 
 
 def calibrate(

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
 
 from apps.flags import (
     Config,
     Device,
-    DryRun,
     NewRun,
     Overwrite,
     Quiet,
-    Resume,
     Run,
     Seed,
     Settings,
@@ -22,12 +20,14 @@ from apps.flags import (
     Task,
     read_settings,
 )
-from apps.terminal import sayer, show_json, training_progress
-from apps.training import in_words, require_system, resolve_preset, show_configuration
+from apps.terminal import sayer, show_json
+from apps.training import require_system, resolve_preset, run_training, show_configuration
+from apps.training_flags import TrainingFlags, with_training_flags
 
 Data = Annotated[Path, typer.Argument(help="Data folder, or one .h5 file of it.")]
 
 
+@with_training_flags("Samples of one task in a step.")
 def train(
     data: Data,
     out: NewRun,
@@ -39,45 +39,27 @@ def train(
     members: Annotated[
         int | None, typer.Option(min=2, help="Train an ensemble: as many runs, seeds one apart, in OUT/member-0, ...")
     ] = None,
-    resume: Resume = False,
-    device: Device = "auto",
-    batch_size: Annotated[int | None, typer.Option(min=1, help="Samples of one task in a step.")] = None,
-    seed: Seed = None,
-    overwrite: Overwrite = False,
-    dry_run: DryRun = False,
-    quiet: Quiet = False,
+    *,
+    flags: TrainingFlags,
 ) -> None:
     """Trains one operator network for all tasks of a data set."""
     from domains.pde.presets import PRESETS, resolve
 
     require_system(system, "mt-deeponet")
     chosen = preset or _default_preset(data)
-    resolved = resolve_preset(
-        resolve, chosen, config=config, settings=settings, device=device, batch_size=batch_size, seed=seed
-    )
-    if dry_run:
+    resolved = resolve_preset(resolve, chosen, flags, config=config, settings=settings)
+    if flags.dry_run:
         seeds = {"seeds": [resolved.training.seed + number for number in range(members)]} if members else {}
         show_configuration(chosen, PRESETS, resolved, **seeds)
         return
     from domains.pde.members import train_members
     from domains.pde.training import train as fit
 
-    say = sayer(quiet)
-    say(f"preset {chosen}")
-    options: dict[str, Any] = {
-        "tasks": task,
-        "resume": resume,
-        "overwrite": overwrite,
-        "say": say,
-        "progress": training_progress(quiet),
-    }
+    sayer(flags.quiet)(f"preset {chosen}")
     if members is None:
-        results = [fit(data, out, resolved, **options)]
+        run_training(fit, data, out, resolved, flags, tasks=task)
     else:
-        results = train_members(data, out, resolved, members, **options)
-    for result in results:
-        say(in_words(result))
-    typer.echo(out)
+        run_training(train_members, data, out, resolved, flags, members=members, tasks=task)
 
 
 def transfer(

@@ -14,7 +14,6 @@ from apps.batch_flags import BatchFlags, with_batch_flags
 from apps.flags import (
     Config,
     Device,
-    DryRun,
     Full,
     NewRun,
     Overwrite,
@@ -22,7 +21,6 @@ from apps.flags import (
     ReportFolder,
     Resamples,
     Results,
-    Resume,
     Run,
     ScoresAsJson,
     Seed,
@@ -31,8 +29,9 @@ from apps.flags import (
     Task,
     application_verbs,
 )
-from apps.terminal import counting, sayer, show_report, training_progress
-from apps.training import in_words, require_system, resolve_preset, show_configuration
+from apps.terminal import counting, show_report
+from apps.training import require_system, resolve_preset, run_training, show_configuration
+from apps.training_flags import Loaders, TrainingFlags, with_training_flags
 
 app = application_verbs("Ultrasound: segment, classify, detect and measure with one network.")
 
@@ -68,6 +67,7 @@ def sample(
 
 
 @app.command()
+@with_training_flags("Rows of one task in a step.", workers=Loaders)
 def train(
     data: Data,
     out: NewRun,
@@ -78,42 +78,21 @@ def train(
     validation: Annotated[Path | None, typer.Option(help="Second data root to validate on.")] = None,
     task: Task = None,
     strict: Annotated[bool, typer.Option("--strict", help="Any problem of the data is an error.")] = False,
-    resume: Resume = False,
-    device: Device = "auto",
-    workers: Annotated[int | None, typer.Option(min=0, help="Processes that load data.")] = None,
-    batch_size: Annotated[int | None, typer.Option(min=1, help="Rows of one task in a step.")] = None,
-    seed: Seed = None,
-    overwrite: Overwrite = False,
-    dry_run: DryRun = False,
-    quiet: Quiet = False,
+    *,
+    flags: TrainingFlags,
 ) -> None:
     """Trains one network for all tasks of a data set."""
     from domains.medical.ultrasound.presets import PRESETS, resolve
 
     require_system(system, "mh-mtl")
     chosen = preset or "mh-mtl"
-    flags = {"workers": workers, "batch_size": batch_size, "seed": seed}
-    resolved = resolve_preset(resolve, chosen, config=config, settings=settings, device=device, **flags)
-    if dry_run:
+    resolved = resolve_preset(resolve, chosen, flags, config=config, settings=settings)
+    if flags.dry_run:
         show_configuration(chosen, PRESETS, resolved)
         return
     from domains.medical.ultrasound.training import train as fit
 
-    say = sayer(quiet)
-    result = fit(
-        data,
-        out,
-        resolved,
-        validation_data=validation,
-        tasks=task,
-        strict=strict,
-        resume=resume,
-        overwrite=overwrite,
-        say=say,
-        progress=training_progress(quiet),
-    )
-    say(in_words(result))
-    typer.echo(out)
+    run_training(fit, data, out, resolved, flags, validation_data=validation, tasks=task, strict=strict)
 
 
 @app.command()
