@@ -41,8 +41,8 @@ def variants(
 
     table = out / "variants.tsv"
     _require_new([table, out / "variants.vcf"], overwrite)
-    _require_file(str(source), "variants")
     asked = _opened(run, device)
+    _require_file(str(source), "variants")
     rejected: list[str] = []
     scored = write_scored_variants(
         asked,
