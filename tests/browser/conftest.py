@@ -140,7 +140,7 @@ def screen(browser):
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))
     # A model is loaded and asked behind some clicks: a slow machine takes its time.
-    page.set_default_timeout(100_000)
+    page.set_default_timeout(200_000)
     yield page
     context.close()
     assert errors == []
