@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from polyhead.devices import choose_device
+
 
 class Ranks:
     """This process among those that train together, as `torchrun` or `accelerate launch` started them; else one.
@@ -28,7 +30,7 @@ class Ranks:
         # Other ranks wait while the first one validates, which may take longer than the usual ten minutes.
         state = PartialState(cpu=on_cpu, timeout=timedelta(hours=6))
         self.index, self.world = state.process_index, state.num_processes
-        self.device = _single_device(device if self.world == 1 else str(state.device))
+        self.device = choose_device(device if self.world == 1 else str(state.device))
 
     @property
     def first(self) -> bool:
@@ -82,14 +84,3 @@ class Ranks:
         values: list[Any] = [None] * self.world
         torch.distributed.all_gather_object(values, value)
         return values
-
-
-def _single_device(name: str) -> torch.device:
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-    try:
-        device = torch.device(name)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise ValueError(f"the device {name!r} cannot be used here: {str(error).splitlines()[0]}") from error
-    return device

@@ -55,8 +55,9 @@ class PDEPredictor:
         plots: bool = True,
     ):
         from domains.pde.operator import load_operator
+        from polyhead.devices import choose_device
 
-        self.operator = load_operator(Path(run), device=_device(device))
+        self.operator = load_operator(Path(run), device=str(choose_device(device, mps=False)))
         self.problems: dict[str, Description] = {task: self.operator.description(task) for task in self.operator.tasks}
         unknown = [task for task in tasks or () if task not in self.problems]
         if unknown:
@@ -143,24 +144,6 @@ class PDEPredictor:
 def _inputs(questions: Sequence[Question]) -> tuple[np.ndarray, np.ndarray]:
     """(B, m) parameters and (B, c, *grid) input functions."""
     return np.stack([each.parameters for each in questions]), np.stack([each.functions for each in questions])
-
-
-def _device(name: str) -> str:
-    """The device of that name; "auto" takes CUDA where it is, else the processor.
-
-    Raises:
-        ValueError: no such device here.
-    """
-    import torch
-
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        torch.empty(0, device=name)
-    except (RuntimeError, AssertionError) as failure:
-        reason = str(failure).splitlines()[0]
-        raise ValueError(f"no device {name!r} here ({reason}); use auto, cpu, cuda:N or mps") from None
-    return name
 
 
 def _solve(question: Question, about: Description) -> tuple[np.ndarray | None, list[str]]:

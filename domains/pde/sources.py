@@ -93,9 +93,9 @@ def _samples(source: Path, split: str, tasks: Sequence[str] | None) -> list[_Inp
     import h5py
     import numpy as np
 
-    from domains.pde.store import SUFFIX, data_files, read_info
+    from domains.pde.store import data_files, data_paths, read_info
 
-    given = [source] if source.is_file() else sorted(source.glob(f"*{SUFFIX}"))
+    given = data_paths(source)
     damaged = [path for path in given if not _is_whole(path)]
     inputs = [_Input(path, path.name, {"kind": "sample", "row": 0}) for path in damaged]
     for path in data_files(source, but=damaged).values() if len(damaged) < len(given) else ():

@@ -302,6 +302,13 @@ def read_info(path: str | Path) -> dict[str, Any]:
         }
 
 
+def data_paths(source: Path) -> list[Path]:
+    """The data files of a folder, or the one file, unopened; without those that are being written."""
+    if not source.is_dir():
+        return [source]
+    return sorted(entry for entry in source.glob(f"*{SUFFIX}") if not entry.name.startswith(TEMPORARY))
+
+
 def data_files(source: str | Path, *, but: Collection[Path] = ()) -> dict[str, Path]:
     """The data files of a folder, or one file, by problem, in the order of their names, without those of `but`.
 
@@ -311,13 +318,8 @@ def data_files(source: str | Path, *, but: Collection[Path] = ()) -> dict[str, P
     source = Path(source)
     if not source.exists():
         raise ValueError(f"{source}: no such file or folder")
-    paths = [source] if source not in but else []
-    if source.is_dir():
-        paths = sorted(
-            entry for entry in source.glob(f"*{SUFFIX}") if not entry.name.startswith(TEMPORARY) and entry not in but
-        )
     found: dict[str, Path] = {}
-    for path in paths:
+    for path in [each for each in data_paths(source) if each not in but]:
         problem = read_info(path)["problem"]
         if problem in found:
             raise ValueError(f"{source}: {found[problem].name} and {path.name} both hold {problem}; keep one of them")

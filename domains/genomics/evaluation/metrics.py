@@ -13,6 +13,8 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from polyhead.confusion import confusion as counts_of
+from polyhead.confusion import confusion_scores as scores_of
 from polyhead.evaluate import MetricSpec
 
 METRICS: dict[str, tuple[MetricSpec, ...]] = {
@@ -34,38 +36,18 @@ BINS = 15
 
 
 def confusion(label: NDArray, predicted: NDArray, classes: int, weights: NDArray | None = None) -> NDArray[np.float64]:
-    """Weighted counts of (label, predicted), shape (..., C, C) for weights (..., n); without weights (C, C).
-
-    A prediction of -1, no usable answer, counts as one class more: shape (..., C + 1, C + 1) where there is any.
-    """
+    """The counts of `polyhead.confusion.confusion`; a prediction of -1, no usable answer, is one class more."""
     predicted = np.asarray(predicted)
     if (predicted < 0).any():
         predicted = np.where(predicted < 0, classes, predicted)
         classes += 1
-    cells = np.zeros((len(label), classes * classes))
-    cells[np.arange(len(label)), np.asarray(label) * classes + predicted] = 1.0
-    counts = cells.sum(axis=0) if weights is None else weights @ cells
-    return counts.reshape(*counts.shape[:-1], classes, classes)
+    return counts_of(label, predicted, classes, weights)
 
 
 def confusion_scores(counts: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
-    """MCC, accuracy and F1_macro of confusion matrices (..., C, C), label by line; each of shape (...).
-
-    MCC is Gorodkin's (2004) for several classes, 0 where labels or predictions are all of one class. F1_macro averages
-    over the classes that occur in labels or predictions; F1 of a class that is never right is 0.
-    """
-    right = np.diagonal(counts, axis1=-2, axis2=-1)
-    labelled, predicted = counts.sum(axis=-1), counts.sum(axis=-2)
-    total = labelled.sum(axis=-1)
-    occurs = labelled + predicted > 0
-    f1 = np.divide(2 * right, labelled + predicted, out=np.zeros(right.shape), where=occurs)
-    covariance = total * right.sum(axis=-1) - (labelled * predicted).sum(axis=-1)
-    variance = (total**2 - (labelled**2).sum(axis=-1)) * (total**2 - (predicted**2).sum(axis=-1))
-    return {
-        "MCC": np.divide(covariance, np.sqrt(variance), out=np.zeros(np.shape(variance)), where=variance > 0),
-        "accuracy": right.sum(axis=-1) / total,
-        "F1_macro": f1.sum(axis=-1) / occurs.sum(axis=-1),
-    }
+    """MCC, accuracy and F1_macro of `polyhead.confusion.confusion_scores`."""
+    found = scores_of(counts)
+    return {name: found[name] for name in ("MCC", "accuracy", "F1_macro")}
 
 
 def mcc(label: ArrayLike, predicted: ArrayLike) -> float:

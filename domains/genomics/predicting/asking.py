@@ -168,11 +168,12 @@ def open_run(run: str | Path, *, device: str = "auto", batch_tokens: int | None 
     from domains.genomics.evaluation.calibrate import calibrated_strands, read_calibrations
     from domains.genomics.saved import load_run
     from domains.genomics.scoring.scorer import Scorer
+    from polyhead.devices import choose_device
     from polyhead.runs import Run
 
     path = Path(run)
     model, tokenizer, answers, config = load_run(path)
-    model.to(_device(device))
+    model.to(choose_device(device, mps=False))
     layout = Layout(config.layout, config.replication)
     scorer = Scorer(model, tokenizer, answers, layout=layout, batch_tokens=batch_tokens)
     facts = Run.open(path).info.data.get("facts") or {}
@@ -181,16 +182,3 @@ def open_run(run: str | Path, *, device: str = "auto", batch_tokens: int | None 
     strands = calibrated_strands(path, both) if temperatures else {}
     codecs = load_codecs(path, answers)
     return AskedRun(path, scorer, tokenizer, answers, config, both, temperatures, strands, codecs)
-
-
-def _device(name: str) -> str:
-    import torch
-
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        torch.empty(0, device=name)
-    except (RuntimeError, AssertionError) as failure:
-        reason = str(failure).splitlines()[0]
-        raise ValueError(f"no device {name!r} here ({reason}); use auto, cpu, cuda:N or mps") from None
-    return name

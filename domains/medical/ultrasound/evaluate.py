@@ -18,7 +18,6 @@ from domains.medical.ultrasound.metrics import (
     absent_classes,
     auc,
     box_iou,
-    confusion,
     confusion_scores,
     mask_scores,
     mean_radial_error,
@@ -39,6 +38,7 @@ from domains.medical.ultrasound.predictions import (
 )
 from domains.medical.ultrasound.report import Report, TaskReport
 from domains.medical.ultrasound.rows import Row
+from polyhead.confusion import confusion
 from polyhead.evaluate import TaskScore, bootstrap_counts, percentile_interval
 from polyhead.report import Problem
 

@@ -23,6 +23,7 @@ from domains.medical.ultrasound.network import PyramidBackbone, take_rows
 from domains.medical.ultrasound.saved import load_run
 from domains.medical.ultrasound.write import write_answers
 from polyhead.batch.case import Case, InvalidInput, Record, Writer
+from polyhead.devices import choose_device
 from polyhead.inference import Engine, Precision, Quick, quicken
 from polyhead.model import task_rows
 
@@ -231,29 +232,6 @@ class UltrasoundPredictor:
 def load_predictor(**arguments: object) -> UltrasoundPredictor:
     """Builds a predictor from JSON values: what a worker process calls."""
     return UltrasoundPredictor(**arguments)  # pyright: ignore[reportArgumentType]
-
-
-def choose_device(name: str) -> torch.device:
-    """The device of that name; "auto" takes CUDA, then MPS, then the CPU.
-
-    Raises:
-        ValueError: no such device on this machine.
-    """
-    if name == "auto":
-        if torch.cuda.is_available():
-            return torch.device("cuda")
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        raise ValueError(f"unknown device {name!r}: use auto, cpu, cuda, cuda:N or mps") from None
-    if device.type not in ("cpu", "cuda", "mps"):
-        raise ValueError(f"the device {name!r} is not supported: use auto, cpu, cuda, cuda:N or mps")
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise ValueError(f"no device {name!r} here: {torch.cuda.device_count()} CUDA devices are visible")
-    if device.type == "mps" and not torch.backends.mps.is_available():
-        raise ValueError("no device 'mps' here")
-    return device
 
 
 def normalise(pixels: Tensor) -> Tensor:

@@ -19,13 +19,14 @@ from domains.medical.ultrasound.decode import decode
 from domains.medical.ultrasound.fm_uia import read_tables, tasks_of
 from domains.medical.ultrasound.geometry import Frame
 from domains.medical.ultrasound.losses import LOSSES
-from domains.medical.ultrasound.metrics import box_iou, confusion, confusion_scores
+from domains.medical.ultrasound.metrics import box_iou, confusion_scores
 from domains.medical.ultrasound.network import build_model, task_specs
 from domains.medical.ultrasound.presets import NetworkConfig, UltrasoundConfig
 from domains.medical.ultrasound.rows import Row
 from domains.medical.ultrasound.saved import describe
 from domains.medical.ultrasound.splits import Split, split_rows
 from polyhead.batch.case import InvalidInput
+from polyhead.confusion import confusion
 from polyhead.model import MultiHeadModel
 from polyhead.report import Problem
 from polyhead.runs import Run

@@ -24,7 +24,7 @@ from domains.pde.training import train
 from domains.pde.write import summarise
 from polyhead.batch.case import Case, InvalidInput
 from polyhead.batch.path_lists import write_path_list
-from polyhead.batch.writer import CaseWriter
+from polyhead.batch.writer import TEMPORARY, CaseWriter
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -234,6 +234,7 @@ def test_a_broken_file_is_refused(darcy, tmp_path):
 def test_a_damaged_data_file_is_a_case_that_fails_and_stops_no_other(darcy, place, tmp_path):
     shutil.copy(place / "data" / "darcy.h5", tmp_path)
     (tmp_path / "broken.h5").write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(40))
+    shutil.copy(place / "data" / "darcy.h5", tmp_path / f"{TEMPORARY}darcy.h5")  # one that is being written
     broken, *whole = cases_from(tmp_path)
     assert broken.id == "broken.h5" and len(whole) == len(cases_from(place / "data" / "darcy.h5")) > 0
     assert [case.id for case in cases_from(tmp_path / "broken.h5")] == ["broken.h5"]

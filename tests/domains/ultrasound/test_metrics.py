@@ -14,7 +14,6 @@ from domains.medical.ultrasound.metrics import (
     absent_classes,
     auc,
     box_iou,
-    confusion,
     confusion_scores,
     mask_scores,
     mean_radial_error,
@@ -22,6 +21,7 @@ from domains.medical.ultrasound.metrics import (
     official_auc,
     resize_nearest,
 )
+from polyhead.confusion import confusion
 
 
 def a_task(classes: int, n: int = 60, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -13,7 +13,7 @@ from PIL import Image as Pillow
 from domains.medical.intake.images import Image
 from domains.medical.ultrasound.decode import Answers, TaskAnswer
 from domains.medical.ultrasound.network import build_model, task_specs
-from domains.medical.ultrasound.predict import UltrasoundPredictor, choose_device, load_predictor, normalise
+from domains.medical.ultrasound.predict import UltrasoundPredictor, load_predictor, normalise
 from domains.medical.ultrasound.presets import resolve
 from domains.medical.ultrasound.saved import APPLICATION, load_run
 from domains.medical.ultrasound.write import write_answers
@@ -191,18 +191,6 @@ def test_default_tasks_may_be_some_of_the_models(run, folder):
     assert predictor.read(Case("x", folder / "0.png")).tasks == ("cls", "reg")
     with pytest.raises(ValueError, match="'nose'"):
         UltrasoundPredictor(run, "cpu", tasks=["nose"])
-
-
-@pytest.mark.parametrize("name", ["cuda:99", "cuda:-1", "toaster", "meta", "xpu", "", "cpu:x"])
-def test_devices_that_are_not_there_are_a_value_error_of_one_line(name):
-    with pytest.raises(ValueError, match="device") as caught:
-        choose_device(name)
-    assert "\n" not in str(caught.value)
-
-
-def test_the_processor_is_always_there():
-    assert choose_device("cpu") == torch.device("cpu")
-    assert choose_device("auto").type in ("cpu", "cuda", "mps")
 
 
 def test_a_batch_size_below_one_is_refused(run):
