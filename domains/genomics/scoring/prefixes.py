@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from domains.genomics.scoring.reading import read_tokens
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -78,13 +80,20 @@ class Prefixes:
 
     Attributes:
         lengths: (B,) int64, tokens of each row that count so far.
+        first: the first token with a hidden state.
         last: (B, d), the hidden state of each row's last token, after the final norm.
-        hidden: (B, T, d), the hidden states of the rows as they were read, padding included.
+        hidden: (B, T - first, d), the hidden states of the rows as they were read, padding included.
         branches: (B, n, d), those of the tree's tokens behind every row.
     """
 
     def __init__(
-        self, decoder: Any, rows: Sequence[Sequence[int]], *, tree: TokenTree | None = None, keep: bool = True
+        self,
+        decoder: Any,
+        rows: Sequence[Sequence[int]],
+        *,
+        tree: TokenTree | None = None,
+        keep: bool = True,
+        first: int | None = None,
     ):
         """Reads the rows.
 
@@ -93,6 +102,7 @@ class Prefixes:
             rows: ids, none empty.
             tree: tokens that branch off from the end of every row, read in the same pass.
             keep: hold keys and values; without them nothing can go on from the rows.
+            first: of the rows' tokens before this one no hidden state is asked for; None asks for each row's last only.
         """
         import torch
         from transformers import DynamicCache
@@ -101,11 +111,15 @@ class Prefixes:
         parameter = next(decoder.parameters())
         self._device, self._dtype = parameter.device, parameter.dtype
         self._cache: Any = DynamicCache(config=decoder.config) if keep else None
-        self.hidden, self.branches = self._lines(rows, [0] * len(rows), tree or TokenTree(), self._cache, 0)
+        shortest = min(map(len, rows)) - 1
+        self.first = shortest if first is None else min(first, shortest)
+        starts = [0] * len(rows)
+        self.hidden, self.branches = self._lines(rows, starts, tree or TokenTree(), self._cache, 0, self.first)
         self.lengths = torch.tensor([len(row) for row in rows], device=self._device)
-        self.last = self.hidden[torch.arange(len(rows), device=self._device), self.lengths - 1]
+        self.last = self.hidden[torch.arange(len(rows), device=self._device), self.lengths - 1 - self.first]
         # Neither padding nor the tree is seen by what goes on from the rows.
-        self._seen = torch.arange(self.hidden.shape[1], device=self._device) < self.lengths[:, None]
+        width = self.first + self.hidden.shape[1]
+        self._seen = torch.arange(width, device=self._device) < self.lengths[:, None]
 
     def follow(self, lines: Sequence[Continuation], tree: TokenTree | None = None) -> tuple[Tensor, Tensor]:
         """Hidden states of continuations (N, T, d), padding included, and of a tree's tokens behind each (N, n, d).
@@ -155,9 +169,18 @@ class Prefixes:
         self.hidden, self._seen = self.hidden[chosen], self._seen[chosen]
 
     def _lines(
-        self, rows: Sequence[Sequence[int]], starts: Sequence[int], tree: TokenTree, cache: Any, held: int
+        self,
+        rows: Sequence[Sequence[int]],
+        starts: Sequence[int],
+        tree: TokenTree,
+        cache: Any,
+        held: int,
+        first: int = 0,
     ) -> tuple[Tensor, Tensor]:
-        """One pass over rows, each with the tree at its end, behind the first `starts` of `held` cached tokens."""
+        """One pass over rows, each with the tree at its end, behind the first `starts` of `held` cached tokens.
+
+        Hidden states are those of the tokens from `first` on, which no row ends before.
+        """
         import torch
 
         count, batch = len(tree.tokens), len(rows)
@@ -177,14 +200,8 @@ class Prefixes:
             # Padding may stand past the positions that the decoder knows.
             positions = positions.clamp_max(int(self._decoder.config.max_position_embeddings) - 1).to(self._device)
             mask = self._mask(sees.to(self._device))
-        hidden = self._decoder.model(
-            input_ids=ids,
-            position_ids=positions,
-            attention_mask=mask,
-            past_key_values=cache,
-            use_cache=cache is not None,
-        ).last_hidden_state
-        ends = torch.tensor([len(row) for row in rows], device=self._device)[:, None]
+        hidden = read_tokens(self._decoder, ids, positions=positions, mask=mask, cache=cache, first=first)
+        ends = torch.tensor([len(row) - first for row in rows], device=self._device)[:, None]
         nodes = torch.arange(count, device=self._device)
         return hidden, hidden[torch.arange(batch, device=self._device)[:, None], ends + nodes]
 
@@ -197,13 +214,7 @@ class Prefixes:
 
     def _read(self, ids: Tensor, positions: Tensor, sees: Tensor) -> Tensor:
         """One pass behind the cache: ids (B, n), positions (B, n), sees (B, n, all) bool to hidden (B, n, d)."""
-        return self._decoder.model(
-            input_ids=ids,
-            position_ids=positions,
-            attention_mask=self._mask(sees),
-            past_key_values=self._cache,
-            use_cache=True,
-        ).last_hidden_state
+        return read_tokens(self._decoder, ids, positions=positions, mask=self._mask(sees), cache=self._cache)
 
 
 def padded(rows: Sequence[Sequence[int]], device: Any = None) -> tuple[Tensor, Tensor]:

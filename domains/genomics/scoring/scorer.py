@@ -124,9 +124,10 @@ class Scorer:
             return [{task: (one[task] + two[task]) / 2 for task in tasks} for one, two in pairs]
         rows = self._prefixes(sequences, room=tree.height)
         scores: list[dict[str, np.ndarray]] = [{} for _ in rows]
+        first = 0 if self.heads.keys() & set(tasks) else None
         with self._asking():
             for batch in buckets([len(row) + len(tree.tokens) for row in rows], self.batch_tokens):
-                prefixes = Prefixes(self.decoder, [rows[index] for index in batch])
+                prefixes = Prefixes(self.decoder, [rows[index] for index in batch], first=first)
                 hidden = prefixes.last[:, None]
                 if tree.tokens:
                     # The prefix's end is put last, where the index -1 finds it.

@@ -111,8 +111,10 @@ class SharedPrefix:
         for row in alternatives:
             first[row.source] = min(first[row.source], row.first)
         tree, nodes = self._questions(tasks)
-        rows = [_Row(windows[0], first=place) for windows, place in zip(groups, first, strict=True)]
-        prefixes = Prefixes(self.decoder, [row.ids for row in rows], tree=tree, keep=self.reuse)
+        begin = 0 if any(isinstance(self.tasks[task], LinearTask) for task in tasks) else min(first) - 1
+        windows = [group[0] for group in groups]
+        prefixes = Prefixes(self.decoder, windows, tree=tree, keep=self.reuse, first=begin)
+        rows = [_Row(ids, prefixes.first, first=place) for ids, place in zip(windows, first, strict=True)]
         reference = self._labels(rows, tasks, nodes, prefixes.hidden, prefixes.branches)
         scores = self._token_scores(rows, prefixes.hidden)
         tails = [_tail(line, row.ids, self.unknown) for line, row in zip(scores, rows, strict=True)]
@@ -125,10 +127,10 @@ class SharedPrefix:
                 lines = [Continuation(row.source, row.start, row.ids[row.start :]) for row in chosen]
                 hidden, branches = prefixes.follow(lines, tree)
             else:
-                read = Prefixes(self.decoder, [row.ids for row in chosen], tree=tree, keep=False)
+                read = Prefixes(self.decoder, [row.ids for row in chosen], tree=tree, keep=False, first=0)
                 hidden, branches = read.hidden, read.branches
-            answers = self._labels(chosen, tasks, nodes, hidden, branches, prefixes.hidden)
-            scores = self._token_scores(chosen, hidden, prefixes.hidden)
+            answers = self._labels(chosen, tasks, nodes, hidden, branches, prefixes)
+            scores = self._token_scores(chosen, hidden, prefixes)
             for index, row, line, probabilities in zip(batch, chosen, scores, answers, strict=True):
                 place = int(index - offsets[row.source])
                 own = _tail(line, row.ids, self.unknown)[row.first]
@@ -163,12 +165,12 @@ class SharedPrefix:
                 nodes[task] = tree.add([self.prompt] if asked.task is None else [self.prompt, asked.task])
         return tree, nodes
 
-    def _token_scores(self, rows: Sequence[_Row], hidden: Tensor, before: Tensor | None = None) -> list[np.ndarray]:
+    def _token_scores(self, rows: Sequence[_Row], hidden: Tensor, before: Prefixes | None = None) -> list[np.ndarray]:
         """For each row (n,) log P of its tokens, 0 before its `first`; the head runs where it is asked only.
 
         Args:
             hidden: (rows, width, d), of the tokens from each row's `start` on.
-            before: those of the reference windows, which predict the first token of a row that starts behind them.
+            before: the reference windows, which predict the first token of a row that starts behind them.
         """
         import torch
 
@@ -177,7 +179,8 @@ class SharedPrefix:
             if row.first >= len(row.ids):
                 continue
             if row.first == row.start and before is not None:
-                parts.append(before[row.source, row.start - 1 : row.start])
+                place_before = row.start - 1 - before.first
+                parts.append(before.hidden[row.source, place_before : place_before + 1])
             parts.append(hidden[place, max(row.first - 1 - row.start, 0) : len(row.ids) - 1 - row.start])
         scores = [np.zeros(len(row.ids)) for row in rows]
         if parts:
@@ -199,7 +202,7 @@ class SharedPrefix:
         nodes: Mapping[str, int],
         hidden: Tensor,
         branches: Tensor,
-        before: Tensor | None = None,
+        before: Prefixes | None = None,
     ) -> list[dict[str, np.ndarray]]:
         """For each row the probabilities of each task's labels: from the place of its token, or by its head."""
         import torch
@@ -221,7 +224,7 @@ class SharedPrefix:
         return found
 
 
-def _pooled(reads: str, rows: Sequence[_Row], hidden: Tensor, before: Tensor | None) -> Tensor:
+def _pooled(reads: str, rows: Sequence[_Row], hidden: Tensor, before: Prefixes | None) -> Tensor:
     """(rows, d): the last of each row's hidden states, or their mean without that of [CLS]."""
     import torch
 
@@ -229,7 +232,7 @@ def _pooled(reads: str, rows: Sequence[_Row], hidden: Tensor, before: Tensor | N
     for place, row in enumerate(rows):
         dna = hidden[place, max(1 - row.start, 0) : len(row.ids) - row.start]
         if row.start and before is not None:
-            dna = torch.cat([before[row.source, 1 : row.start], dna])
+            dna = torch.cat([before.hidden[row.source, 1 : row.start], dna])
         states.append(dna[-1] if reads == "last" else dna.mean(0))
     return torch.stack(states)
 

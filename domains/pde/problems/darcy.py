@@ -20,6 +20,8 @@ TERMS = 100
 STANDARD_DEVIATION = 0.5
 
 SOURCE_SHAPES = ("square", "circle", "triangle")
+MORE_SHAPES = ("star", "ellipse", "annulus", "l_shape", "right_triangle", "notched_triangle")
+"""Further sources, of the preset ``shapes``: all targets but the square with a cross, which is left to transfer to."""
 TARGET_SHAPES = ("square_with_cross", "l_shape", "annulus", "right_triangle", "notched_triangle", "star", "ellipse")
 RANDOM_SHAPES = ("star", "ellipse")
 FIELDS_OF_A_SHAPE = 10
@@ -30,15 +32,17 @@ Fractions = tuple[float, float, float]
 
 @dataclass(frozen=True)
 class Preset:
-    """Nodes along each side of the unit square; samples of a task, and how they are split."""
+    """Nodes along each side of the unit square; samples of a task, and how they are split; shapes beside the usual."""
 
     nodes: int
     samples: int
     fractions: Fractions
+    more: tuple[str, ...] = ()
 
 
 SOURCE_PRESETS = {
     "paper": Preset(100, 2000, (0.85, 0.05, 0.10)),
+    "shapes": Preset(100, 1000, (0.85, 0.05, 0.10), MORE_SHAPES),
     "medium": Preset(50, 600, (0.8, 0.1, 0.1)),
     "tiny": Preset(32, 60, (0.6, 0.2, 0.2)),
 }
@@ -82,7 +86,8 @@ class Darcy:
         geometries: list[str] = []
         blocks: list[Block] = []
         recipes: list[tuple[str, int, tuple[str, ...]]] = []
-        for task, shape in enumerate(self.shapes):
+        shapes = (*self.shapes, *chosen.more)
+        for task, shape in enumerate(shapes):
             index, names = _geometries(shape, count, seed)
             split = _split(index, chosen.fractions, _generator(seed, shape, "split"))
             for number, start in enumerate(range(0, count, BLOCK)):
@@ -98,7 +103,7 @@ class Darcy:
             problem=self.name,
             preset=preset,
             seed=seed,
-            tasks=tuple(f"darcy/{shape}" for shape in self.shapes),
+            tasks=tuple(f"darcy/{shape}" for shape in shapes),
             coordinates=np.stack([axis.ravel() for axis in np.meshgrid(y, x, indexing="ij")], axis=1),
             axes=quantities,
             grid_shape=(chosen.nodes, chosen.nodes),

@@ -59,7 +59,8 @@ def targets() -> tuple[Plan, OperatorData]:
 def test_the_catalogue_knows_both():
     assert problem("darcy") is DARCY
     assert problem("darcy-target") is DARCY_TARGET
-    assert DARCY.presets == DARCY_TARGET.presets == ("paper", "medium", "tiny")
+    assert DARCY.presets == ("paper", "shapes", "medium", "tiny")
+    assert DARCY_TARGET.presets == ("paper", "medium", "tiny")
 
 
 def test_presets_have_the_published_numbers():
@@ -170,7 +171,7 @@ def test_no_random_shape_of_the_test_is_seen_in_training():
 @pytest.mark.parametrize(
     ("preset", "seed", "samples", "message"),
     [
-        ("huge", 0, None, "unknown preset 'huge' of darcy; known: paper, medium, tiny"),
+        ("huge", 0, None, "unknown preset 'huge' of darcy; known: paper, shapes, medium, tiny"),
         ("tiny", 0, 0, "at least one sample"),
         ("tiny", -1, None, "seed >= 0"),
     ],
