@@ -81,6 +81,13 @@ def test_presets_have_the_published_numbers():
             assert (np.bincount(split) * per_geometry).tolist() == expected
 
 
+def test_more_shapes_to_learn_from_leave_a_target_to_transfer_to():
+    plan = DARCY.plan("shapes", samples=20)
+    assert plan.tasks[:3] == ("darcy/square", "darcy/circle", "darcy/triangle") and len(plan) == 20 * 9
+    assert set(DARCY_TARGET.plan("tiny").tasks) - set(plan.tasks) == {"darcy/square_with_cross"}
+    assert plan.problem == "darcy" and sum(name.startswith("star:") for name in plan.geometry_names) == 2
+
+
 def test_points_run_in_rows_of_y(sources: tuple[Plan, OperatorData]):
     plan, data = sources
     grid = plan.coordinates.reshape(32, 32, 2)
