@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
+import torch
+from accelerate.utils import send_to_device
 from torch import nn
 
-from domains.genomics.answers.answer import Answer
 from domains.genomics.answers.image import ImageAnswer
 from domains.genomics.evaluation.metrics import image_rows, mcc, number_scores, text_rows
 from domains.genomics.learning.dataset import TaskRows
+from domains.genomics.models.network import weighted_cross_entropy
 from domains.genomics.scoring.scorer import Scorer
 from polyhead.model import MultiHeadModel
 from polyhead.train import Validation
@@ -20,7 +23,8 @@ def validator(rows: Mapping[str, TaskRows], *, most_written: int) -> Callable[[n
     """Scores a model on rows, without a change of strand.
 
     The score of a task, in [0, 1], is (1 + MCC) / 2 of classes, 1 minus the RMSE over the labels' deviation (at least
-    0) of numbers, the mean token F1 of texts, and the mean share of right codes of images.
+    0) of numbers, the mean token F1 of texts, and of images the probability of a right code behind right ones, as
+    geometric mean: where many pictures are right, the share of codes that agree with one of them says little.
 
     Args:
         rows: of each task.
@@ -41,7 +45,11 @@ def validator(rows: Mapping[str, TaskRows], *, most_written: int) -> Callable[[n
             else:
                 sequences, labels = each.sequences[:most_written], each.labels[:most_written]
                 values = [written.value for written in scorer.generate(sequences, task)]
-                metrics[task], scores[task] = _written(each.task.kind, each.answer, labels, values)
+                if isinstance(each.answer, ImageAnswer):
+                    scores[task] = _probability(model, each, len(labels))
+                    metrics[task] = {**_pictures(each.answer, labels, values), "code_probability": scores[task]}
+                else:
+                    metrics[task], scores[task] = _written(each.task.kind, labels, values)
         return Validation(metrics, scores)
 
     return validate
@@ -64,9 +72,22 @@ def _classes(rows: TaskRows, chosen: np.ndarray) -> tuple[dict[str, float | None
     return {"MCC": found if defined else None, "accuracy": accuracy}, (1 + found) / 2 if defined else accuracy
 
 
-def _written(
-    kind: str, answer: Answer, labels: Sequence[str], values: Sequence[object]
-) -> tuple[dict[str, float | None], float]:
+def _probability(model: MultiHeadModel, rows: TaskRows, count: int, batch: int = 32) -> float:
+    """The geometric mean, over the tokens of the first `count` answers, of their probability behind the right ones."""
+    device = next(model.parameters()).device
+    losses = []
+    training = model.training
+    model.eval()
+    with torch.inference_mode():
+        for start in range(0, count, batch):
+            chosen = range(start, min(start + batch, count))
+            inputs, targets = send_to_device(rows.at(chosen), device)
+            losses.append(len(chosen) * float(weighted_cross_entropy(model(inputs, rows.task.name), targets)))
+    model.train(training)
+    return math.exp(-sum(losses) / count)
+
+
+def _written(kind: str, labels: Sequence[str], values: Sequence[object]) -> tuple[dict[str, float | None], float]:
     if kind == "number":
         truth = np.array([float(label) for label in labels])
         found = number_scores(truth, np.array(values, dtype=float))
@@ -74,10 +95,11 @@ def _written(
         numbers = {name: float(value) if np.isfinite(value) else None for name, value in found.items()}
         error = float(found["RMSE"])
         return numbers, max(0.0, 1 - error / spread) if spread > 0 else float(error == 0)
-    if kind == "text":
-        exact, f1, _ = text_rows(labels, [str(value) for value in values]).mean(axis=0)
-        return {"exact_match": float(exact), "token_f1": float(f1)}, float(f1)
-    assert isinstance(answer, ImageAnswer)
+    exact, f1, _ = text_rows(labels, [str(value) for value in values]).mean(axis=0)
+    return {"exact_match": float(exact), "token_f1": float(f1)}, float(f1)
+
+
+def _pictures(answer: ImageAnswer, labels: Sequence[str], values: Sequence[object]) -> dict[str, float]:
     given = [answer.label(value) for value in values if isinstance(value, np.ndarray)]
     exact, agree, _ = image_rows([" ".join(label.split()) for label in labels], given).mean(axis=0)
-    return {"exact_match": float(exact), "code_accuracy": float(agree)}, float(agree)
+    return {"exact_match": float(exact), "code_accuracy": float(agree)}

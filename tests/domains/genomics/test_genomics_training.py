@@ -1,5 +1,6 @@
 import copy
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from domains.genomics.labelled.facts import TaskFacts
 from domains.genomics.learning.dataset import RowMaker, TaskRows, TokenCache, task_rows
 from domains.genomics.learning.starting import start, tokens_of
 from domains.genomics.learning.training import sides, train
+from domains.genomics.learning.validation import validator
 from domains.genomics.models.backbone import has_lora
 from domains.genomics.models.network import backbone_of, build_model, weighted_cross_entropy
 from domains.genomics.presets import resolve
@@ -124,6 +126,18 @@ def test_the_loss_is_that_of_a_plain_decoder_on_each_row(softmax: str) -> None:
                 logits = shut
             expected.append(torch.nn.functional.cross_entropy(logits, torch.tensor(example.targets)))
         torch.testing.assert_close(loss, torch.stack(expected).mean())
+
+
+def test_pictures_are_validated_by_the_probability_of_the_right_codes() -> None:
+    model, _, rows, _ = parts(toy_data(), config_of())
+    pictures = rows["picture"]
+    found = validator({"picture": pictures}, most_written=5)(model.train())
+    assert model.training
+    inputs, targets = pictures.at(range(5))
+    with torch.no_grad():
+        loss = float(weighted_cross_entropy(model.eval()(inputs, "picture"), targets))
+    assert found.scores["picture"] == found.metrics["picture"]["code_probability"] == pytest.approx(math.exp(-loss))
+    assert set(found.metrics["picture"]) == {"exact_match", "code_accuracy", "code_probability"}
 
 
 def test_a_row_is_read_from_the_other_strand_by_its_seed() -> None:
