@@ -69,11 +69,18 @@ def fit_trunk_to_pod(
 
 @dataclass(frozen=True)
 class Equations:
-    """Normal equations of rows of one task and geometry: A^T A (J, J), T^T T (p, p), A^T Z T (J, p), float64."""
+    """Normal equations of rows of one task and geometry: R with R^T R = A^T A, T^T T (p, p), A^T Z T (J, p), float64.
 
-    rows: Tensor
+    R is (n, J), with n the number of rows or J, whichever is less: a geometry of few samples costs little.
+    """
+
+    root: Tensor
     points: Tensor
     right: Tensor
+
+    def image(self, v: Tensor) -> Tensor:
+        """A^T A V T^T T, (J, p)."""
+        return self.root.T @ (self.root @ v @ self.points)
 
 
 def last_layer_equations(
@@ -139,26 +146,27 @@ def _groups(model: MultiHeadModel, problem: str, task: str, samples: TaskSamples
             hidden.append(torch.cat([last, torch.ones(len(last), 1)], dim=1) * weight)
             answers.append((field * size * weight) @ trunk)
         a, right = torch.cat(hidden), torch.cat(answers)
-        found.append(Equations(a.T @ a, trunk.T @ trunk, a.T @ right))
+        root = a if len(a) <= a.shape[1] else torch.linalg.qr(a, mode="r").R
+        found.append(Equations(root, trunk.T @ trunk, a.T @ right))
     return found
 
 
 def _conjugate_gradients(groups: Sequence[Equations], start: Tensor, ridge: float, iterations: int = 100) -> Tensor:
     """The V (J, p) that solves Σ (A^T A) V (T^T T) + λ (V - start) = Σ A^T Z T."""
-    rows = torch.stack([group.rows for group in groups]).sum(0)
-    points = torch.stack([group.points for group in groups]).mean(0)
+    rows = sum((group.root.T @ group.root for group in groups), start=torch.zeros(()))
+    points = sum((group.points for group in groups), start=torch.zeros(())) / len(groups)
     row_values, row_vectors = torch.linalg.eigh(rows)
     point_values, point_vectors = torch.linalg.eigh(points)
     damping = ridge * float(row_values[-1] * point_values[-1])
     scale = row_values.clamp(min=0)[:, None] * point_values.clamp(min=0)[None] + damping
 
     def apply(v: Tensor) -> Tensor:
-        return torch.stack([group.rows @ v @ group.points for group in groups]).sum(0) + damping * v
+        return sum((group.image(v) for group in groups), start=damping * v)
 
     def precondition(v: Tensor) -> Tensor:
         return row_vectors @ ((row_vectors.T @ v @ point_vectors) / scale) @ point_vectors.T
 
-    residual = torch.stack([group.right for group in groups]).sum(0) + damping * start - apply(start)
+    residual = sum((group.right for group in groups), start=damping * start) - apply(start)
     v, initial = start.clone(), float(residual.norm())
     direction = precondition(residual)
     product = (residual * direction).sum()
