@@ -8,7 +8,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -240,19 +240,27 @@ def results_table(
     return table(["what", *tasks, "seeds", "seconds, median"], rows)
 
 
-def mean_error(results: Sequence[tuple[Errors, float]], metric: str = "relative_l2") -> float | None:
-    """The mean of a metric over tasks and seeds, None where nothing was measured."""
-    values = [values[metric] for errors, _ in results for values in errors.values()]
+def mean_error(
+    results: Sequence[tuple[Errors, float]], metric: str = "relative_l2", tasks: Collection[str] | None = None
+) -> float | None:
+    """The mean of a metric over tasks (all, or those named) and seeds, None where nothing was measured."""
+    values = [
+        values[metric] for errors, _ in results for task, values in errors.items() if tasks is None or task in tasks
+    ]
     return float(np.mean(values)) if values else None
 
 
 def ranking(measured: Mapping[str, Sequence[tuple[Errors, float]]], ours: str, metric: str = "relative_l2") -> str:
-    """One sentence: what has smaller mean errors over tasks and seeds than `ours`, or that nothing has."""
-    means = {label: value for label, found in measured.items() if (value := mean_error(found, metric)) is not None}
-    if ours not in means:
+    """One sentence: what has smaller mean errors over its tasks and seeds than `ours` there, or that nothing has."""
+    base = mean_error(measured.get(ours, ()), metric)
+    if base is None:
         return ""
-    ahead = sorted((value, label) for label, value in means.items() if value < means[ours] and label != ours)
+    ahead = []
+    for label, found in measured.items():
+        tasks = {task for errors, _ in found for task in errors}
+        theirs, there = mean_error(found, metric), mean_error(measured[ours], metric, tasks)
+        if label != ours and theirs is not None and there is not None and theirs < there:
+            ahead.append((theirs, f"{label} ({theirs:.2%} against {there:.2%})"))
     if not ahead:
-        return f"Nothing in the table has a smaller mean error over tasks than **{ours}** ({means[ours]:.2%})."
-    found = ", ".join(f"{label} ({value:.2%})" for value, label in ahead)
-    return f"Smaller mean errors over tasks than **{ours}** ({means[ours]:.2%}): {found}."
+        return f"Nothing in the table has a smaller mean error over tasks than **{ours}** ({base:.2%})."
+    return f"Smaller mean errors than **{ours}** has on the same tasks: {', '.join(text for _, text in sorted(ahead))}."

@@ -9,7 +9,7 @@ def choose_device(name: str, *, mps: bool = True) -> torch.device:
     """The device of that name; "auto" takes CUDA, then MPS if `mps` is set, then the CPU.
 
     Raises:
-        ValueError: no such device on this machine.
+        ValueError: no such device on this machine, or one that holds no values (meta).
     """
     if name == "auto":
         if torch.cuda.is_available():

@@ -69,18 +69,32 @@ def fit_trunk_to_pod(
 
 @dataclass(frozen=True)
 class Equations:
-    """Normal equations of rows of one task and geometry: R with R^T R = A^T A, T^T T (p, p), A^T Z T (J, p), float64.
+    """Normal equations of rows of one task and geometry, float64.
 
-    R is (n, J), with n the number of rows or J, whichever is less: a geometry of few samples costs little.
+    Attributes:
+        rows: A (n, J) where the rows are fewer than J / 2, so that a geometry of few samples costs little; else A^T A.
+        points: T^T T (p, p).
+        right: A^T Z T (J, p).
     """
 
-    root: Tensor
+    rows: Tensor
     points: Tensor
     right: Tensor
 
+    @classmethod
+    def of(cls, a: Tensor, points: Tensor, right: Tensor) -> Equations:
+        """From A (n, J)."""
+        return cls(a if 2 * len(a) < a.shape[1] else a.T @ a, points, right)
+
+    @property
+    def gram(self) -> Tensor:
+        """A^T A, (J, J)."""
+        return self.rows if len(self.rows) == self.rows.shape[1] else self.rows.T @ self.rows
+
     def image(self, v: Tensor) -> Tensor:
         """A^T A V T^T T, (J, p)."""
-        return self.root.T @ (self.root @ v @ self.points)
+        seen = self.rows @ v @ self.points
+        return seen if len(self.rows) == self.rows.shape[1] else self.rows.T @ seen
 
 
 def last_layer_equations(
@@ -146,14 +160,13 @@ def _groups(model: MultiHeadModel, problem: str, task: str, samples: TaskSamples
             hidden.append(torch.cat([last, torch.ones(len(last), 1)], dim=1) * weight)
             answers.append((field * size * weight) @ trunk)
         a, right = torch.cat(hidden), torch.cat(answers)
-        root = a if len(a) <= a.shape[1] else torch.linalg.qr(a, mode="r").R
-        found.append(Equations(root, trunk.T @ trunk, a.T @ right))
+        found.append(Equations.of(a, trunk.T @ trunk, a.T @ right))
     return found
 
 
 def _conjugate_gradients(groups: Sequence[Equations], start: Tensor, ridge: float, iterations: int = 100) -> Tensor:
     """The V (J, p) that solves Σ (A^T A) V (T^T T) + λ (V - start) = Σ A^T Z T."""
-    rows = sum((group.root.T @ group.root for group in groups), start=torch.zeros(()))
+    rows = sum((group.gram for group in groups), start=torch.zeros(()))
     points = sum((group.points for group in groups), start=torch.zeros(())) / len(groups)
     row_values, row_vectors = torch.linalg.eigh(rows)
     point_values, point_vectors = torch.linalg.eigh(points)

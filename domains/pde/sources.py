@@ -59,7 +59,7 @@ def cases_from(source: str | Path, *, split: str = "test", tasks: Sequence[str] 
         raise ValueError(f"unknown split {split!r}; known: {', '.join(SPLITS)}, all")
     path = Path(source)
     looked = f"{_LOOKED_FOR} in {path}"
-    if path.is_dir() and any(path.glob("*.h5")):
+    if path.is_dir() and _has_data(path):
         inputs = _samples(path, split, tasks)
         looked = f"samples of the split {split!r} in {path}"
     elif path.is_dir():
@@ -83,10 +83,16 @@ def cases_from(source: str | Path, *, split: str = "test", tasks: Sequence[str] 
 
 def _file(path: Path, name: str, split: str, tasks: Sequence[str] | None) -> list[_Input]:
     if path.is_dir():
-        return _samples(path, split, tasks) if any(path.glob("*.h5")) else _folder(path)
+        return _samples(path, split, tasks) if _has_data(path) else _folder(path)
     if path.suffix.lower() in DATA:
         return _samples(path, split, tasks)
     return list(_inputs(path, name))
+
+
+def _has_data(folder: Path) -> bool:
+    from domains.pde.store import data_paths
+
+    return bool(data_paths(folder))
 
 
 def _samples(source: Path, split: str, tasks: Sequence[str] | None) -> list[_Input]:

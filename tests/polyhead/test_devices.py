@@ -17,3 +17,13 @@ def test_the_processor_is_always_there():
     assert choose_device("cpu") == torch.device("cpu")
     assert choose_device("auto").type in ("cpu", "cuda", "mps")
     assert choose_device("auto", mps=False).type in ("cpu", "cuda")
+
+
+@pytest.mark.parametrize(
+    "cuda, apple, mps, expected",
+    [(True, True, True, "cuda"), (False, True, True, "mps"), (False, True, False, "cpu"), (False, False, True, "cpu")],
+)
+def test_auto_takes_the_quickest_that_is_there_and_wanted(monkeypatch, cuda, apple, mps, expected):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: apple)
+    assert choose_device("auto", mps=mps).type == expected

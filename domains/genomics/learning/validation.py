@@ -23,12 +23,12 @@ def validator(rows: Mapping[str, TaskRows], *, most_written: int) -> Callable[[n
     """Scores a model on rows, without a change of strand.
 
     The score of a task, in [0, 1], is (1 + MCC) / 2 of classes, 1 minus the RMSE over the labels' deviation (at least
-    0) of numbers, the mean token F1 of texts, and of images the probability of a right code behind right ones, as
-    geometric mean: where many pictures are right, the share of codes that agree with one of them says little.
+    0) of numbers, the mean token F1 of texts, and of images the probability of a right token behind right
+    ones, the end included, as geometric mean: where many pictures are right, how many codes agree with one says little.
 
     Args:
         rows: of each task.
-        most_written: rows of a task that are written token by token, the first ones.
+        most_written: rows of a task that are written token by token and scored, the first ones.
     """
     maker = next(iter(rows.values())).maker
 

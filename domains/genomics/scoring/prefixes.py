@@ -102,7 +102,8 @@ class Prefixes:
             rows: ids, none empty.
             tree: tokens that branch off from the end of every row, read in the same pass.
             keep: hold keys and values; without them nothing can go on from the rows.
-            first: of the rows' tokens before this one no hidden state is asked for; None asks for each row's last only.
+            first: of the rows' tokens before this one, from 0 on, no hidden state is asked for; None asks for each
+                row's last only. It is lowered to the end of the shortest row.
         """
         import torch
         from transformers import DynamicCache

@@ -1,4 +1,4 @@
-"""One pass of a decoder over tokens, in which the last block does nothing for tokens that nobody asks about."""
+"""One pass of a decoder over tokens; its last feed-forward part leaves out tokens that nobody asks about."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def read_tokens(
     """Hidden states, after the final norm, of the tokens from `first` on, (B, T - first, d).
 
     The tokens before `first` are seen by those behind them, and their keys and values go into the cache; the last
-    block's feed-forward part, most of the block's work, is left out for them.
+    block's feed-forward part, most of the block's work, is left out for them where they are a quarter or more.
 
     Args:
         decoder: a causal decoder of transformers with rotary positions (Llama, OLMo).
@@ -34,8 +34,9 @@ def read_tokens(
     from transformers import DynamicCache
 
     model = decoder.model
+    width = ids.shape[1]
     # Of the ways to attend, this one takes causal attention without a mask, and a mask of its own for the rest.
-    if first < 1 or decoder.config._attn_implementation != "sdpa":
+    if 4 * first < width or decoder.config._attn_implementation != "sdpa":
         found = model(
             input_ids=ids,
             position_ids=positions,
@@ -44,7 +45,6 @@ def read_tokens(
             use_cache=cache is not None,
         )
         return found.last_hidden_state[:, first:]
-    width = ids.shape[1]
     hidden = model.embed_tokens(ids)
     if positions is None:
         positions = torch.arange(width, device=ids.device)[None]
@@ -69,11 +69,10 @@ def read_tokens(
         past_key_values=held,
         use_cache=True,
     )
-    if mask is None:
-        mask = torch.ones(width, width, dtype=torch.bool, device=ids.device).tril()[None, None]
+    sees = torch.ones(width - first, width, dtype=torch.bool, device=ids.device).tril(first)[None, None]
     hidden = block(
         hidden[:, first:],
-        attention_mask=mask[:, :, first:],
+        attention_mask=sees if mask is None else mask[:, :, first:],
         position_ids=positions[:, first:],
         position_embeddings=(cos[:, first:], sin[:, first:]),
         past_key_values=held,

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class _Row:
-    """`ids` with [CLS]; those before `start` are taken from the reference window `source`."""
+    """`ids` with [CLS]; hidden states are there from `start` on, earlier ones are those of the reference `source`."""
 
     ids: list[int]
     start: int = 0

@@ -32,12 +32,12 @@ Fractions = tuple[float, float, float]
 
 @dataclass(frozen=True)
 class Preset:
-    """Nodes along each side of the unit square; samples of a task, and how they are split; shapes beside the usual."""
+    """Nodes along each side of the unit square; samples of a task, and how they are split; further shapes."""
 
     nodes: int
     samples: int
     fractions: Fractions
-    more: tuple[str, ...] = ()
+    more_shapes: tuple[str, ...] = ()
 
 
 SOURCE_PRESETS = {
@@ -86,15 +86,17 @@ class Darcy:
         geometries: list[str] = []
         blocks: list[Block] = []
         recipes: list[tuple[str, int, tuple[str, ...]]] = []
-        shapes = (*self.shapes, *chosen.more)
+        shapes = (*self.shapes, *chosen.more_shapes)
         for task, shape in enumerate(shapes):
-            index, names = _geometries(shape, count, seed)
-            split = _split(index, chosen.fractions, _generator(seed, shape, "split"))
+            # A target's shape has other samples where it is a source: none of a test is among them.
+            stream = f"{shape}/source" if shape in chosen.more_shapes else shape
+            index, names = _geometries(shape, count, _generator(seed, stream, "shapes"))
+            split = _split(index, chosen.fractions, _generator(seed, stream, "split"))
             for number, start in enumerate(range(0, count, BLOCK)):
                 part = slice(start, min(start + BLOCK, count))
                 geometry = (len(geometries) + index[part]).astype(np.int32)
                 blocks.append(Block(task * count + start, len(geometry), task, split[part], geometry))
-                recipes.append((shape, number, tuple(names[k] for k in index[part])))
+                recipes.append((stream, number, tuple(names[k] for k in index[part])))
             geometries.extend(names)
         y, x = unit_grid(chosen.nodes)
         embeddings = [_embedding(name, chosen.nodes) for name in geometries]
@@ -138,17 +140,17 @@ DARCY = Darcy("darcy", SOURCE_SHAPES, SOURCE_PRESETS)
 DARCY_TARGET = Darcy("darcy-target", TARGET_SHAPES, TARGET_PRESETS)
 
 
-def _generator(seed: int, shape: str, purpose: str, number: int = 0) -> np.random.Generator:
+def _generator(seed: int, stream: str, purpose: str, number: int = 0) -> np.random.Generator:
     """A stream of its own for each use, so that blocks and tasks do not depend on each other."""
-    return np.random.default_rng([seed, zlib.crc32(f"darcy/{shape}/{purpose}".encode()), number])
+    return np.random.default_rng([seed, zlib.crc32(f"darcy/{stream}/{purpose}".encode()), number])
 
 
-def _geometries(shape: str, count: int, seed: int) -> tuple[np.ndarray, list[str]]:
+def _geometries(shape: str, count: int, generator: np.random.Generator) -> tuple[np.ndarray, list[str]]:
     """(count,) each sample's geometry, and the geometries' names."""
     if shape not in RANDOM_SHAPES:
         return np.zeros(count, dtype=np.int64), [shape]
     index = np.arange(count) // FIELDS_OF_A_SHAPE
-    seeds = _generator(seed, shape, "shapes").permutation(2**16)[: index[-1] + 1]
+    seeds = generator.permutation(2**16)[: index[-1] + 1]
     return index, [f"{shape}:{member}" for member in seeds]
 
 
@@ -176,12 +178,12 @@ def _solve(seed: int, nodes: int, recipes: tuple[tuple[str, int, tuple[str, ...]
         return _draw_and_solve(seed, nodes, *recipes[block])
 
 
-def _draw_and_solve(seed: int, nodes: int, shape: str, number: int, geometries: tuple[str, ...]) -> Solved:
+def _draw_and_solve(seed: int, nodes: int, stream: str, number: int, geometries: tuple[str, ...]) -> Solved:
     from domains.pde.solvers.darcy import solve_darcy
     from domains.pde.solvers.random_fields import gaussian_field
 
     field = gaussian_field(KERNEL, (nodes, nodes), LENGTH, terms=TERMS)
-    drawn = STANDARD_DEVIATION * field.draw(len(geometries), _generator(seed, shape, "fields", number))
+    drawn = STANDARD_DEVIATION * field.draw(len(geometries), _generator(seed, stream, "fields", number))
     # What is stored is what is solved: log K is rounded before K is taken from it.
     logarithm = drawn.astype(np.float32)
     conductivity = np.exp(logarithm.astype(np.float64))

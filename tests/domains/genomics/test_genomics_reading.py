@@ -11,7 +11,7 @@ from domains.genomics.scoring.reading import read_tokens
 @pytest.mark.parametrize("norm", ["rms", "layer"])
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])
 @pytest.mark.parametrize("masked", [False, True])
-@pytest.mark.parametrize("first", [0, 1, 6])
+@pytest.mark.parametrize("first", [0, 1, 3, 6])
 def test_states_and_cache_are_those_of_a_whole_pass(norm, attention, masked, first):
     torch.manual_seed(0)
     decoder = build_decoder(ModelShape(3, 32, 2, 64, norm), 20, context=32, attention=attention).eval()

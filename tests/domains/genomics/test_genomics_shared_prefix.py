@@ -127,9 +127,8 @@ def test_fewer_tokens_are_read_with_reuse() -> None:
     for reuse in (True, False):
         model = engine(reuse=reuse)
         seen = [0]
-        model.decoder.model.register_forward_pre_hook(
-            lambda _module, _args, keywords, seen=seen: seen.__setitem__(0, seen[0] + keywords["input_ids"].numel()),
-            with_kwargs=True,
+        model.decoder.model.embed_tokens.register_forward_pre_hook(
+            lambda _module, given, seen=seen: seen.__setitem__(0, seen[0] + given[0].numel())
         )
         model.compare(groups()[:1])
         read.append(seen[0])

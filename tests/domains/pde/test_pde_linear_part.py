@@ -11,7 +11,7 @@ from domains.pde.networks.branch import Branch, LinearPart
 from domains.pde.networks.description import Description
 from domains.pde.networks.model import backbone_of, build_model, freeze_parts, task_specs
 from domains.pde.networks.trunk import Trunk
-from domains.pde.polish import last_layer_equations, solve_last_layer
+from domains.pde.polish import Equations, _conjugate_gradients, last_layer_equations, solve_last_layer
 from domains.pde.presets import resolve
 from domains.pde.settings import BranchConfig, TrunkConfig
 from domains.pde.starting import set_statistics
@@ -103,3 +103,18 @@ def test_the_last_layer_finds_what_is_linear_in_the_functions(darcy):
     solve_last_layer(model, "darcy", last_layer_equations(model, "darcy", {task: made}), ridge=1e-13)
     assert relative_errors(model, made).max() < 2e-3
     assert freeze_parts(model, "darcy", ["branch.gates"]) == ["branch.gates"]
+
+
+def test_geometries_of_few_and_of_many_samples_give_one_dense_solution():
+    generator = torch.Generator().manual_seed(0)
+    groups, gram, right = [], torch.zeros(30, 30, dtype=torch.float64), torch.zeros(30, dtype=torch.float64)
+    for count in (2, 4, 5, 40):
+        a, trunk, fields = (
+            torch.randn(*shape, generator=generator, dtype=torch.float64) for shape in ((count, 10), (7, 3), (count, 7))
+        )
+        groups.append(Equations.of(a, trunk.T @ trunk, a.T @ fields @ trunk))
+        gram += torch.kron(a.T @ a, trunk.T @ trunk)
+        right += (a.T @ fields @ trunk).reshape(-1)
+    assert [len(group.rows) for group in groups] == [2, 4, 10, 10]
+    found = _conjugate_gradients(groups, torch.zeros(10, 3, dtype=torch.float64), ridge=0.0)
+    torch.testing.assert_close(found.reshape(-1), torch.linalg.solve(gram, right), rtol=1e-5, atol=1e-6)

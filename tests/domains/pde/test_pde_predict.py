@@ -238,6 +238,10 @@ def test_a_damaged_data_file_is_a_case_that_fails_and_stops_no_other(darcy, plac
     broken, *whole = cases_from(tmp_path)
     assert broken.id == "broken.h5" and len(whole) == len(cases_from(place / "data" / "darcy.h5")) > 0
     assert [case.id for case in cases_from(tmp_path / "broken.h5")] == ["broken.h5"]
+    (tmp_path / "questions").mkdir()
+    (tmp_path / "questions" / f"{TEMPORARY}darcy.h5").write_bytes(b"")
+    (tmp_path / "questions" / "a.json").write_text("{}")
+    assert [case.id for case in cases_from(tmp_path / "questions")] == ["a"]
     with pytest.raises(
         InvalidInput, match=r"broken\.h5: damaged .*make it again with `polyhead pde sample`, or copy it"
     ):
