@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import logging
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -21,6 +22,8 @@ ARRAYS = frozenset({".npz"})
 MASKS = frozenset({".png", ".bmp", ".jpg", ".jpeg", ".tif", ".tiff", ".gif"})
 MESHES = frozenset({".vtu", ".vtk", ".msh", ".stl", ".ply", ".obj", ".off", ".inp", ".xdmf", ".mesh"})
 DATA = frozenset({".h5", ".hdf5"})
+
+logger = logging.getLogger(__name__)
 
 _KINDS = {"request": REQUESTS, "table": TABLES, "arrays": ARRAYS, "mask": MASKS, "mesh": MESHES}
 _SUFFIXES = frozenset().union(*_KINDS.values())
@@ -60,6 +63,7 @@ def cases_from(source: str | Path, *, split: str = "test", tasks: Sequence[str] 
     path = Path(source)
     looked = f"{_LOOKED_FOR} in {path}"
     if path.is_dir() and _has_data(path):
+        _tell_passed_over(path)
         inputs = _samples(path, split, tasks)
         looked = f"samples of the split {split!r} in {path}"
     elif path.is_dir():
@@ -126,13 +130,26 @@ def _is_whole(path: Path) -> bool:
     return True
 
 
-def _folder(folder: Path) -> list[_Input]:
-    files = sorted(
+def _tell_passed_over(folder: Path) -> None:
+    """One warning where questions lie beside data files: of such a folder the data files alone are read."""
+    others = [_relative(file, folder) for file in _questions(folder)]
+    if others:
+        more = f" and {len(others) - 1} more" if len(others) > 1 else ""
+        text = "%s holds data files; not read beside them: %s%s; name a file itself to have it read"
+        logger.warning(text, folder, others[0], more)
+
+
+def _questions(folder: Path) -> list[Path]:
+    return sorted(
         Path(top, name)
         for top, _, names in os.walk(folder, followlinks=False)
         for name in names
         if not name.startswith(".") and Path(name).suffix.lower() in _SUFFIXES
     )
+
+
+def _folder(folder: Path) -> list[_Input]:
+    files = _questions(folder)
     requests = {path: companions(path) for path in files if path.suffix.lower() in REQUESTS}
     used = {each.resolve() for found in requests.values() for each in found}
     kept = [path for path in files if path.resolve() not in used]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import glob
+import logging
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ MOST_REJECTED = 1000
 """Records of a file that get a line of their own; beyond that one line counts the rest."""
 MOST_NOTES = 100
 """Lines about records of a block that are read all the same, under another name for example."""
+
+logger = logging.getLogger(__name__)
 
 _LOOKED_FOR = "sequences (FASTA, FASTQ, GenBank, EMBL, BED or GFF with a reference, CSV, TSV, parquet)"
 
@@ -113,6 +116,8 @@ def _found(
 ) -> Iterator[_Input]:
     if path.is_dir() or path.is_file():
         if is_labelled(path):
+            if path.is_dir():
+                _tell_passed_over(path)
             yield from _rows(path, tasks, split, reading)
         elif path.is_dir():
             for file in _files(path):
@@ -138,6 +143,18 @@ def is_labelled(path: Path) -> bool:
         return next(labelled_tables(path), None) is not None
     except (ValueError, OSError, EOFError, csv.Error):
         return False
+
+
+def _tell_passed_over(folder: Path) -> None:
+    """One warning where sequence files lie beside labelled tables: of such a folder the tables alone are read."""
+    from domains.genomics.labelled.tables import labelled_tables
+
+    labelled = {file for file, _, _ in labelled_tables(folder)}
+    others = [_relative(file, folder) for file in _files(folder) if file not in labelled]
+    if others:
+        more = f" and {len(others) - 1} more" if len(others) > 1 else ""
+        text = "%s holds labelled sequences; not read beside them: %s%s; name a file itself to have it read"
+        logger.warning(text, folder, others[0], more)
 
 
 def _files(folder: Path) -> list[Path]:

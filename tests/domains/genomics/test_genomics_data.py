@@ -8,6 +8,7 @@ import pytest
 
 from domains.genomics.labelled.data import LabelledData, facts_of, read_labelled
 from domains.genomics.labelled.facts import TaskFacts, write_facts
+from domains.genomics.predicting.sources import cases_from
 from domains.genomics.presets import PRESETS, resolve, resolve_pretraining
 from domains.genomics.settings import ShapeConfig, read_config
 
@@ -201,3 +202,16 @@ def test_settings_that_do_not_fit_are_one_line() -> None:
         resolve("tiny", {"layout": "released"})
     with pytest.raises(ValueError, match="unknown setting 'neftun'; near: neftune"):
         resolve("tiny", {"neftun": 1})
+
+
+def test_sequences_beside_labelled_tables_are_not_passed_over_in_silence(tmp_path, caplog):
+    (tmp_path / "promoters.csv").write_text("sequence,label\nACGTACGT,1\n")
+    cases_from(tmp_path)
+    assert not caplog.messages
+    (tmp_path / "more.fa").write_text(">a\nACGT\n")
+    assert [case.options["kind"] for case in cases_from(tmp_path)] == ["rows"]
+    (tmp_path / "yet.fq").write_text("@a\nACGT\n+\nIIII\n")
+    cases_from(tmp_path)
+    first, second = caplog.messages
+    assert first.endswith("not read beside them: more.fa; name a file itself to have it read")
+    assert "more.fa and 1 more;" in second

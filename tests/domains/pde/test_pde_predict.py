@@ -231,17 +231,20 @@ def test_a_broken_file_is_refused(darcy, tmp_path):
         darcy.asker.question(case)
 
 
-def test_a_damaged_data_file_is_a_case_that_fails_and_stops_no_other(darcy, place, tmp_path):
+def test_a_damaged_data_file_is_a_case_that_fails_and_stops_no_other(darcy, place, tmp_path, caplog):
     shutil.copy(place / "data" / "darcy.h5", tmp_path)
     (tmp_path / "broken.h5").write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(40))
     shutil.copy(place / "data" / "darcy.h5", tmp_path / f"{TEMPORARY}darcy.h5")  # one that is being written
     broken, *whole = cases_from(tmp_path)
     assert broken.id == "broken.h5" and len(whole) == len(cases_from(place / "data" / "darcy.h5")) > 0
     assert [case.id for case in cases_from(tmp_path / "broken.h5")] == ["broken.h5"]
+    assert not caplog.messages
     (tmp_path / "questions").mkdir()
     (tmp_path / "questions" / f"{TEMPORARY}darcy.h5").write_bytes(b"")
     (tmp_path / "questions" / "a.json").write_text("{}")
     assert [case.id for case in cases_from(tmp_path / "questions")] == ["a"]
+    assert len(cases_from(tmp_path)) == len(whole) + 1
+    assert caplog.messages[-1].endswith("not read beside them: questions/a.json; name a file itself to have it read")
     with pytest.raises(
         InvalidInput, match=r"broken\.h5: damaged .*make it again with `polyhead pde sample`, or copy it"
     ):
