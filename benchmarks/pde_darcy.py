@@ -201,7 +201,9 @@ def _source(work: Work, way: str, seed: int) -> Path:
     return work.folder / "runs" / ("darcy nine shapes" if way == "nine shapes" else "darcy plus") / str(seed)
 
 
-def _adapted(work: Work, target: OperatorData, plus: PdeConfig, keys: Mapping[str, Key], way: str, seed: int) -> Fit:
+def _adapted(
+    work: Work, target: OperatorData, plus: PdeConfig, keys: Mapping[str, Key], way: str, samples: int, seed: int
+) -> Fit:
     source = _source(work, way, seed)
     tuning = fine_tuning(source)
 
