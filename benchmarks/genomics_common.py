@@ -27,7 +27,8 @@ from domains.genomics.saved import load_run
 from domains.genomics.scoring.scorer import Scorer
 from domains.genomics.settings import TRAINED_TOKENIZER
 from polyhead.evaluate import Interval, bootstrap_counts, percentile_interval
-from polyhead.runs import RUN_FILE, replacing
+from polyhead.files import replacing
+from polyhead.runs import RUN_FILE
 from polyhead.schedule import TrainConfig
 
 Record = dict[str, Any]

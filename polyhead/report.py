@@ -9,7 +9,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from polyhead.batch.writer import write_atomic
+from polyhead.files import write_whole
 
 _SHOWN = 500
 
@@ -43,7 +43,7 @@ def write_report_files(path: Path, *, page: str, data: Any, table: str) -> list[
         html.with_suffix(".csv"): table,
     }
     for file, text in files.items():
-        write_atomic(file, text.encode())
+        write_whole(file, text.encode())
     return list(files)
 
 

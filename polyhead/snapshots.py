@@ -17,7 +17,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save_file
 
-from polyhead.runs import sync_folder
+from polyhead.files import hash_file, sync_file, sync_folder
 
 FORMAT = 1
 KEPT = 2
@@ -50,11 +50,10 @@ def save_snapshot(folder: Path, step: int, state: Any) -> Path:
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir()
     save_file(tensors, temporary / TENSORS_FILE)
-    content = {"format": FORMAT, "step": step, "sha256": _hash(temporary / TENSORS_FILE), "state": tree}
+    content = {"format": FORMAT, "step": step, "sha256": hash_file(temporary / TENSORS_FILE), "state": tree}
     (temporary / TREE_FILE).write_text(json.dumps(content), encoding="utf-8")
     for name in (TENSORS_FILE, TREE_FILE):
-        with (temporary / name).open("rb+") as file:
-            os.fsync(file.fileno())
+        sync_file(temporary / name)
     sync_folder(temporary)
     if target.exists():
         shutil.rmtree(target)
@@ -95,11 +94,6 @@ def _load(path: Path) -> Any:
     if hashlib.sha256(raw).hexdigest() != content["sha256"]:
         raise ValueError(f"{TENSORS_FILE} does not match its hash")
     return _decode(content["state"], load_tensors(raw))
-
-
-def _hash(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _encode(value: Any, tensors: dict[str, torch.Tensor], where: str) -> Any:

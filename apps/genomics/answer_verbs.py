@@ -132,11 +132,11 @@ def _merge(
 ) -> None:
     """The table of all cases, and the temperatures that made the probabilities, which `evaluate` shows."""
     from domains.genomics.predicting.write import merge
-    from polyhead.batch.writer import write_atomic
+    from polyhead.files import write_whole
 
     merge(out, rows, labels, ending)
     if calibration is not None and calibration.is_file():
-        write_atomic(out / calibration.name, calibration.read_bytes())
+        write_whole(out / calibration.name, calibration.read_bytes())
     else:
         (out / "calibration.json").unlink(missing_ok=True)
 
@@ -146,7 +146,7 @@ def _spooled(out: Path) -> Path:
     import shutil
 
     from polyhead.batch.folder import STATE
-    from polyhead.runs import replacing
+    from polyhead.files import replacing
 
     folder = out / STATE
     folder.mkdir(parents=True, exist_ok=True)

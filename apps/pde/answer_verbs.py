@@ -95,11 +95,11 @@ def predict(
 
 def _keep_calibration(calibration: Path, out: Path, rows: list[dict[str, Any]]) -> None:
     """`evaluate` counts what the bands cover, so they are told beside the answers."""
-    from polyhead.batch.writer import write_atomic
+    from polyhead.files import write_whole
 
     target = out / calibration.name
     if calibration.is_file():
-        write_atomic(target, calibration.read_bytes())
+        write_whole(target, calibration.read_bytes())
     else:
         target.unlink(missing_ok=True)
 

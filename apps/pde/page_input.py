@@ -19,7 +19,7 @@ from domains.pde.networks.description import Description
 from domains.pde.outlines import is_planar
 from domains.pde.questions import reading_order
 from domains.pde.samples import Quantity
-from polyhead.batch.writer import write_atomic
+from polyhead.files import write_whole
 from ui import upload
 from ui.field_plots import label
 
@@ -57,7 +57,7 @@ class Asked:
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
         for name, content in self.entries().items():
             if not (home / name).is_file():
-                write_atomic(home / name, content)
+                write_whole(home / name, content)
         return home / REQUEST_FILE
 
 

@@ -14,7 +14,8 @@ from domains.pde.samples import SPLITS
 from domains.pde.sources import cases_from
 from domains.pde.uncertainty import Calibration, Coverage, calibrate, coverage
 from polyhead.application import RESEARCH_USE
-from polyhead.batch.writer import dump_json, write_atomic
+from polyhead.batch.writer import dump_json
+from polyhead.files import write_whole
 
 if TYPE_CHECKING:
     from domains.pde.predict import PDEPredictor
@@ -95,7 +96,7 @@ def calibrate_run(
         "split": split,
         "tasks": {task: calibration.to_json() for task, calibration in found.items()},
     }
-    write_atomic(run / CALIBRATION_FILE, dump_json(contents, indent=1) + b"\n")
+    write_whole(run / CALIBRATION_FILE, dump_json(contents, indent=1) + b"\n")
     return contents | {"test": {task: each.to_json() for task, each in tested.items()}, "problems": problems}
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from polyhead.application import RESEARCH_USE
-from polyhead.batch.writer import write_atomic
+from polyhead.files import write_whole
 from polyhead.report import html_page
 
 if TYPE_CHECKING:
@@ -37,8 +37,8 @@ def write_curves(curves: Mapping[str, Sequence[TransferPoint]], page: Path) -> P
         "</div>",
         _table(curves),
     ]
-    write_atomic(page.with_suffix(".json"), (json.dumps(contents, indent=1, allow_nan=False) + "\n").encode())
-    write_atomic(page, html_page("Learning curves of the transfer", parts).encode())
+    write_whole(page.with_suffix(".json"), (json.dumps(contents, indent=1, allow_nan=False) + "\n").encode())
+    write_whole(page, html_page("Learning curves of the transfer", parts).encode())
     return page
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from polyhead.application import RESEARCH_USE
-from polyhead.batch.writer import TEMPORARY, sync_folder, write_atomic
+from polyhead.files import TEMPORARY, sync_folder, write_whole
 
 _CELLS = {1: "line", 2: "quad", 3: "hexahedron"}
 
@@ -162,5 +162,5 @@ def write_npz(path: str | Path, arrays: Mapping[str, np.ndarray], *, units: Mapp
     stream = io.BytesIO()
     np.savez_compressed(stream, allow_pickle=False, **{**arrays, **described, "use": np.array(RESEARCH_USE)})
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomic(path, stream.getvalue())
+    write_whole(path, stream.getvalue())
     return path

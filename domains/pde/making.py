@@ -23,7 +23,8 @@ import numpy as np
 from domains.pde.problems.plan import Block, Plan, Solved
 from domains.pde.samples import OperatorData
 from domains.pde.store import check_frame, new_file, read_info, write_rows
-from polyhead.batch.writer import dump_json, sweep_temporaries, sync_folder, write_atomic
+from polyhead.batch.writer import dump_json
+from polyhead.files import sweep_temporaries, sync_folder, write_whole
 
 _BLOCKS_FORMAT = 1
 _SOLVED = tuple(entry.name for entry in fields(Solved))
@@ -157,7 +158,7 @@ def _open_partial(plan: Plan, path: Path, fingerprint: str, overwrite: bool) -> 
         shutil.rmtree(partial)
     partial.mkdir(parents=True)
     facts = {"plan": fingerprint, "preset": plan.preset, "seed": plan.seed, "samples": len(plan)}
-    write_atomic(label, dump_json({"problem": plan.problem, **facts}, indent=1))
+    write_whole(label, dump_json({"problem": plan.problem, **facts}, indent=1))
     return partial
 
 
@@ -248,7 +249,7 @@ def _solve_block(plan: Plan, partial: Path, number: int) -> None:
             raise ValueError(f"{where} is not finite in row {block.start + bad[0]} of the data set")
     stream = io.BytesIO()
     np.savez(stream, allow_pickle=False, **{name: getattr(solved, name) for name in _SOLVED})
-    write_atomic(_block_path(partial, number), stream.getvalue())
+    write_whole(_block_path(partial, number), stream.getvalue())
 
 
 def _read_block(path: Path) -> Solved:

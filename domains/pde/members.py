@@ -8,7 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from polyhead.batch.writer import dump_json, write_atomic
+from polyhead.batch.writer import dump_json
+from polyhead.files import write_whole
 from polyhead.runs import RUN_FILE, Run
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ def _open(out: Path, members: int, resume: bool, overwrite: bool) -> None:
     elif out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ValueError(f"{out} holds something that is no ensemble; name another folder")
     out.mkdir(parents=True, exist_ok=True)
-    write_atomic(out / ENSEMBLE_FILE, dump_json({"members": members}) + b"\n")
+    write_whole(out / ENSEMBLE_FILE, dump_json({"members": members}) + b"\n")
 
 
 def _members(folder: Path, count: int) -> list[Path]:

@@ -12,8 +12,9 @@ from torch import Tensor
 from domains.pde.networks.model import WeightedProduct, backbone_of
 from domains.pde.samples import OperatorData
 from domains.pde.saved import load_run
+from polyhead.files import replacing
 from polyhead.model import MultiHeadModel
-from polyhead.runs import Run, replacing
+from polyhead.runs import Run
 
 UNPOLISHED_FILE = "unpolished.safetensors"
 """The weights that a polish replaced. They fit the training samples less closely, and carry over to others better."""

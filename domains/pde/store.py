@@ -16,7 +16,8 @@ import numpy as np
 
 from domains.pde.samples import SPLITS, OperatorData, Quantity
 from polyhead.application import RESEARCH_USE
-from polyhead.batch.writer import TEMPORARY, dump_json, sync_folder
+from polyhead.batch.writer import dump_json
+from polyhead.files import TEMPORARY, sync_folder
 
 # An open h5py.File; h5py's own types call whatever lies in a file a group, a data set or a type, and help nobody.
 File = Any

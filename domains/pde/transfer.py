@@ -15,8 +15,9 @@ from domains.pde.samples import OperatorData
 from domains.pde.saved import load_run
 from domains.pde.settings import PdeConfig
 from domains.pde.training import relative_errors, train
+from polyhead.files import replacing
 from polyhead.progress import Mode
-from polyhead.runs import RUN_FILE, Run, replacing
+from polyhead.runs import RUN_FILE, Run
 
 PUBLISHED_FREEZE = ("branch.conv[2-9]", "trunk.layer*")
 """What the paper keeps: all but the first convolution, the branch's dense layers and gates, and the trunk's output.

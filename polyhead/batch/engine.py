@@ -15,14 +15,15 @@ from polyhead import __version__
 from polyhead.application import RESEARCH_USE
 from polyhead.batch.case import Case
 from polyhead.batch.folder import FAILED, RESULTS, RUN, OutputFolder, refused_id
-from polyhead.batch.interrupt import Interrupts
 from polyhead.batch.outcome import FAILURES, STATUSES, Outcome, Summary, count_statuses, exit_status, one_line
 from polyhead.batch.path_lists import write_path_list
 from polyhead.batch.receipts import digest, load_receipt, receipt_holds, request_digest
 from polyhead.batch.report import write_report
 from polyhead.batch.supervisor import Supervisor, WorkerCannotStart
 from polyhead.batch.worker import PredictorFactory, WorkerSettings
-from polyhead.batch.writer import dump_json, write_atomic
+from polyhead.batch.writer import dump_json
+from polyhead.files import write_whole
+from polyhead.interrupts import Interrupts
 
 Progress = Callable[[Mapping[str, Any]], None]
 Finish = Callable[[Path, list[dict[str, Any]]], None]
@@ -224,11 +225,11 @@ class _Run:
                 "research_use": RESEARCH_USE,
             }
             failures = [row for row in rows if row["status"] in FAILURES]
-            write_atomic(self.out / RESULTS, b"".join(dump_json(row) + b"\n" for row in rows))
+            write_whole(self.out / RESULTS, b"".join(dump_json(row) + b"\n" for row in rows))
             entries = [(row["id"], row["input"], f"{row['status']}: {row['reason']}") for row in failures]
-            write_atomic(self.out / FAILED, write_path_list(entries))
+            write_whole(self.out / FAILED, write_path_list(entries))
             write_report(self.out, rows, run)
-            write_atomic(self.out / RUN, dump_json(run, indent=1) + b"\n")
+            write_whole(self.out / RUN, dump_json(run, indent=1) + b"\n")
             if on_finish is not None:
                 try:
                     on_finish(self.out, rows)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from polyhead.batch.case import Case
 from polyhead.batch.outcome import Outcome
-from polyhead.batch.writer import RECEIPT, dump_json, safe_relative, sweep_temporaries, write_atomic
+from polyhead.batch.writer import RECEIPT, dump_json, safe_relative
+from polyhead.files import sweep_temporaries, write_whole
+from polyhead.locks import take_lock
 
 STATE = ".polyhead"
 RESULTS, RUN, CSV, HTML, FAILED, LOGS = "results.jsonl", "run.json", "summary.csv", "summary.html", "failed.txt", "logs"
@@ -52,7 +53,7 @@ class OutputFolder:
         with self._shard_lock(self.index, self.of).open("ab") as own:
             with self.merging():
                 self._retire_other_runs()
-                if not _lock(own, wait=False):
+                if not take_lock(own, wait=False):
                     shard = f" as shard {self.index}/{self.of}" if self.of > 1 else ""
                     raise FolderInUse(f"another run is writing to {self.out}{shard}; wait for it, or choose another -o")
                 self.worker_log.unlink(missing_ok=True)
@@ -62,7 +63,7 @@ class OutputFolder:
     def merging(self) -> Iterator[None]:
         """Holds what all shards share: the merged files and the locks themselves."""
         with (self.state / "merge.lock").open("ab") as stream:
-            _lock(stream, wait=True)
+            take_lock(stream, wait=True)
             sweep_temporaries(self.out)
             sweep_temporaries(self.state)
             yield
@@ -80,7 +81,7 @@ class OutputFolder:
                 continue
             index, of = int(match[1]), int(match[2])
             with path.open("ab") as stream:
-                if not _lock(stream, wait=False):
+                if not take_lock(stream, wait=False):
                     raise FolderInUse(f"a run with {of} shards is writing to {self.out}; use /{of}, or another -o")
                 self._part(index, of).unlink(missing_ok=True)
                 path.unlink()
@@ -89,7 +90,7 @@ class OutputFolder:
         """Keeps this shard's rows, each with its place in the whole input; `header` says of which run they are."""
         lines = [dump_json(dict(header))]
         lines += [dump_json({"index": index, **outcome.to_json()}) for index, outcome in rows]
-        write_atomic(self._part(self.index, self.of), b"\n".join(lines) + b"\n")
+        write_whole(self._part(self.index, self.of), b"\n".join(lines) + b"\n")
 
     def read_parts(self, key: Sequence[str]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
         """Headers and rows, in input order, of all shards whose header has the ``key`` of this run."""
@@ -103,11 +104,3 @@ class OutputFolder:
                     rows.extend(json.loads(line) for line in stream)
         rows.sort(key=lambda row: row.pop("index"))
         return headers, rows
-
-
-def _lock(stream: IO[bytes], *, wait: bool) -> bool:
-    try:
-        fcntl.flock(stream, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-    except BlockingIOError:
-        return False
-    return True

@@ -14,7 +14,8 @@ from typing import Any
 
 from polyhead import __version__
 from polyhead.batch.case import Case, InvalidInput, Record
-from polyhead.batch.writer import RECEIPT, dump_json, safe_relative, sweep_temporaries, write_atomic
+from polyhead.batch.writer import RECEIPT, dump_json, safe_relative
+from polyhead.files import sweep_temporaries, write_whole
 
 LARGE = 8 << 20
 """Files from this size on are hashed once for all cases that they hold, as long as they are not touched."""
@@ -98,7 +99,7 @@ class Receipt:
 def save_receipt(folder: Path, receipt: Receipt) -> None:
     """Writes the receipt, atomically; the last file of a case."""
     folder.mkdir(parents=True, exist_ok=True)
-    write_atomic(folder / RECEIPT, dump_json(asdict(receipt), indent=1) + b"\n")
+    write_whole(folder / RECEIPT, dump_json(asdict(receipt), indent=1) + b"\n")
 
 
 def load_receipt(folder: Path) -> Receipt | None:

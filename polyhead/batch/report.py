@@ -16,7 +16,8 @@ from typing import Any
 from polyhead.application import RESEARCH_USE
 from polyhead.batch.folder import CSV, HTML
 from polyhead.batch.outcome import FAILURES
-from polyhead.batch.writer import safe_relative, write_atomic
+from polyhead.batch.writer import safe_relative
+from polyhead.files import write_whole
 
 MAX_ROWS = 20_000
 MAX_FAILURES = 1_000
@@ -59,8 +60,8 @@ def write_report(out: Path, rows: Sequence[Mapping[str, Any]], run: Mapping[str,
     """Writes ``summary.csv`` and ``summary.html`` into `out` from the rows of ``results.jsonl`` and the run's facts."""
     flat = [flatten(row["record"]) for row in rows]
     extra = list(dict.fromkeys(key for record in flat for key in record))
-    write_atomic(out / CSV, _csv(rows, flat, extra))
-    write_atomic(out / HTML, _page(out, rows, flat, extra, run).encode("utf-8", "xmlcharrefreplace"))
+    write_whole(out / CSV, _csv(rows, flat, extra))
+    write_whole(out / HTML, _page(out, rows, flat, extra, run).encode("utf-8", "xmlcharrefreplace"))
 
 
 def _csv(rows: Sequence[Mapping[str, Any]], flat: Sequence[Mapping[str, Any]], extra: Sequence[str]) -> bytes:

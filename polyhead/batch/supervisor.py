@@ -19,7 +19,7 @@ from typing import Any
 from polyhead.batch.case import Case
 from polyhead.batch.outcome import Outcome
 from polyhead.batch.worker import PredictorFactory, WorkerSettings
-from polyhead.batch.writer import sweep_temporaries
+from polyhead.files import sweep_temporaries
 
 POLL_SECONDS = 0.1
 START_ATTEMPTS = 2

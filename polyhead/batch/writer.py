@@ -1,23 +1,17 @@
-"""Files that are whole or absent: temporary name, fsync, rename."""
+"""The files of one case, which take their names together."""
 
 from __future__ import annotations
 
 import hashlib
-import itertools
 import json
 import os
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-TEMPORARY = ".polyhead-tmp-"
+from polyhead.files import TEMPORARY, sync_folder, temporary_beside
+
 RECEIPT = "receipt.json"
-
-_serial = itertools.count()
-
-
-def _temporary(folder: Path) -> Path:
-    return folder / f"{TEMPORARY}{os.getpid()}-{next(_serial)}"
 
 
 def _write_synced(path: Path, data: bytes) -> None:
@@ -25,37 +19,6 @@ def _write_synced(path: Path, data: bytes) -> None:
         stream.write(data)
         stream.flush()
         os.fsync(stream.fileno())
-
-
-def sync_folder(folder: Path) -> None:
-    """Makes renames in `folder` durable."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def write_atomic(path: Path, data: bytes) -> None:
-    """Replaces `path` by `data`, or leaves it as it was; the parent folder must exist."""
-    temporary = _temporary(path.parent)
-    try:
-        _write_synced(temporary, data)
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    sync_folder(path.parent)
-
-
-def sweep_temporaries(folder: Path) -> int:
-    """Removes the temporary files that a killed process left directly in `folder`; returns how many."""
-    if not folder.is_dir():
-        return 0
-    orphans = list(folder.glob(f"{TEMPORARY}*"))
-    for orphan in orphans:
-        orphan.unlink(missing_ok=True)
-    return len(orphans)
 
 
 def safe_relative(name: str) -> bool:
@@ -92,7 +55,7 @@ class CaseWriter:
         if name in self._staged:
             raise ValueError(f"the output {name!r} is written twice")
         self.folder.mkdir(parents=True, exist_ok=True)
-        temporary = _temporary(self.folder)
+        temporary = temporary_beside(self.folder / PurePosixPath(name).name)
         self._staged[name] = temporary
         _write_synced(temporary, data)
         self._sums[name] = {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from domains.genomics.evaluation.metrics import Bin, calibration_error, reliability
 from polyhead.application import RESEARCH_USE
-from polyhead.batch.writer import dump_json, write_atomic
+from polyhead.batch.writer import dump_json
+from polyhead.files import write_whole
 
 CALIBRATION_FILE = "calibration.json"
 FEWEST = 20
@@ -173,7 +174,7 @@ def write_calibrations(run: Path, found: Mapping[str, Temperature], **more: Any)
         **more,
         "tasks": {task: temperature.to_json() for task, temperature in found.items()},
     }
-    write_atomic(run / CALIBRATION_FILE, dump_json(contents, indent=1) + b"\n")
+    write_whole(run / CALIBRATION_FILE, dump_json(contents, indent=1) + b"\n")
     return contents
 
 

@@ -12,7 +12,7 @@ from domains.genomics.labelled.data import read_labelled
 from domains.genomics.labelled.facts import write_facts
 from domains.genomics.labelled.splits import DROPPED, TEST, purged_split, random_split
 from polyhead.batch.writer import dump_json
-from polyhead.runs import replacing
+from polyhead.files import replacing
 
 TABLE, RECORD = "labelled.csv", "split.json"
 

@@ -27,10 +27,11 @@ from domains.genomics.saved import describe, save_parts
 from domains.genomics.sequences.alphabet import reverse_complement
 from domains.genomics.sequences.tokenizer import TOKENIZER_FILE
 from domains.genomics.settings import GenomicsConfig
+from polyhead.files import replacing
 from polyhead.model import MultiHeadModel
 from polyhead.progress import Mode
 from polyhead.report import Problem
-from polyhead.runs import Run, replacing
+from polyhead.runs import Run
 from polyhead.train import FitResult, fit
 
 Say = Callable[[str], None]

@@ -211,7 +211,7 @@ def merge(out: Path, rows: Sequence[Mapping[str, Any]], labels: Mapping[str, Seq
     for other in FORMATS:
         if other != ending:
             (out / f"answers.{other}").unlink(missing_ok=True)
-    from polyhead.runs import replacing
+    from polyhead.files import replacing
 
     with replacing(path) as temporary:
         if ending == "parquet":

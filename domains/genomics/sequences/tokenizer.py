@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from polyhead.runs import replacing
+from polyhead.files import replacing
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

@@ -18,7 +18,8 @@ from domains.genomics.simulator.genome import Genome, lay_out
 from domains.genomics.simulator.motifs import MOTIFS
 from domains.genomics.simulator.variants import Variant, known_variants, vcf
 from polyhead.application import RESEARCH_USE
-from polyhead.batch.writer import dump_json, write_atomic
+from polyhead.batch.writer import dump_json
+from polyhead.files import write_whole
 
 VERSION = 2
 """Raised whenever equal settings would give other files than before."""
@@ -106,7 +107,7 @@ def sample(out: Path | str, *, preset: str = "tiny", seed: int = 0, size: Sample
     }
     write_facts(out, _facts(rows))
     for name, text in files.items():
-        write_atomic(out / name, text.encode())
+        write_whole(out / name, text.encode())
     counts: dict[str, int] = {}
     for row in rows:
         counts[row[1]] = counts.get(row[1], 0) + 1
@@ -267,4 +268,4 @@ def _claim(out: Path, settings: dict[str, Any]) -> None:
         raise ValueError(f"{out} is not empty and holds no {SETTINGS}; name a new or empty folder")
     else:
         out.mkdir(parents=True, exist_ok=True)
-        write_atomic(mark, dump_json(settings, indent=2) + b"\n")
+        write_whole(mark, dump_json(settings, indent=2) + b"\n")

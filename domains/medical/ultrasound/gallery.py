@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 from domains.medical.ultrasound.write import RESULT_FILE, summary
 from polyhead.application import RESEARCH_USE
 from polyhead.batch.case import Case
-from polyhead.batch.writer import write_atomic
+from polyhead.files import write_whole
 
 _TILE, _CAPTION, _GAP = 216, 34, 8
 _PAPER, _INK, _GREY = (255, 255, 255), (27, 38, 44), (90, 104, 112)
@@ -59,7 +59,7 @@ def write_gallery(out: Path, cases: Iterable[Case], path: Path, *, columns: int 
     draw.text((_GAP, height - 20), RESEARCH_USE, fill=_GREY, font=small)
     buffer = io.BytesIO()
     sheet.save(buffer, format="PNG", optimize=True)
-    write_atomic(path, buffer.getvalue())
+    write_whole(path, buffer.getvalue())
 
 
 _KINDS = ("segmentation", "classification", "detection", "keypoints")

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from domains.medical.ultrasound.rows import Kind, Row
-from polyhead.batch.writer import write_atomic
+from polyhead.files import write_whole
 from polyhead.report import Problem
 
 FILES: dict[Kind, str] = {
@@ -228,7 +228,7 @@ def read_predictions(folder: Path, rows: Sequence[Row]) -> Predictions:
 
 def _write(path: Path, data: bytes) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomic(path, data)
+    write_whole(path, data)
     return path
 
 

@@ -24,7 +24,8 @@ from domains.pde.training import train
 from domains.pde.write import summarise
 from polyhead.batch.case import Case, InvalidInput
 from polyhead.batch.path_lists import write_path_list
-from polyhead.batch.writer import TEMPORARY, CaseWriter
+from polyhead.batch.writer import CaseWriter
+from polyhead.files import TEMPORARY
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -16,7 +16,7 @@ from polyhead.batch.engine import shard_of
 from polyhead.batch.folder import FolderInUse, OutputFolder
 from polyhead.batch.path_lists import read_path_list
 from polyhead.batch.worker import PredictorFactory
-from polyhead.batch.writer import TEMPORARY
+from polyhead.files import TEMPORARY
 
 
 def test_a_clean_run_loads_once_and_writes_everything(bench):

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from polyhead.batch.writer import TEMPORARY
+from polyhead.files import TEMPORARY
 
 HERE = Path(__file__).parent
 

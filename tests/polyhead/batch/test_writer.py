@@ -16,7 +16,8 @@ from polyhead.batch.receipts import (
     request_digest,
     save_receipt,
 )
-from polyhead.batch.writer import CaseWriter, sweep_temporaries, write_atomic
+from polyhead.batch.writer import CaseWriter
+from polyhead.files import sweep_temporaries, write_whole
 
 
 def test_outputs_appear_together_at_commit(tmp_path):
@@ -61,9 +62,9 @@ def test_writing_twice_and_writing_nan_are_refused(tmp_path):
 
 
 def test_atomic_write_and_sweep(tmp_path):
-    write_atomic(tmp_path / "x", b"old")
+    write_whole(tmp_path / "x", b"old")
     with pytest.raises(TypeError):
-        write_atomic(tmp_path / "x", "text")  # type: ignore[arg-type]
+        write_whole(tmp_path / "x", "text")  # type: ignore[arg-type]
     assert (tmp_path / "x").read_bytes() == b"old" and len(list(tmp_path.iterdir())) == 1
     (tmp_path / ".polyhead-tmp-1-2").write_bytes(b"orphan")
     assert sweep_temporaries(tmp_path) == 1 and sweep_temporaries(tmp_path / "none") == 0
