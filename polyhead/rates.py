@@ -1,7 +1,7 @@
 """Learning-rate schedules as pure functions of the step, by name. Importing this needs neither torch nor numpy.
 
-A schedule gives the rate of a parameter group whose rate is `base` at the top. Let w be the steps of warm-up, which come
-first, T all steps, E all epochs, and f the floor `min_learning_rate`, at most `base`.
+A schedule gives the rate of a parameter group whose rate is `base` at the top. Let w be the steps of warm-up, which
+come first, T all steps, E all epochs, and f the floor `min_learning_rate`, at most `base`.
 """
 
 from __future__ import annotations

@@ -100,7 +100,9 @@ class BatchLosses:
 
     def _note(self, task: str, value: Mapping[str, Tensor], share: float) -> None:
         if "loss" not in value:
-            raise ValueError(f"the loss of task {task!r} has the parts {', '.join(value)} and no 'loss', which is trained")
+            raise ValueError(
+                f"the loss of task {task!r} has the parts {', '.join(value)} and no 'loss', which is trained"
+            )
         sums = self.named.setdefault(task, {})
         for name, part in value.items():
             if name != "loss":

@@ -22,7 +22,7 @@ from polyhead.memory import channels_last, to_channels_last
 from polyhead.optimizers import Grouping, by_owner, make_optimizer, set_learning_rates
 from polyhead.progress import Mode, TrainingProgress
 from polyhead.ranks import Ranks
-from polyhead.runs import Run, differences
+from polyhead.runs import FROZEN_FILE, Run, differences
 from polyhead.sampling import Group, Step, StepsAhead, TaskSampler, shard
 from polyhead.schedule import TrainConfig
 from polyhead.snapshots import latest_snapshot, save_snapshot
@@ -395,8 +395,8 @@ def _check_needs(balancer: Balancer, config: TrainConfig, groups: list[Group]) -
         raise ValueError(f"balancer {config.balancer!r} weighs tasks of one step: set tasks_per_step to at least 2")
     if balancer.needs == "all" and (fewest < tasks or (config.sampler == "proportional" and len(groups) > 1)):
         raise ValueError(
-            f"balancer {config.balancer!r} remembers the gradients of each task, so all must meet in every step: "
-            f"set tasks_per_step to {len(groups)} and a sampler other than proportional"
+            f"balancer {config.balancer!r} tells the tasks apart, so all must meet in every step: set tasks_per_step "
+            f"to {len(groups)} and a sampler other than proportional"
         )
 
 
@@ -405,10 +405,15 @@ def _keep_frozen(model: MultiHeadModel, run: Run, base: str | None, ranks: Ranks
     frozen = frozen_state(model)
     if not frozen:
         return None
-    digest = state_digest(frozen)
-    if ranks.first:
-        run.keep_frozen(frozen, source=base, digest=digest)
-    return digest
+    named = {"source": base or FROZEN_FILE, "sha256": state_digest(frozen)}
+    if run.info.base not in (None, named):
+        raise ValueError(f"{run.path} cannot be resumed: its frozen weights, of {run.info.base['source']}, are others")
+    if ranks.first and run.info.base is None:
+        if base is None:
+            run.save_frozen(frozen)
+        run.info = run.info.model_copy(update={"base": named})
+        run.save_info()
+    return named["sha256"]
 
 
 def _parameters(model: MultiHeadModel) -> Parameters:

@@ -59,10 +59,11 @@ def test_one_run_equals_a_plain_loop(tmp_path):
         optimizer.zero_grad()
         total = 0
         for batch in step.batches:
-            samples = [data[batch.tasks[0]].sample(r, s) for r, s in zip(batch.rows, batch.seeds, strict=True)]
+            samples = [data[batch.name].sample(r, s) for r, s in zip(batch.rows, batch.seeds, strict=True)]
             x = torch.stack([sample[0]["x"] for sample in samples])
             y = torch.stack([sample[1] for sample in samples])
-            total = total + LOSSES[batch.tasks[0]](model({"x": x}, batch.tasks[0]), y) / 2
+            (task,) = batch.tasks
+            total = total + TASKS[task].weight * LOSSES[task](model({"x": x}, task), y) / 2
         total.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 0.5)
         optimizer.step()
