@@ -11,7 +11,7 @@ from polyhead.batch.case import Case, Predictor
 
 
 class DomainApplication:
-    """Calls the modules `sources`, `training`, `predict` and `evaluate` of a domain, and the one that makes samples.
+    """Calls `sources`, `training`, `predict` and `evaluate` of a domain's rooms, and the module that makes samples.
 
     Attributes:
         domain: the package of the domain.
@@ -25,16 +25,16 @@ class DomainApplication:
         self._domain(self.sampler).sample(out, **options)
 
     def cases(self, source: str | Path, **options: Any) -> Iterator[Case]:
-        yield from self._domain("sources").cases_from(source, **options)
+        yield from self._domain("asking.sources").cases_from(source, **options)
 
     def train(self, data: Path, run: Path, config: Any, **options: Any) -> Any:
-        return self._domain("training").train(data, run, config, **options)
+        return self._domain("learning.training").train(data, run, config, **options)
 
     def predictor(self, run: Path, **options: Any) -> Predictor:
-        return self._domain("predict").load_predictor(run=run, **options)
+        return self._domain("predicting.predict").load_predictor(run=run, **options)
 
     def evaluate(self, predictions: Path, data: Path, **options: Any) -> Any:
-        return self._domain("evaluate").evaluate(predictions, data, **options)
+        return self._domain("evaluation.evaluate").evaluate(predictions, data, **options)
 
     def _domain(self, module: str) -> Any:
         return import_module(f"{self.domain}.{module}")

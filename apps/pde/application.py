@@ -25,7 +25,7 @@ class PDEApplication(DomainApplication):
     """Reaction-diffusion, Darcy flow and heated plates by operator networks that learn several at once."""
 
     domain = "domains.pde"
-    sampler = "sampling"
+    sampler = "simulator.sampling"
     name = "pde"
     title = "PDE operators: several equations, geometries and designs with one network"
     systems: Mapping[str, SystemInfo] = MappingProxyType(
