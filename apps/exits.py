@@ -7,11 +7,9 @@ import sys
 import traceback
 from typing import Any
 
+from polyhead.batch.outcome import NoInput
+
 DONE, INTERNAL, USAGE, SOME_FAILED, NO_INPUT, INTERRUPTED = 0, 1, 2, 3, 4, 130
-
-
-class NoInput(ValueError):
-    """Nothing that could be worked on was found."""
 
 
 def run(app: Any) -> int:
