@@ -13,6 +13,7 @@ from domains.medical.intake.images import DICOM_SUFFIXES, IMAGE_SUFFIXES, frame_
 from domains.medical.ultrasound.data.fm_uia import TABLES, Tables, is_data_root, read_tables
 from polyhead.batch.case import Case, InvalidInput
 from polyhead.batch.naming import inside, unique_ids
+from polyhead.batch.outcome import NoInput
 from polyhead.batch.path_lists import LIST_SUFFIXES, read_path_list
 
 _LOOKED_FOR = "png, jpg, bmp, tif or DICOM files"
@@ -43,7 +44,8 @@ def cases_from(source: str | Path, *, tasks: Mapping[str, tuple[str, int]] | Non
             has no other task keeps them, for reading it to fail. Without tables every case is asked for all of them.
 
     Raises:
-        ValueError: nothing was found, or a task of the tables is of another kind or size than the model's.
+        NoInput: nothing was found.
+        ValueError: a task of the tables is of another kind or size than the model's.
     """
     path = Path(source)
     if is_data_root(path):
@@ -56,7 +58,7 @@ def cases_from(source: str | Path, *, tasks: Mapping[str, tuple[str, int]] | Non
         looked = f"paths in the list {path}"
     elif path.exists() or not glob.has_magic(str(source)):
         if not path.exists():
-            raise ValueError(f"there is no file, folder or glob match {path}")
+            raise NoInput(f"there is no file, folder or glob match {path}")
         inputs, looked = [_Input(path, path.name)], str(path)
     else:
         base = _fixed_part(str(source))
@@ -65,7 +67,7 @@ def cases_from(source: str | Path, *, tasks: Mapping[str, tuple[str, int]] | Non
         looked = f"{_LOOKED_FOR} matching {source}"
     cases = _named([each for entry in inputs for each in _by_frame(entry, tuple(tasks or ()))])
     if not cases:
-        raise ValueError(f"nothing to do: found no {looked}")
+        raise NoInput(f"nothing to do: found no {looked}")
     return cases
 
 
