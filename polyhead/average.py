@@ -46,9 +46,9 @@ class Average:
         self._updates += 1
         for averages, values in _by_kind(self._averages, self._present()):
             if is_inexact(values[0]):
-                torch._foreach_lerp_(averages, values, 1 - decay)
+                torch._foreach_lerp_(averages, values, 1 - decay)  # pyright: ignore[reportPrivateImportUsage]
             else:
-                torch._foreach_copy_(averages, values)
+                torch._foreach_copy_(averages, values)  # pyright: ignore[reportPrivateImportUsage]
 
     @contextmanager
     def applied(self) -> Iterator[None]:

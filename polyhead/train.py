@@ -217,7 +217,7 @@ class Training:
         """One optimiser step; what metrics.jsonl says of it."""
         ranks, optimizer = self.ranks, self.state.optimizer
         step = self.state.steps.take()
-        parts = send_to_device(loaded, ranks.device, non_blocking=True)
+        parts: Any = send_to_device(loaded, ranks.device, non_blocking=True)
         if self.config.channels_last:
             parts = [[_formatted(batch) for batch in part] for part in parts]
         rate = set_learning_rates(optimizer, self.config, step.index, self.steps_per_epoch)

@@ -110,9 +110,9 @@ def predict(
         Literal["float32", "auto", "bfloat16"],
         typer.Option(help="auto takes bfloat16 where the hardware has it: quicker, answers differ a little."),
     ] = "float32",
-    speed: Annotated[
+    backend: Annotated[
         Literal["auto", "plain", "compiled", "openvino"],
-        typer.Option("--inference", help="What runs the network; auto chooses by the amount of work."),
+        typer.Option(help="What runs the network; auto chooses by the amount of work."),
     ] = "auto",
     overlays: Annotated[bool, typer.Option(help="Draw the answers over each image.")] = True,
     *,
@@ -141,7 +141,7 @@ def predict(
     arguments = answering | {
         "run": str(run),
         "device": device,
-        "engine": speed,
+        "backend": backend,
         "items": len(cases) // flags.shard[1],
         "batch_size": flags.batch_size,
     }

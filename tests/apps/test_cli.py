@@ -185,7 +185,7 @@ def test_a_data_root_is_answered_and_scored(polyhead, trained, tmp_path):
     data, run, out = trained / "data", trained / "run", tmp_path / "out"
     assert json.loads((run / "run.json").read_text())["finished"] is True
     status, said, err = polyhead(
-        "ultrasound", "predict", run, data, "-o", out, "--format", "fm-uia", "--inference", "plain"
+        "ultrasound", "predict", run, data, "-o", out, "--format", "fm-uia", "--backend", "plain"
     )
     assert (status, said) == (0, f"{out / 'summary.html'}\n"), err
     found = results(out)
@@ -217,7 +217,7 @@ def test_a_folder_with_a_broken_file(polyhead, trained, tmp_path):
     shutil.copy(image, study / "a.png")
     Image.open(image).convert("RGB").save(study / "a.bmp")
     (study / "deep" / "broken.png").write_bytes(image.read_bytes()[:100])
-    command = ["ultrasound", "predict", trained / "run", study, "-o", out, "--task", "IUGC", "--inference", "plain"]
+    command = ["ultrasound", "predict", trained / "run", study, "-o", out, "--task", "IUGC", "--backend", "plain"]
 
     status, _, err = polyhead(*command)
     first = results(out)
