@@ -360,7 +360,8 @@ def prepare(
     if resume and ranks.first:
         run.truncate_metrics(done)
     parts = partial(_parts, ranks=ranks, count=config.micro_batches)
-    autocast = torch.autocast(ranks.device.type, torch.bfloat16, enabled=config.precision == "bf16")
+    # A new context each time: one that is entered within itself would not be left.
+    autocast = partial(torch.autocast, ranks.device.type, torch.bfloat16, enabled=config.precision == "bf16")
     model.train()
     remarks = [f"going on from the snapshot of step {done}" if done else "no snapshot: from the start"]
     return Training(
@@ -369,7 +370,7 @@ def prepare(
         run,
         ranks,
         state,
-        LossMaker(model, tasks, losses, ranks.device, lambda: autocast),
+        LossMaker(model, tasks, losses, ranks.device, autocast),
         _parameters(model),
         load_steps(data, map(parts, steps), workers=config.workers, pin_memory=ranks.device.type == "cuda"),
         identity,
