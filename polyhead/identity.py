@@ -11,6 +11,8 @@ from typing import Any
 from polyhead.files import hash_file
 
 RUN_FILE, METRICS_FILE, PROBLEMS_FILE, SNAPSHOTS = "run.json", "metrics.jsonl", "problems.csv", "snapshots"
+CALIBRATION_FILE = "calibration.json"
+"""What a calibration of finished weights leaves; it decides answers."""
 
 DECIDE_NOTHING = frozenset({METRICS_FILE, PROBLEMS_FILE, SNAPSHOTS})
 """What a run folder holds beside its model. Whatever else lies there may decide answers, and counts."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from polyhead.differences import differences, refuse_differences
 from polyhead.files import hash_file, replacing
-from polyhead.identity import METRICS_FILE, PROBLEMS_FILE, RUN_FILE, SNAPSHOTS, identity
+from polyhead.identity import CALIBRATION_FILE, METRICS_FILE, PROBLEMS_FILE, RUN_FILE, SNAPSHOTS, identity
 from polyhead.launch import process_count
 from polyhead.locks import HeldLock
 from polyhead.metrics_log import MetricsLog
@@ -42,9 +42,10 @@ class Run:
         resumed: whether a training goes on here that began earlier.
     """
 
-    def __init__(self, path: Path, info: RunInfo, *, resumed: bool = False, lock: HeldLock | None = None):
+    def __init__(self, path: Path, info: RunInfo, *, resumed: bool = False):
         self.path, self.info, self.resumed = path, info, resumed
-        self._lock = lock
+        self._lock: HeldLock | None = None
+        self._ranks: Ranks | None = None
         self._metrics = MetricsLog(path / METRICS_FILE)
 
     @classmethod
@@ -61,6 +62,7 @@ class Run:
         """Makes or opens the folder of a training, and locks it until `close`, the end of a ``with`` block or of this.
 
         Of several processes the first makes or opens it; the others wait, and end with its error where there is one.
+        A ``with`` block ends for the others when it has ended for the first, which may write until then.
 
         Args:
             path: the folder, which may be there if it is empty; hidden files do not count.
@@ -88,7 +90,9 @@ class Run:
             return to_json(begun[0].info), begun[0].resumed
 
         text, resumed = ranks.first_does(begin)
-        return begun[0] if begun else cls(Path(path), RunInfo.model_validate_json(text), resumed=resumed)
+        run = begun[0] if begun else cls(Path(path), RunInfo.model_validate_json(text), resumed=resumed)
+        run._ranks = ranks
+        return run
 
     @classmethod
     def _begin(
@@ -101,9 +105,7 @@ class Run:
         elif not (path / RUN_FILE).is_file() and _shown(path):
             raise ValueError(f"{path} holds files that are no run; name another folder")
         path.mkdir(parents=True, exist_ok=True)
-        lock = HeldLock.take(path / LOCK_FILE)
-        if lock is None:
-            raise RunInUse(f"another training is writing to {path}; wait for it, or name another folder")
+        lock = hold(path)
         try:
             if resume:
                 # Opened again: whoever held the lock before may have changed it.
@@ -146,6 +148,8 @@ class Run:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+        if self._ranks is not None and error is None:
+            self._ranks.gather(None)
 
     @classmethod
     def open(cls, path: str | Path, *, application: str | None = None) -> Run:
@@ -203,6 +207,13 @@ class Run:
 
         if self.snapshots.is_dir():
             shutil.rmtree(self.snapshots)
+
+    def drop_calibration(self, say: Callable[[str], None]) -> None:
+        """Removes the calibration of former weights, where the run is not finished, and says so."""
+        file = self.path / CALIBRATION_FILE
+        if not self.info.finished and file.is_file():
+            file.unlink()
+            say(f"{CALIBRATION_FILE} is removed: it was of other weights; calibrate the run again")
 
     @property
     def snapshots(self) -> Path:
@@ -281,6 +292,14 @@ class Run:
     def truncate_metrics(self, step: int) -> None:
         """Drops the lines of steps after `step`."""
         self._metrics.truncate(step)
+
+
+def hold(path: Path) -> HeldLock:
+    """Locks a run folder against trainings; one that is being trained is a `RunInUse`."""
+    lock = HeldLock.take(path / LOCK_FILE)
+    if lock is None:
+        raise RunInUse(f"another training is writing to {path}; wait for it, or name another folder")
+    return lock
 
 
 def _shown(path: Path) -> bool:

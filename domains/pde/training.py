@@ -111,8 +111,10 @@ def train(
         },
     )
     with Run.begin(out, info, resume=resume, overwrite=overwrite, configuration=PdeConfig, ranks=ranks) as run:
-        if ranks.first and not run.resumed:
-            forget_unpolished(run)
+        if ranks.first:
+            run.drop_calibration(say)
+            if not run.resumed:
+                forget_unpolished(run)
         if config.pod_steps and init_from is None and not (run.resumed and run.has_weights):
             for name in found:
                 mine = [data_sets[task] for task, problem in chosen.items() if problem == name]

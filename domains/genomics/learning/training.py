@@ -16,7 +16,6 @@ from domains.genomics.answers.codecs import CODECS, codec_hashes, copy_codecs, d
 from domains.genomics.answers.format import Layout
 from domains.genomics.answers.image import ImageAnswer
 from domains.genomics.answers.store import ANSWERS_FILE, load_answers
-from domains.genomics.evaluation.calibrate import CALIBRATION_FILE
 from domains.genomics.labelled.data import LabelledData, read_labelled
 from domains.genomics.learning.dataset import RowMaker, TaskRows, TokenCache, task_rows
 from domains.genomics.learning.starting import start, tokens_of
@@ -133,9 +132,7 @@ def train(
     with Run.begin(out, info, resume=resume, overwrite=overwrite, configuration=GenomicsConfig, ranks=ranks) as run:
         if ranks.first:
             save_parts(run, tokenizer, answers)
-            if not run.info.finished and (run.path / CALIBRATION_FILE).is_file():
-                (run.path / CALIBRATION_FILE).unlink()
-                say(f"{CALIBRATION_FILE} is removed: it was of other weights; calibrate the run again")
+            run.drop_calibration(say)
             drop_codecs(run.path, keep=codecs)
             if found.folder is not None:
                 copy_codecs(found.folder, run.path, codecs)
