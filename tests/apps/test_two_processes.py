@@ -1,4 +1,4 @@
-"""Every training of the command line, begun by torchrun with two processes: one run, one voice, one error."""
+"""Every training of the command line in two processes: one run, one voice, one error; once as torchrun does it."""
 
 import os
 import socket
@@ -7,6 +7,7 @@ import sys
 
 import numpy as np
 import pytest
+from ranks_of_cli import as_two
 
 from domains.pde.samples import OperatorData, Quantity
 from domains.pde.store import write_data
@@ -20,7 +21,7 @@ def ultrasound(folder):
 
     sample(folder, rows_per_task=5, rows_per_class=0, validation=0, tasks=["breast_lesion", "fetal_femur"])
     # A row that cannot be used, so that a list of problems is written.
-    image = next((folder / "train").rglob("*.png"))
+    image = min(folder.rglob("*.png"))
     image.write_bytes(b"no picture")
     return ["ultrasound", "train", folder, "--preset", "tiny", *COUNTS, "--set", "validate_every=1"]
 
@@ -77,24 +78,12 @@ def pretraining(folder):
 SMALL = ("--set", "model={layers: 1, width: 16, heads: 2, ffn: 32}", "--set", "vocabulary=64")
 
 
-def together(*arguments):
-    """Exit status, stdout and stderr of two processes that torchrun starts, on the CPU."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    launcher = ["torch.distributed.run", "--nproc-per-node=2", "--master-addr=127.0.0.1", f"--master-port={port}"]
-    command = [sys.executable, "-m", *launcher, "-m", "apps.cli", *map(str, arguments), "--device", "cpu"]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, capture_output=True, text=True, timeout=240, env=environment, check=False)
-    return done.returncode, done.stdout, done.stderr
-
-
 @pytest.mark.parametrize("make", [ultrasound, pde, genomics, pretraining])
 def test_two_processes_train_one_run(tmp_path, make):
     command = [*make(tmp_path / "data"), "-o", tmp_path / "run"]
-    status, out, err = together(*command)
-    assert (status, out) == (0, f"{tmp_path / 'run'}\n"), err
-    assert err.count("after 2 epochs in") == 1 and err.count("to train, ") == 1, err
+    (first, out, err), other = as_two(tmp_path, *command)
+    assert (first, out) == (0, f"{tmp_path / 'run'}\n"), err
+    assert "after 2 epochs in" in err and other == (0, "", "")
     run = Run.open(tmp_path / "run")
     assert run.info.finished and run.info.metrics["steps_done"] == 4
     assert all(values.isfinite().all() for values in run.load_weights().values() if values.is_floating_point())
@@ -103,12 +92,37 @@ def test_two_processes_train_one_run(tmp_path, make):
     assert not run.snapshots.exists() and not list(tmp_path.glob(".run.corpus-*"))
 
     before = run.identity()
-    status, out, err = together(*command)
     line = f"error: {run.path} holds a run already; resume it, overwrite it, or name another folder"
-    assert status != 0 and out == "" and line in err.splitlines(), err
-    assert "internal error" not in err
-    status, out, err = together(*command, "--resume")
-    assert (status, out) == (0, f"{run.path}\n"), err
+    for status, out, err in as_two(tmp_path, *command):
+        assert (status, out) == (2, "") and err.splitlines()[-1] == line, err
+    (first, out, err), other = as_two(tmp_path, *command, "--resume")
+    assert (first, out, other) == (0, f"{run.path}\n", (0, "", "")), err
     again = Run.open(run.path)
     assert again.identity() == before and again.info.created == run.info.created
     assert again.metrics() == run.metrics()
+
+
+def test_two_processes_train_an_ensemble(tmp_path):
+    command = [*pde(tmp_path / "data"), "-o", tmp_path / "runs", "--members", "2"]
+    (first, out, err), other = as_two(tmp_path, *command)
+    assert (first, out, other) == (0, f"{tmp_path / 'runs'}\n", (0, "", "")), err
+    assert "member 2 of 2, seed 1" in err
+    members = [Run.open(tmp_path / "runs" / f"member-{number}") for number in range(2)]
+    assert [member.info.finished for member in members] == [True, True]
+    for status, _, err in as_two(tmp_path, *command):
+        assert status == 2 and f"error: {tmp_path / 'runs'} holds an ensemble already" in err
+    (first, _, err), other = as_two(tmp_path, *command, "--resume")
+    assert (first, other) == (0, (0, "", "")), err
+
+
+def test_torchrun_starts_a_training(tmp_path):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    launcher = ["torch.distributed.run", "--nproc-per-node=2", "--master-addr=127.0.0.1", f"--master-port={port}"]
+    arguments = [*pretraining(tmp_path / "data"), "-o", tmp_path / "run", "--device", "cpu"]
+    command = [sys.executable, "-m", *launcher, "-m", "apps.cli", *map(str, arguments)]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240, env=environment, check=False)
+    assert (done.returncode, done.stdout) == (0, f"{tmp_path / 'run'}\n"), done.stderr
+    assert done.stderr.count("after 2 epochs in") == 1 and Run.open(tmp_path / "run").info.finished
