@@ -106,7 +106,7 @@ def test_two_processes_train_an_ensemble(tmp_path):
     command = [*pde(tmp_path / "data"), "-o", tmp_path / "runs", "--members", "2"]
     (first, out, err), other = as_two(tmp_path, *command)
     assert (first, out, other) == (0, f"{tmp_path / 'runs'}\n", (0, "", "")), err
-    assert "member 2 of 2, seed 1" in err
+    assert "member 2 of 2, seed 43" in err
     members = [Run.open(tmp_path / "runs" / f"member-{number}") for number in range(2)]
     assert [member.info.finished for member in members] == [True, True]
     for status, _, err in as_two(tmp_path, *command):
