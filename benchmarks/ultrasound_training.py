@@ -66,9 +66,8 @@ class Baseline:
             return self.data[task].sample(row, derive_seed(task, row))
 
         sizes = {task: len(rows) for task, rows in self.data.items()}
-        seen = baseline.train_epoch(
-            self.model, self.optimizer, self.losses, sizes, load, self.config.training.batch_size, self.generator
-        )
+        rows = self.config.training.batch_of(next(iter(sizes)))
+        seen = baseline.train_epoch(self.model, self.optimizer, self.losses, sizes, load, rows, self.generator)
         self.model.eval()
         fresh = task_data(self.validation, self.config.model_copy(update={"data": self.data_config()}))
         asked = [(task, index) for task, rows in fresh.items() for index in range(len(rows))]
@@ -100,7 +99,7 @@ class Ours:
     def epoch(self) -> float:
         """Runs one epoch; every row is seen."""
         self.epochs += 1
-        run = Run.create(self.folder / f"run{self.epochs}", describe(self.config, self.model.tasks))
+        run = Run.begin(self.folder / f"run{self.epochs}", describe(self.config, self.model.tasks))
         fit(self.model, self.losses, self.data, self.config.training, run, validate=self.validate, progress="quiet")
         return 1.0
 

@@ -16,18 +16,21 @@ from torch.utils._pytree import tree_map_only
 
 from polyhead.average import Average
 from polyhead.balance import Balancer, NonFiniteLoss, Parameters, make_balancer
+from polyhead.differences import differences, refuse_differences
 from polyhead.interrupts import Interrupts
 from polyhead.loading import BatchedTaskData, Data, LoadedBatch, TaskData, batch_keys, load_steps
 from polyhead.memory import channels_last, to_channels_last
 from polyhead.optimizers import Grouping, by_owner, make_optimizer, set_learning_rates
 from polyhead.progress import Mode, TrainingProgress
 from polyhead.ranks import Ranks
-from polyhead.runs import FROZEN_FILE, Run, differences
+from polyhead.runs import FROZEN_FILE, Run
 from polyhead.sampling import Group, Step, StepsAhead, TaskSampler, shard
 from polyhead.schedule import TrainConfig
+from polyhead.settings import with_defaults
 from polyhead.snapshots import latest_snapshot, save_snapshot
 from polyhead.states import frozen_state, inexact_buffers, state_digest, trained_state
 from polyhead.step_losses import BatchLosses, Loss, LossMaker
+from polyhead.tasks import TaskSet
 from polyhead.training_state import Best, TrainingState, random_states, restore_random_states
 from polyhead.validation import Validation, checked, modules_under
 
@@ -344,11 +347,12 @@ def prepare(
                 f"{run.path} cannot be resumed: the snapshot of step {done} was made by another version of polyhead; "
                 "finish the training with that version, or begin anew with --overwrite"
             )
-        # Settings that have been added since then stand at their defaults.
-        saved["config"] = TrainConfig().model_dump(mode="json") | saved["config"]
-        changed = [line for key in identity for line in differences(saved[key], identity[key], key)]
-        if changed:
-            raise ValueError(f"{run.path} cannot be resumed, these differ: {'; '.join(changed)}")
+        there = saved | {
+            "config": with_defaults(TrainConfig, saved["config"]),
+            "tasks": TaskSet.from_json(saved["tasks"]).to_json(),
+        }
+        changed = [line for key in identity for line in differences(there[key], identity[key], key)]
+        refuse_differences(run.path, changed)
         sampler.load_state_dict(saved["training"]["sampler"])
     average = None if config.ema_decay is None else Average(model, config.ema_decay, warmup=config.ema_warmup)
     optimizer = make_optimizer(model, config, groups=groups, learned=balancer.parameters())

@@ -120,9 +120,7 @@ class _Looking:
         listed = read_path_list(path)
         for entry in listed.entries:
             name = relative_name(entry.path, listed.root)
-            if not entry.path.is_dir():
-                yield Input(entry.path, name, entry.id)
-            elif self.folder_is_case is not None and self.folder_is_case(entry.path):
+            if not entry.path.is_dir() or (self.folder_is_case is not None and self.folder_is_case(entry.path)):
                 yield Input(entry.path, name, entry.id)
             else:
                 held = self.folder(entry.path, name)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from polyhead.batch.writer import dump_json
 from polyhead.files import write_whole
-from polyhead.runs import RUN_FILE, Run
+from polyhead.runs import RUN_FILE, Run, hold
 
 if TYPE_CHECKING:
     from domains.pde.settings import PdeConfig
@@ -65,10 +65,13 @@ def train_members(
         ValueError: `out` holds something else, or an ensemble of another size.
     """
     from domains.pde.learning.training import train
+    from polyhead.ranks import Ranks
 
     if members < 2:
         raise ValueError(f"an ensemble needs at least two members, got {members}")
-    _open(out, members, resume, overwrite)
+    ranks = Ranks(config.training.device)
+    say = ranks.only_first(say)
+    ranks.first_does(lambda: _open(out, members, resume, overwrite))
     results = []
     for number, member in enumerate(_members(out, members)):
         seed = config.training.seed + number
@@ -88,9 +91,11 @@ def _open(out: Path, members: int, resume: bool, overwrite: bool) -> None:
     if is_ensemble(out):
         count = _count(out)
         if overwrite and not resume:
-            for member in _members(out, count):
-                if (member / RUN_FILE).is_file():
-                    shutil.rmtree(member)
+            there = [member for member in _members(out, count) if (member / RUN_FILE).is_file()]
+            held = [hold(member) for member in there]
+            for member, lock in zip(there, held, strict=True):
+                shutil.rmtree(member)
+                lock.release()
             # Bands are of the members that they were made with.
             (out / CALIBRATION_FILE).unlink(missing_ok=True)
         elif not resume:
