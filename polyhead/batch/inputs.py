@@ -5,8 +5,9 @@ from __future__ import annotations
 import glob
 import logging
 import os
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from polyhead.batch.path_lists import LIST_SUFFIXES, read_path_list
 from polyhead.batch.search import IsInput, PassedOver, is_hidden, search
 
 logger = logging.getLogger(__name__)
+
+_NUMBERED = re.compile(r"~\d+$")
 
 
 @dataclass(frozen=True)
@@ -120,9 +123,8 @@ class _Looking:
         listed = read_path_list(path)
         for entry in listed.entries:
             name = relative_name(entry.path, listed.root)
-            if not entry.path.is_dir():
-                yield Input(entry.path, name, entry.id)
-            elif self.folder_is_case is not None and self.folder_is_case(entry.path):
+            is_folder = entry.path.is_dir()
+            if not is_folder or (self.folder_is_case is not None and self.folder_is_case(entry.path)):
                 yield Input(entry.path, name, entry.id)
             else:
                 held = self.folder(entry.path, name)
@@ -183,18 +185,49 @@ def relative_name(path: Path, base: Path) -> str:
 
 
 def id_names(found: Input, suffixes: Collection[str] | None = None, part: str = "") -> tuple[str, str]:
-    """The id of an input without its suffix, and with it, as `Wanted` needs them; an id that a list gives stays.
+    """The id of an input without its suffix, and with it, as `Wanted` needs them.
 
     Args:
         suffixes: those that are taken away, lower case; None takes any.
         part: which part of the input, where it holds several cases; stands behind the name.
     """
-    if found.given is not None:
-        return found.given, found.given
     suffix = suffix_of(found.name.rpartition("/")[2]).lower()
     known = suffixes is None or suffix in suffixes or f".{suffix.rpartition('.')[2]}" in suffixes
     short = without_suffix(found.name) if known else found.name
     return (f"{short}/{part}", f"{found.name}/{part}") if part else (short, found.name)
+
+
+def wanted_of(inputs: Sequence[Input], parts: Callable[[Input], Iterable[Wanted]]) -> list[Wanted]:
+    """What is wanted of all inputs, each once.
+
+    Of an input that a list gives an id only the part of this id is wanted, under this id; all its parts where it has
+    changed and no longer has it.
+
+    Args:
+        parts: the cases that one input holds.
+    """
+    held: dict[Path, list[Wanted]] = {}
+    wanted: dict[tuple[Path, tuple[str, str]], Wanted] = {}
+    for found in inputs:
+        if found.given is None:
+            chosen = parts(found)
+        else:
+            if found.path not in held:
+                held[found.path] = list(parts(found))
+            chosen = _with_id(held[found.path], found.given)
+        for each in chosen:
+            wanted.setdefault((each.path, each.names), each)
+    return list(wanted.values())
+
+
+def _with_id(parts: list[Wanted], given: str) -> list[Wanted]:
+    """The list may lie elsewhere than what it was made of, so the last name of an id decides where no whole id does."""
+    last = _NUMBERED.sub("", given.rpartition("/")[2])
+    same = [each for each in parts if given in each.names]
+    same = same or [each for each in parts if each.names[0].rpartition("/")[2] == last]
+    if not same and len(parts) > 1:
+        return parts
+    return [replace(each, names=(given, given)) for each in (same or parts)[:1]]
 
 
 def as_cases(wanted: Sequence[Wanted]) -> list[Case]:

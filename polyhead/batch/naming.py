@@ -15,8 +15,12 @@ PACKED = frozenset({".gz", ".bgz", ".bz2", ".xz", ".zst", ".zip"})
 """Suffixes of archives, which stand behind that of what they hold."""
 
 _HELD = frozenset(
-    ".nii .mgh .tar .fa .fasta .fna .ffn .fas .faa .fq .fastq .vcf .bed .gff .gff3 .gtf .gb .gbk .gbff .genbank .embl"
-    " .csv .tsv .tab .txt .json .jsonl .parquet .vtk .stl .npy .h5 .zarr".split()
+    f".{name}"
+    for names in (
+        "nii mgh tar vtk stl npy h5 zarr csv tsv tab txt json jsonl parquet",
+        "fa fasta fna ffn fas faa fq fastq vcf bed gff gff3 gtf gb gbk gbff genbank embl",
+    )
+    for name in names.split()
 )
 _SUFFIX = re.compile(r"(?<=[^.])\.[A-Za-z0-9_+-]+$")
 _FORBIDDEN = re.compile(r'[\x00-\x1f\x7f<>:"|?*\\]')
@@ -98,7 +102,9 @@ def _safe(part: str) -> str:
 
 def _folded(name: str) -> str:
     """What names have in common that some file systems take for one."""
-    return name.lower() if name.isascii() else unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+    return (
+        name.lower() if name.isascii() else unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+    )
 
 
 def _folders(name: str) -> Iterator[str]:

@@ -123,7 +123,7 @@ def _kind(entry: os.DirEntry[str]) -> str:
     try:
         if entry.is_dir():
             return "folder"
-        return "file" if entry.is_file() or (entry.is_symlink() and not os.path.exists(entry)) else "neither"
+        return "file" if entry.is_file() or (entry.is_symlink() and not Path(entry).exists()) else "neither"
     except OSError:
         # A link that leads to itself; reading it says so.
         return "file"
