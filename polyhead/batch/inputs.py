@@ -15,7 +15,7 @@ from polyhead.batch.case import Case
 from polyhead.batch.naming import suffix_of, unique_ids, without_suffix
 from polyhead.batch.outcome import NoInput
 from polyhead.batch.path_lists import LIST_SUFFIXES, read_path_list
-from polyhead.batch.search import IsInput, PassedOver, is_hidden, search
+from polyhead.batch.search import IsInput, PassedOver, match, search
 
 logger = logging.getLogger(__name__)
 
@@ -135,15 +135,13 @@ class _Looking:
     def matches(self, pattern: str) -> list[Input]:
         """What a glob matches: folders first, for what lies in them is theirs."""
         parts = Path(pattern).parts
-        base = Path(*parts[: next(k for k, part in enumerate(parts) if glob.has_magic(part))])
+        fixed = next(k for k, part in enumerate(parts) if glob.has_magic(part))
+        base = Path(*parts[:fixed])
         found: list[Input] = []
         entered: set[str] = set()
         files: dict[tuple[str, str], Path] = {}
-        for path in sorted(map(Path, glob.glob(pattern, recursive=True)), key=_links_last):  # noqa: PTH207 - any root
+        for path in sorted(match(base, parts[fixed:], self.passed), key=_links_last):
             name = relative_name(path, base)
-            # What begins with a dot was named by the pattern.
-            if any(is_hidden(part) and not part.startswith(".") for part in name.split("/")):
-                continue
             if path.is_dir():
                 names = search(
                     path,
