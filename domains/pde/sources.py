@@ -36,7 +36,7 @@ def cases_from(source: str | Path, *, split: str = "test", tasks: Sequence[str] 
       that is damaged is one case, which fails;
     - a file, a folder with all below it, a glob, or a list of paths, as `polyhead.batch.inputs.find_inputs` has them:
       parameter files (kind "request"), tables (a case a line, kind "table"), arrays, masks and meshes. Files of a
-      folder to which a parameter file or a table refers are no cases of their own: they are `files` of its cases.
+      folder to which a parameter file or a table refers are no cases of their own: they are among the `files` of its cases.
 
     Args:
         source: what to read.
@@ -128,10 +128,10 @@ def _questions(found: Input, referred: Referred) -> Iterator[Wanted]:
     if kind == "table":
         for line, held in enumerate(files, 1):
             names = id_names(found, _SUFFIXES, f"{line:05d}")
-            yield Wanted(path, names, options={"kind": kind, "line": line}, files=held)
+            yield Wanted(path, names, options={"kind": kind, "line": line}, companions=held)
     if kind != "table" or not files:
         options: dict[str, Any] = {"kind": kind} | ({"line": 0} if kind == "table" else {})
-        yield Wanted(path, id_names(found, _SUFFIXES), options=options, files=files[0] if files else ())
+        yield Wanted(path, id_names(found, _SUFFIXES), options=options, companions=files[0] if files else ())
 
 
 def _kind(path: Path) -> str:

@@ -45,14 +45,15 @@ class Wanted:
 
     Attributes:
         names: its id where that is unambiguous, and its id otherwise; see `id_names`.
-        path, tasks, options, files: as of a `Case`.
+        path, tasks, options: as of a `Case`.
+        companions: the files that decide the answer beside `path`.
     """
 
     path: Path
     names: tuple[str, str]
     tasks: tuple[str, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
-    files: tuple[Path, ...] = ()
+    companions: tuple[Path, ...] = ()
 
 
 def find_inputs(
@@ -231,10 +232,11 @@ def _with_id(parts: list[Wanted], given: str) -> list[Wanted]:
 def as_cases(wanted: Sequence[Wanted]) -> list[Case]:
     """The cases under unique ids, in the order in which they are wanted."""
     ids = unique_ids([each.names for each in wanted])
-    return [
-        Case(name, each.path, each.tasks, dict(each.options), each.files)
-        for name, each in zip(ids, wanted, strict=True)
-    ]
+    cases = []
+    for name, each in zip(ids, wanted, strict=True):
+        files = (each.path, *each.companions) if each.companions else ()
+        cases.append(Case(name, each.path, each.tasks, dict(each.options), files))
+    return cases
 
 
 def tell_not_read(folder: Path, holds: str, others: Sequence[Path]) -> None:

@@ -82,7 +82,7 @@ def folder_name(name: str) -> str:
     >>> folder_name("../logs/a:b/con"), folder_name("s/v1.2"), folder_name("run 1. ")
     ('input-logs/a_b/con_', 's/v1.2', 'run 1__')
     """
-    parts = [_safe(part) for part in inside(name).parts]
+    parts = [_safe(part) for part in _inner(name)]
     if _folded(parts[0]) in _RESERVED:
         parts[0] = f"input-{parts[0]}"
     return "/".join(f"input-{part}" if _folded(part) == RECEIPT else part for part in parts)
@@ -90,8 +90,11 @@ def folder_name(name: str) -> str:
 
 def inside(name: str) -> PurePosixPath:
     """A relative POSIX path that cannot leave its folder: ``..``, ``.`` and roots are left out of the name."""
-    parts = [part for part in name.split("/") if part not in ("", "..", ".")]
-    return PurePosixPath(*parts) if parts else PurePosixPath("input")
+    return PurePosixPath(*_inner(name))
+
+
+def _inner(name: str) -> list[str]:
+    return [part for part in name.split("/") if part not in ("", "..", ".")] or ["input"]
 
 
 def _safe(part: str) -> str:

@@ -158,7 +158,7 @@ def _records(found: Input, reading: _Reading) -> Iterator[Wanted]:
         if not isinstance(item, RejectedRecord):
             own = {"notes": notes[:MOST_NOTES]} if notes else {}
             about = {"kind": "block", "block": number, **options, **own}
-            yield Wanted(found.path, id_names(found, part=f"{number:05d}"), options=about, files=files)
+            yield Wanted(found.path, id_names(found, part=f"{number:05d}"), options=about, companions=files)
             number, notes = number + 1, []
         elif not item.lost:
             notes.append(_said(item))
