@@ -125,7 +125,7 @@ def is_labelled(path: Path) -> bool:
 
 def _tell_passed_over(folder: Path) -> None:
     """Of a folder with labelled tables the tables alone are read."""
-    from domains.genomics.labelled.tables import labelled_tables
+    from domains.genomics.data.tables import labelled_tables
 
     labelled = {file for file, _, _ in labelled_tables(folder)}
     files = sorted(folder / name for name in search(folder, _is_sequences, PassedOver()))
@@ -188,7 +188,7 @@ def _rejected(path: Path, names: tuple[str, str], code: str, reason: str, remedy
 
 
 def _rows(path: Path, tasks: Sequence[str] | None, split: str | None, reading: _Reading) -> Iterator[Wanted]:
-    from domains.genomics.labelled.data import read_labelled
+    from domains.genomics.data.labelled import read_labelled
 
     data = read_labelled(path, policy=labelled_policy(reading.policy), seed=reading.seed)
     if tasks is not None and not set(tasks) & set(data.tasks):
@@ -216,8 +216,8 @@ def _rows(path: Path, tasks: Sequence[str] | None, split: str | None, reading: _
 
 def _tables(path: Path) -> list[Path]:
     """The labelled tables, and what says more of their tasks: other files of a folder do not matter to an answer."""
-    from domains.genomics.labelled.facts import TASKS_FILE
-    from domains.genomics.labelled.tables import labelled_tables
+    from domains.genomics.data.facts import TASKS_FILE
+    from domains.genomics.data.tables import labelled_tables
 
     about = (path if path.is_dir() else path.parent) / TASKS_FILE
     return [*(table for table, _, _ in labelled_tables(path)), *([about] if about.is_file() else [])]
