@@ -19,6 +19,8 @@ from polyhead.batch.search import IsInput, PassedOver, match, search
 
 logger = logging.getLogger(__name__)
 
+Count = Callable[[int, int], None]
+
 _NUMBERED = re.compile(r"~\d+$")
 
 
@@ -196,7 +198,9 @@ def id_names(found: Input, suffixes: Collection[str] | None = None, part: str = 
     return (f"{short}/{part}", f"{found.name}/{part}") if part else (short, found.name)
 
 
-def wanted_of(inputs: Sequence[Input], parts: Callable[[Input], Iterable[Wanted]]) -> list[Wanted]:
+def wanted_of(
+    inputs: Sequence[Input], parts: Callable[[Input], Iterable[Wanted]], *, count: Count | None = None
+) -> list[Wanted]:
     """What is wanted of all inputs, each once.
 
     Of an input that a list gives an id only the part of this id is wanted, under this id; all its parts where it has
@@ -204,10 +208,11 @@ def wanted_of(inputs: Sequence[Input], parts: Callable[[Input], Iterable[Wanted]
 
     Args:
         parts: the cases that one input holds.
+        count: called with the number of inputs that were looked into, and that of all.
     """
     held: dict[Path, list[Wanted]] = {}
     wanted: dict[tuple[Path, tuple[str, str]], Wanted] = {}
-    for found in inputs:
+    for number, found in enumerate(inputs, 1):
         if found.given is None:
             chosen = parts(found)
         else:
@@ -216,6 +221,8 @@ def wanted_of(inputs: Sequence[Input], parts: Callable[[Input], Iterable[Wanted]
             chosen = _with_id(held[found.path], found.given)
         for each in chosen:
             wanted.setdefault((each.path, each.names), each)
+        if count is not None:
+            count(number, len(inputs))
     return list(wanted.values())
 
 

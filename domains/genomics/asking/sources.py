@@ -12,7 +12,7 @@ from typing import Any
 from domains.genomics.asking.blocks import BLOCK_RECORDS, read_blocks
 from domains.genomics.sequences.records import RejectedRecord
 from polyhead.batch.case import Case
-from polyhead.batch.inputs import Input, Wanted, as_cases, find_inputs, id_names, tell_not_read, wanted_of
+from polyhead.batch.inputs import Count, Input, Wanted, as_cases, find_inputs, id_names, tell_not_read, wanted_of
 from polyhead.batch.outcome import NoInput
 from polyhead.batch.path_lists import LIST_SUFFIXES
 from polyhead.batch.search import PassedOver, search
@@ -52,6 +52,7 @@ def cases_from(
     tasks: Sequence[str] | None = None,
     split: str | None = None,
     block: int = BLOCK_RECORDS,
+    count: Count | None = None,
 ) -> list[Case]:
     """The cases of `source`; what each is stands in ``options["kind"]``.
 
@@ -73,6 +74,7 @@ def cases_from(
         tasks: the tasks that are asked; labelled rows of others are left out. None asks for all.
         split: "train", "validation", "test" or "all", of labelled data only; None is the test rows where there are
             any, else all.
+        count: called with the number of inputs that were looked into, and that of all.
 
     Raises:
         NoInput: nothing was found.
@@ -92,7 +94,7 @@ def cases_from(
         inputs = [Input(path, path.name)]
     else:
         inputs = find_inputs(source, _is_sequences, looked_for=_LOOKED_FOR, folder_is_case=is_labelled)
-    return as_cases(wanted_of(inputs, partial(_parts, reading=reading, tasks=tasks, split=split)))
+    return as_cases(wanted_of(inputs, partial(_parts, reading=reading, tasks=tasks, split=split), count=count))
 
 
 def _parts(found: Input, reading: _Reading, tasks: Sequence[str] | None, split: str | None) -> Iterator[Wanted]:

@@ -11,7 +11,7 @@ from typing import Any
 from domains.pde.asking.questions import read_request, read_table
 from domains.pde.data.samples import SPLITS
 from polyhead.batch.case import Case, InvalidInput
-from polyhead.batch.inputs import Input, Wanted, as_cases, find_inputs, id_names, tell_not_read, wanted_of
+from polyhead.batch.inputs import Count, Input, Wanted, as_cases, find_inputs, id_names, tell_not_read, wanted_of
 from polyhead.batch.outcome import NoInput
 from polyhead.batch.search import PassedOver, search
 
@@ -27,7 +27,9 @@ _SUFFIXES = frozenset().union(*_KINDS.values())
 _LOOKED_FOR = "data files (.h5), parameter files (.json, .yaml, .csv, .npz), masks (.png ...) or meshes (.vtu ...)"
 
 
-def cases_from(source: str | Path, *, split: str = "test", tasks: Sequence[str] | None = None) -> list[Case]:
+def cases_from(
+    source: str | Path, *, split: str = "test", tasks: Sequence[str] | None = None, count: Count | None = None
+) -> list[Case]:
     """The cases of `source`, sorted by id; what of each file is meant stands in ``options["kind"]``.
 
     `source` is one of
@@ -42,6 +44,7 @@ def cases_from(source: str | Path, *, split: str = "test", tasks: Sequence[str] 
         source: what to read.
         split: "train", "validation", "test" or "all", of data files only.
         tasks: the tasks that are asked; samples of others are left out. None asks for all.
+        count: called with the number of inputs that were looked into, and that of all.
 
     Raises:
         NoInput: nothing was found.
@@ -52,7 +55,7 @@ def cases_from(source: str | Path, *, split: str = "test", tasks: Sequence[str] 
     found = find_inputs(source, _is_question, looked_for=_LOOKED_FOR, folder_is_case=_has_data)
     referred = cache(companions)
     inputs = _without_companions(found, referred)
-    wanted = wanted_of(inputs, partial(_parts, split=split, tasks=tasks, referred=referred))
+    wanted = wanted_of(inputs, partial(_parts, split=split, tasks=tasks, referred=referred), count=count)
     if not wanted:
         raise NoInput(f"nothing to do: found no samples of the split {split!r} in {source}")
     return sorted(as_cases(wanted), key=lambda case: case.id)

@@ -184,12 +184,16 @@ def test_parts_of_inputs_and_the_ids_that_a_list_gives_them(tmp_path):
             for k in range(count)
         ]
 
+    counted: list[tuple[int, int]] = []
+
     def cases(source):
-        return {case.id: case for case in as_cases(wanted_of(find(source), parts))}
+        wanted = wanted_of(find(source), parts, count=lambda done, total: counted.append((done, total)))
+        return {case.id: case for case in as_cases(wanted)}
 
     whole = cases(tmp_path)
     ends = ("00", "01", "02")
     assert list(whole) == [*(f"s/a/{k}" for k in ends), "s/a.png", *(f"s/b/{k}" for k in ends)]
+    assert counted == [(1, 3), (2, 3), (3, 3)]
     chosen = [whole[name] for name in ("s/a/01", "s/a.png", "s/b/02")]
     (tmp_path / "lists").mkdir()
     failed = tmp_path / "lists" / "failed.txt"
