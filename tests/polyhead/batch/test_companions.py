@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from polyhead.batch.inputs import Wanted, as_cases, find_inputs, id_names, wanted_of
 
 
