@@ -242,6 +242,39 @@ def test_a_folder_with_a_broken_file(polyhead, trained, tmp_path):
     assert [event["exit_status"] for event in events if event["event"] == "finish"] == [0]
 
 
+def test_tables_that_the_model_does_not_fit_are_a_wrong_call_not_an_empty_input(polyhead, trained, tmp_path):
+    shutil.copytree(trained / "data", tmp_path / "data")
+    (table,) = (
+        path
+        for path in (tmp_path / "data" / "csv_files").iterdir()
+        if "breast_2cls,classification,2" in path.read_text()
+    )
+    table.write_text(table.read_text().replace("breast_2cls,classification,2", "breast_2cls,classification,3"))
+    status, _, err = polyhead("ultrasound", "predict", trained / "run", tmp_path / "data", "-o", tmp_path / "out")
+    assert status == 2 and "breast_2cls is classification with 3 outputs in the tables" in err
+    assert not (tmp_path / "out").exists()
+
+
+def test_names_that_the_results_or_other_systems_have_are_answered_under_others(polyhead, trained, tmp_path, caplog):
+    study, out = tmp_path / "study", tmp_path / "out"
+    image = next((trained / "data" / "Regression").rglob("*.png"))
+    for name in ("logs/a.png", "summary.html/b.png", "con.png", "IMG.png", "img.png", "a:b.png"):
+        (study / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(image, study / name)
+    (study / "notes.md").write_text("no image")
+    command = ["ultrasound", "predict", trained / "run", study, "-o", out, "--task", "IUGC", "--inference", "plain"]
+    assert polyhead(*command)[0] == 0
+    assert "passed over 1 file: 1 .md (notes.md)" in caplog.messages
+    expected = {"IMG.png", "a_b", "con_", "img.png~2", "input-logs/a", "input-summary.html/b"}
+    assert set(results(out)) == expected and all((out / name / "result.json").is_file() for name in expected)
+    # Results in the folder of the inputs are no inputs of the next call.
+    inner = [*command[:5], study / "out", *command[6:]]
+    assert polyhead(*inner)[0] == 0
+    status, _, err = polyhead(*inner)
+    assert status == 0 and "6 skipped in" in err
+    assert f"{study / 'out'} holds the results of a batch; they are no inputs" in caplog.messages
+
+
 def test_the_demonstration_goes_the_whole_way_once(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     out = tmp_path / "demo" / "ultrasound"
