@@ -129,7 +129,7 @@ def evaluate(
 
     report = score(predictions, data, split=split, resamples=resamples, seed=seed or 0, pictures=pictures)
     if against:
-        from domains.pde.evaluation.against import compare
+        from domains.pde.evaluation.compare import compare
 
         report = replace(report, against=compare(report, against, data, device=device))
     written = write_report(report, (out or predictions) / "report.html")

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from html import escape
 
-from domains.genomics.evaluation.metrics import Bin
+from domains.genomics.uncertainty.reliability import Bin
 from polyhead.evaluate import TaskScore
 
 _SIDE = 170

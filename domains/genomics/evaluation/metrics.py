@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from domains.genomics.uncertainty.reliability import calibration_error
 from polyhead.confusion import confusion as counts_of
 from polyhead.confusion import confusion_scores as scores_of
 from polyhead.evaluate import MetricSpec
@@ -31,8 +31,6 @@ METRICS: dict[str, tuple[MetricSpec, ...]] = {
     "image": (MetricSpec("exact_match", True), MetricSpec("token_accuracy", True), MetricSpec("invalid", False)),
 }
 """What is measured of each kind of answer; the first of a kind is the one that it is judged by."""
-
-BINS = 15
 
 
 def confusion(label: NDArray, predicted: NDArray, classes: int, weights: NDArray | None = None) -> NDArray[np.float64]:
@@ -112,48 +110,6 @@ def _binary_auprc(positive: NDArray[np.bool_], score: NDArray, weights: NDArray)
     precision = np.divide(found, called, out=np.zeros(found.shape), where=called > 0)
     total = positives.sum(axis=-1)
     return np.divide((positives * precision).sum(axis=-1), total, out=np.full(total.shape, np.nan), where=total > 0)
-
-
-@dataclass(frozen=True)
-class Bin:
-    """Rows whose confidence lies in (low, high]: how many, their mean confidence, and the share that is right."""
-
-    low: float
-    high: float
-    rows: int
-    confidence: float
-    accuracy: float
-
-    def to_json(self) -> dict[str, float]:
-        return asdict(self)
-
-
-def _binned(confidence: NDArray, bins: int) -> NDArray[np.intp]:
-    return np.clip(np.ceil(np.asarray(confidence, dtype=float) * bins).astype(np.intp) - 1, 0, bins - 1)
-
-
-def reliability(confidence: ArrayLike, right: ArrayLike, bins: int = BINS) -> tuple[Bin, ...]:
-    """The bins of equal width that have rows, by probability of the predicted class (n,) and whether it is right."""
-    sure, hit = np.asarray(confidence, dtype=float), np.asarray(right, dtype=float)
-    if sure.shape != hit.shape or sure.ndim != 1:
-        raise ValueError(f"confidence and right are (n,) of the same rows, got {sure.shape} and {hit.shape}")
-    place = _binned(sure, bins)
-    return tuple(
-        Bin(index / bins, (index + 1) / bins, int(here.sum()), float(sure[here].mean()), float(hit[here].mean()))
-        for index in range(bins)
-        if (here := place == index).any()
-    )
-
-
-def calibration_error(
-    confidence: ArrayLike, right: ArrayLike, weights: NDArray | None = None, bins: int = BINS
-) -> NDArray[np.float64]:
-    """ECE: Σ_b n_b / n |accuracy_b - confidence_b| over bins of equal width (Guo et al. 2017); weights (..., n)."""
-    sure, hit = np.asarray(confidence, dtype=float), np.asarray(right, dtype=float)
-    member = np.zeros((len(sure), bins))
-    member[np.arange(len(sure)), _binned(sure, bins)] = hit - sure
-    rows = np.ones(len(sure)) if weights is None else weights
-    return np.abs(rows @ member).sum(axis=-1) / rows.sum(axis=-1)
 
 
 def classification_scores(
