@@ -27,7 +27,7 @@ from domains.genomics.sequences.alphabet import reverse_complement
 from domains.genomics.sequences.tokenizer import TOKENIZER_FILE
 from domains.genomics.settings import GenomicsConfig
 from domains.genomics.uncertainty.calibrate import CALIBRATION_FILE
-from polyhead.files import replacing
+from polyhead.files import hash_file, replacing
 from polyhead.model import MultiHeadModel
 from polyhead.progress import Mode
 from polyhead.report import Problem
@@ -231,8 +231,7 @@ def _origin(source: str | Path) -> str:
     path = Path(source)
     for name in ("model.safetensors", "model.safetensors.index.json"):
         if (path / name).is_file():
-            with (path / name).open("rb") as file:
-                return hashlib.file_digest(file, "sha256").hexdigest()
+            return hash_file(path / name)
     return str(source)
 
 
