@@ -235,7 +235,7 @@ def _accepted(source: str, reference: Path | None, policy: str, rejected: list[s
 
 def _require_file(source: str, what: str) -> None:
     """What is no file is said before anything is written."""
-    from apps.exits import NoInput
+    from polyhead.batch.outcome import NoInput
 
     path = Path(source)
     if path.is_dir():
@@ -286,8 +286,8 @@ def _tell(rejected: Sequence[str]) -> None:
 
 
 def _status(done: int, rejected: int) -> int:
-    from apps.exits import DONE, NO_INPUT, SOME_FAILED
+    from polyhead.batch.outcome import EXIT_NO_INPUT, EXIT_OK, EXIT_PARTIAL
 
     if not done:
-        return NO_INPUT
-    return SOME_FAILED if rejected else DONE
+        return EXIT_NO_INPUT
+    return EXIT_PARTIAL if rejected else EXIT_OK

@@ -54,7 +54,7 @@ def predict(
 
     Exit status: 0 all done, 3 some cases failed, 4 no valid input, 130 interrupted. The same command goes on.
     """
-    from apps.predicting import about, file_hash, find_cases
+    from apps.predicting import about, file_hash
     from apps.predicting import predict as run_predict
     from domains.pde.asking.sources import cases_from
     from domains.pde.predicting.members import member_runs
@@ -68,7 +68,7 @@ def predict(
     known = info.task_set
     wanted = list(known.subset(task) if task else known)
     asked = set(wanted) if task else None
-    cases = find_cases(cases_from, source, split=split, tasks=list(asked) if asked else None)
+    cases = cases_from(source, split=split, tasks=list(asked) if asked else None)
     arguments: dict[str, Any] = {
         "tasks": wanted,
         "points": None if points is None else str(points),

@@ -122,7 +122,7 @@ def predict(
 
     Exit status: 0 all done, 3 some cases failed, 4 no valid input, 130 interrupted. The same command goes on.
     """
-    from apps.predicting import about, find_cases
+    from apps.predicting import about
     from apps.predicting import predict as run_predict
     from domains.medical.ultrasound.asking.sources import cases_from
     from domains.medical.ultrasound.data.fm_uia import is_data_root
@@ -136,7 +136,7 @@ def predict(
     root = is_data_root(Path(source))
     if format == "fm-uia" and not root:
         raise ValueError(f"--format fm-uia needs a data root with csv_files/ as INPUT; {source} is none")
-    cases = find_cases(cases_from, source, tasks={name: (spec.kind, spec.outputs) for name, spec in wanted.items()})
+    cases = cases_from(source, tasks={name: (spec.kind, spec.outputs) for name, spec in wanted.items()})
     answering: dict[str, Any] = {"precision": precision, "tasks": list(wanted), "overlays": overlays}
     arguments = answering | {
         "run": str(run),

@@ -15,6 +15,7 @@ from domains.genomics.asking.blocks import BLOCK_RECORDS, read_blocks
 from domains.genomics.sequences.records import RejectedRecord
 from polyhead.batch.case import Case
 from polyhead.batch.naming import inside, unique_ids
+from polyhead.batch.outcome import NoInput
 from polyhead.batch.path_lists import LIST_SUFFIXES, read_path_list
 
 SPLITS = ("train", "validation", "test")
@@ -89,7 +90,8 @@ def cases_from(
             any, else all.
 
     Raises:
-        ValueError: nothing was found, or a reference or labelled data that cannot be read.
+        NoInput: nothing was found.
+        ValueError: a reference or labelled data that cannot be read.
     """
     if split not in (None, *SPLITS, "all"):
         raise ValueError(f"unknown split {split!r}; known: {', '.join(SPLITS)}, all")
@@ -102,12 +104,12 @@ def cases_from(
     reading = _Reading(None if reference is None else str(reference), policy, seed, block)
     path = Path(source)
     if path.is_symlink() and not path.exists():
-        raise ValueError(f"{path} is a link to {path.readlink()}, which is not there; mend it, or name the file itself")
+        raise NoInput(f"{path} is a link to {path.readlink()}, which is not there; mend it, or name the file itself")
     if not path.exists() and not glob.has_magic(str(source)):
-        raise ValueError(f"there is no file, folder or glob match {path}")
+        raise NoInput(f"there is no file, folder or glob match {path}")
     inputs = list(_found(path, str(source), reading, tasks, split))
     if not inputs:
-        raise ValueError(f"nothing to do: found no {_LOOKED_FOR} in {source}")
+        raise NoInput(f"nothing to do: found no {_LOOKED_FOR} in {source}")
     return _named(inputs)
 
 
@@ -225,7 +227,7 @@ def _rows(path: Path, tasks: Sequence[str] | None, split: str | None, reading: _
     chosen = split or ("test" if (data.split == "test").any() else "all")
     count = len(labelled_rows(data, chosen, asked))
     if not count:
-        raise ValueError(f"{path} has no row of the split {chosen!r} for {', '.join(asked)}")
+        raise NoInput(f"{path} has no row of the split {chosen!r} for {', '.join(asked)}")
     table, files = _table_hashes(path)
     for number, first in enumerate(range(0, count, reading.records)):
         options = {"kind": "rows", "data": str(path), "files": files, "split": chosen}

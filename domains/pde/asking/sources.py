@@ -14,6 +14,7 @@ from domains.pde.asking.questions import read_request, read_table
 from domains.pde.data.samples import SPLITS
 from polyhead.batch.case import Case, InvalidInput
 from polyhead.batch.naming import inside, unique_ids
+from polyhead.batch.outcome import NoInput
 from polyhead.batch.path_lists import LIST_SUFFIXES, read_path_list
 
 REQUESTS = frozenset({".json", ".yaml", ".yml"})
@@ -56,7 +57,8 @@ def cases_from(source: str | Path, *, split: str = "test", tasks: Sequence[str] 
         tasks: the tasks that are asked; samples of others are left out. None asks for all.
 
     Raises:
-        ValueError: nothing was found, or a data file that cannot be read.
+        NoInput: nothing was found.
+        ValueError: a data file that cannot be read.
     """
     if split not in (*SPLITS, "all"):
         raise ValueError(f"unknown split {split!r}; known: {', '.join(SPLITS)}, all")
@@ -79,9 +81,9 @@ def cases_from(source: str | Path, *, split: str = "test", tasks: Sequence[str] 
         inputs = [each for match in matches for each in _file(match, _relative(match, base), split, tasks)]
         looked = f"{_LOOKED_FOR} matching {source}"
     else:
-        raise ValueError(f"there is no file, folder or glob match {path}")
+        raise NoInput(f"there is no file, folder or glob match {path}")
     if not inputs:
-        raise ValueError(f"nothing to do: found no {looked}")
+        raise NoInput(f"nothing to do: found no {looked}")
     return _named(inputs)
 
 

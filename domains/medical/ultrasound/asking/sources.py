@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import glob
-import os
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from domains.medical.intake.images import DICOM_SUFFIXES, IMAGE_SUFFIXES, frame_count, sniff
 from domains.medical.ultrasound.data.fm_uia import TABLES, Tables, is_data_root, read_tables
 from polyhead.batch.case import Case, InvalidInput
-from polyhead.batch.naming import inside, unique_ids
-from polyhead.batch.path_lists import LIST_SUFFIXES, read_path_list
+from polyhead.batch.inputs import Input, Wanted, as_cases, find_inputs, id_names, relative_name
+from polyhead.batch.outcome import NoInput
 
-_LOOKED_FOR = "png, jpg, bmp, tif or DICOM files"
+_SUFFIXES = IMAGE_SUFFIXES | DICOM_SUFFIXES
 
 
 def cases_from(source: str | Path, *, tasks: Mapping[str, tuple[str, int]] | None = None) -> list[Case]:
@@ -25,10 +23,10 @@ def cases_from(source: str | Path, *, tasks: Mapping[str, tuple[str, int]] | Non
 
     - a data root (a folder with ``csv_files/``): a case an image, asked for the tasks of its rows, with
       ``options["rows"] = {task: {"image_path": ..., "mask_path": ...}}``, the paths as written;
-    - a file; a folder, searched with its subfolders by suffix and content, hidden files and folders left out;
-    - a glob (``**`` goes down); a list of paths (``.txt``, see `polyhead.batch.path_lists`), such as ``failed.txt``,
-      whose cases keep the ids that they had. That of a data root names images: their rows are not in it, so its
-      cases are asked for all tasks that the model knows; give the root again to answer its rows.
+    - a file, a folder, a glob or a list of paths, as `polyhead.batch.inputs.find_inputs` has them; images of folders
+      are found by suffix and content. Cases of ``failed.txt`` keep the ids that they had. That of a data root names
+      images: their rows are not in it, so its cases are asked for all tasks that the model knows; give the root again
+      to answer its rows.
 
     A clip or a TIFF of several pages gives a case a frame: id ``name/frame_000``, ``options["frame"] = 0``. Files that
     cannot be read and files of a list that do not exist are cases too: reading them says what is wrong; so are rows
@@ -43,108 +41,47 @@ def cases_from(source: str | Path, *, tasks: Mapping[str, tuple[str, int]] | Non
             has no other task keeps them, for reading it to fail. Without tables every case is asked for all of them.
 
     Raises:
-        ValueError: nothing was found, or a task of the tables is of another kind or size than the model's.
+        NoInput: nothing was found.
+        ValueError: a task of the tables is of another kind or size than the model's.
     """
     path = Path(source)
     if is_data_root(path):
         return _table_cases(read_tables(path, labels=False), tasks)
-    if path.is_dir():
-        inputs = [_Input(file, _relative(file, path)) for file in _images_under(path)]
-        looked = f"{_LOOKED_FOR} in the folder {path} and below (nor is there a folder {TABLES}/)"
-    elif path.suffix.lower() in LIST_SUFFIXES and path.is_file() and not _looks_like_image(path):
-        inputs = _listed(path)
-        looked = f"paths in the list {path}"
-    elif path.exists() or not glob.has_magic(str(source)):
-        if not path.exists():
-            raise ValueError(f"there is no file, folder or glob match {path}")
-        inputs, looked = [_Input(path, path.name)], str(path)
-    else:
-        base = _fixed_part(str(source))
-        matches = sorted(Path(match) for match in glob.glob(str(source), recursive=True))  # noqa: PTH207 - any root
-        inputs = [_Input(file, _relative(file, base)) for match in matches for file in _images_under(match)]
-        looked = f"{_LOOKED_FOR} matching {source}"
-    cases = _named([each for entry in inputs for each in _by_frame(entry, tuple(tasks or ()))])
-    if not cases:
-        raise ValueError(f"nothing to do: found no {looked}")
-    return cases
+    try:
+        inputs = find_inputs(source, _is_image, looked_for="png, jpg, bmp, tif or DICOM files")
+    except NoInput as nothing:
+        raise NoInput(f"{nothing} (nor is there a folder {TABLES}/)" if path.is_dir() else str(nothing)) from None
+    asked = tuple(tasks or ())
+    return _sorted([replace(each, tasks=asked) for found in inputs for each in _by_frame(found)])
 
 
-@dataclass(frozen=True)
-class _Input:
-    """A file, the name that its id is made of, and what its case holds; an id that is `given` stays as it is."""
-
-    path: Path
-    name: str
-    given: str | None = None
-    frame: str = ""
-    tasks: tuple[str, ...] = ()
-    options: Mapping[str, Any] = field(default_factory=dict)
-
-
-def _images_under(folder: Path) -> Iterator[Path]:
-    """Images of a folder and below, sorted; a file gives itself. Links are followed, each folder entered once."""
-    if not folder.is_dir():
-        yield folder
-        return
-    entered: set[str] = set()
-    for top, folders, files in os.walk(folder, followlinks=True):
-        place = os.path.realpath(top)
-        if place in entered:
-            folders.clear()
-            continue
-        entered.add(place)
-        folders[:] = sorted(name for name in folders if not name.startswith((".", "__MACOSX")))
-        for name in sorted(files):
-            file = Path(top, name)
-            if not name.startswith(".") and (_has_image_suffix(file) or _looks_like_image(file)):
-                yield file
-
-
-def _has_image_suffix(path: Path) -> bool:
-    return path.suffix.lower() in IMAGE_SUFFIXES | DICOM_SUFFIXES
+def _is_image(path: Path) -> bool:
+    return path.suffix.lower() in _SUFFIXES or _looks_like_image(path)
 
 
 def _looks_like_image(path: Path) -> bool:
     try:
         with path.open("rb") as file:
-            return path.is_file() and sniff(file.read(132)) is not None
+            return sniff(file.read(132)) is not None
     except OSError:
         return False
 
 
-def _listed(file: Path) -> list[_Input]:
-    """The files of a list, each once; folders in it are searched."""
-    listed = read_path_list(file)
-    inputs: dict[tuple[Path, str | None], _Input] = {}
-    for entry in listed.entries:
-        for path in _images_under(entry.path):
-            given = entry.id if path == entry.path else None
-            inputs[path, given] = _Input(path, given or _relative(path, listed.root), given=given)
-    return list(inputs.values())
-
-
-def _fixed_part(pattern: str) -> Path:
-    """The folder of a glob before its first wildcard."""
-    parts = Path(pattern).parts
-    fixed = next((k for k, part in enumerate(parts) if glob.has_magic(part)), len(parts) - 1)
-    return Path(*parts[:fixed])
-
-
-def _by_frame(entry: _Input, tasks: tuple[str, ...]) -> list[_Input]:
-    """The entry, or one entry a frame if the file has several."""
+def _by_frame(found: Input) -> list[Wanted]:
+    """The input, or one case a frame if the file has several."""
     try:
-        frames = frame_count(entry.path) if _may_have_frames(entry.path) else 1
+        frames = frame_count(found.path) if _may_have_frames(found.path) else 1
     except InvalidInput:
         frames = 1
     if frames == 1:
-        return [replace(entry, tasks=tasks)]
+        return [Wanted(found.path, id_names(found, _SUFFIXES))]
     named = {f"frame_{k:03d}": k for k in range(frames)}
-    if entry.given is not None:
-        chosen = named.get(PurePosixPath(entry.given).name)
+    if found.given is not None:
+        chosen = named.get(PurePosixPath(found.given).name)
         if chosen is not None:
-            return [replace(entry, tasks=tasks, options={"frame": chosen})]
-        entry = replace(entry, given=None)
-    return [replace(entry, tasks=tasks, frame=frame, options={"frame": k}) for frame, k in named.items()]
+            return [Wanted(found.path, id_names(found), options={"frame": chosen})]
+        found = replace(found, given=None)
+    return [Wanted(found.path, id_names(found, _SUFFIXES, name), options={"frame": k}) for name, k in named.items()]
 
 
 def _may_have_frames(path: Path) -> bool:
@@ -164,32 +101,19 @@ def _table_cases(tables: Tables, tasks: Mapping[str, tuple[str, int]] | None) ->
         turn = 0
         while asked.setdefault((row.image, turn), {}).setdefault(row.task, answer) != answer:
             turn += 1
-    inputs = []
+    wanted = []
     for (image, _), rows in asked.items():
         unknown = [task for task in rows if tasks is not None and task not in tasks]
         options: dict[str, Any] = {"rows": rows} | ({"unknown_tasks": unknown} if unknown else {})
         known = tuple(task for task in rows if task not in unknown) or tuple(rows)
-        inputs.append(_Input(image, _relative(image, tables.root), tasks=known, options=options))
+        names = id_names(Input(image, relative_name(image, tables.root)), _SUFFIXES)
+        wanted.append(Wanted(image, names, known, options))
     for problem in tables.problems:
         table, _, line = problem.where.rpartition(":")
         name = f"{TABLES}/{table}/line_{line}"
-        inputs.append(_Input(tables.root / TABLES / table, name, options={"problem": str(problem)}))
-    return _named(inputs)
+        wanted.append(Wanted(tables.root / TABLES / table, (name, name), options={"problem": str(problem)}))
+    return _sorted(wanted)
 
 
-def _relative(path: Path, base: Path) -> str:
-    return Path(os.path.relpath(path, base)).as_posix()
-
-
-def _named(inputs: Sequence[_Input]) -> list[Case]:
-    """The cases under their ids, sorted by them."""
-    ids = unique_ids([(_id(entry, with_suffix=False), _id(entry, with_suffix=True)) for entry in inputs])
-    cases = [Case(name, each.path, each.tasks, dict(each.options)) for name, each in zip(ids, inputs, strict=True)]
-    return sorted(cases, key=lambda case: case.id)
-
-
-def _id(entry: _Input, *, with_suffix: bool) -> str:
-    name = inside(entry.name)
-    if entry.given is None and not with_suffix and name.suffix.lower() in IMAGE_SUFFIXES | DICOM_SUFFIXES:
-        name = name.with_suffix("")
-    return (name / entry.frame).as_posix() if entry.frame else name.as_posix()
+def _sorted(wanted: list[Wanted]) -> list[Case]:
+    return sorted(as_cases(wanted), key=lambda case: case.id)
