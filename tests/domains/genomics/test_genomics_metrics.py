@@ -6,8 +6,6 @@ from scipy import stats
 from sklearn import metrics as oracle
 
 from domains.genomics.evaluation.metrics import (
-    auprc,
-    auroc,
     classification_scores,
     confusion,
     confusion_scores,
@@ -19,6 +17,7 @@ from domains.genomics.evaluation.metrics import (
     token_f1,
 )
 from domains.genomics.uncertainty.reliability import calibration_error, reliability
+from polyhead.ranking import auprc, auroc
 
 
 @pytest.fixture
