@@ -15,6 +15,7 @@ from polyhead.batch.engine import run_batch
 from polyhead.batch.outcome import Summary
 from polyhead.batch.progress import progress_display
 from polyhead.batch.worker import PredictorFactory
+from polyhead.files import hash_file
 from polyhead.runs import RunInfo
 
 
@@ -78,7 +79,6 @@ def file_hash(path: Path) -> str:
         ValueError: the file is not there.
     """
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return hash_file(path)
     except FileNotFoundError:
         raise ValueError(f"{path} is missing: the training of this run has not saved any weights yet") from None

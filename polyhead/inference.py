@@ -11,16 +11,18 @@ import logging
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from polyhead.files import TEMPORARY, replacing
 from polyhead.memory import channels_last
 from polyhead.registry import Registry
 
@@ -342,21 +344,16 @@ def _kept(core: Any, path: Path | None) -> Any | None:
 
 def _keep(converted: Any, path: Path) -> None:
     """Writes the converted model beside its final name and renames it, weights first; a read-only folder is no harm."""
-    import os
-
     import openvino
 
-    partial = path.with_name(f"{path.stem}.{os.getpid()}.xml")
-    parts = (partial.with_suffix(".bin"), partial)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        openvino.save_model(converted, partial, compress_to_fp16=False)
-        for part in parts:
-            with part.open("rb+") as file:
-                os.fsync(file.fileno())
-            part.replace(path.with_suffix(part.suffix))
+        # OpenVINO names the weights after the description, so both are made in a folder of their own.
+        with TemporaryDirectory(prefix=TEMPORARY, dir=path.parent) as folder:
+            made = Path(folder) / path.name
+            openvino.save_model(converted, made, compress_to_fp16=False)
+            for suffix in (".bin", ".xml"):
+                with replacing(path.with_suffix(suffix)) as temporary:
+                    made.with_suffix(suffix).replace(temporary)
     except (OSError, RuntimeError) as failure:  # OpenVINO says that it cannot open a file by a RuntimeError
         logger.info("the converted model is not kept: %s", failure)
-        with suppress(OSError):
-            for part in parts:
-                part.unlink(missing_ok=True)

@@ -58,8 +58,8 @@ def predict(
     from apps.predicting import predict as run_predict
     from domains.pde.asking.sources import cases_from
     from domains.pde.predicting.members import member_runs
-    from domains.pde.uncertainty.calibrate import CALIBRATION_FILE
     from polyhead.batch.worker import PredictorFactory
+    from polyhead.identity import CALIBRATION_FILE
     from polyhead.runs import WEIGHTS_FILE
     from polyhead.runs import Run as RunFolder
 
@@ -130,7 +130,7 @@ def evaluate(
 
     report = score(predictions, data, split=split, resamples=resamples, seed=seed or 0, pictures=pictures)
     if against:
-        from domains.pde.evaluation.against import compare
+        from domains.pde.evaluation.compare import compare
 
         report = replace(report, against=compare(report, against, data, device=device))
     written = write_report(report, (out or predictions) / "report.html")

@@ -10,8 +10,8 @@ from typing import Any
 import streamlit as st
 
 from domains.pde.networks.description import Description
-from domains.pde.uncertainty.calibrate import CALIBRATION_FILE
 from polyhead.batch.case import InvalidInput
+from polyhead.identity import CALIBRATION_FILE
 from polyhead.runs import Run
 from ui.run_choice import run_title, weights_hash
 

@@ -26,7 +26,7 @@ from domains.genomics.saved import describe, save_parts
 from domains.genomics.sequences.alphabet import reverse_complement
 from domains.genomics.sequences.tokenizer import TOKENIZER_FILE
 from domains.genomics.settings import GenomicsConfig
-from polyhead.files import replacing
+from polyhead.files import hash_file, replacing
 from polyhead.identity import PROBLEMS_FILE
 from polyhead.model import MultiHeadModel
 from polyhead.progress import Mode
@@ -222,8 +222,7 @@ def _origin(source: str | Path) -> str:
     path = Path(source)
     for name in ("model.safetensors", "model.safetensors.index.json"):
         if (path / name).is_file():
-            with (path / name).open("rb") as file:
-                return hashlib.file_digest(file, "sha256").hexdigest()
+            return hash_file(path / name)
     return str(source)
 
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image as Pillow
 
-from domains.medical.intake.images import Image
+from domains.medical.intake.picture import Image
 from domains.medical.ultrasound.networks.network import build_model, task_specs
 from domains.medical.ultrasound.predicting.decode import Answers, TaskAnswer
 from domains.medical.ultrasound.predicting.predict import UltrasoundPredictor, load_predictor, normalise

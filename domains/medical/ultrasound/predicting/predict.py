@@ -13,10 +13,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from domains.medical.intake.images import Image, read_image
+from domains.medical.intake.images import read_image
+from domains.medical.intake.picture import Image
 from domains.medical.ultrasound.data.geometry import Frame, resize_image
-from domains.medical.ultrasound.learning.dataset import IMAGENET_MEAN, IMAGENET_STD
 from domains.medical.ultrasound.networks.folded import FoldedPyramid
+from domains.medical.ultrasound.networks.input import normalise
 from domains.medical.ultrasound.networks.network import PyramidBackbone, take_rows
 from domains.medical.ultrasound.predicting.decode import Answers, TaskAnswer, decode
 from domains.medical.ultrasound.predicting.measure import measurements
@@ -233,10 +234,3 @@ class UltrasoundPredictor:
 def load_predictor(**arguments: object) -> UltrasoundPredictor:
     """Builds a predictor from JSON values: what a worker process calls."""
     return UltrasoundPredictor(**arguments)  # pyright: ignore[reportArgumentType]
-
-
-def normalise(pixels: Tensor) -> Tensor:
-    """(B, H, W, 3) uint8 to (B, 3, H, W) float32 in channels-last memory, by ImageNet's mean and deviation."""
-    mean = torch.tensor(IMAGENET_MEAN, device=pixels.device).view(1, 3, 1, 1) * 255
-    std = torch.tensor(IMAGENET_STD, device=pixels.device).view(1, 3, 1, 1) * 255
-    return (pixels.permute(0, 3, 1, 2).float() - mean) / std
