@@ -12,9 +12,9 @@ from typing import Any
 from apps.batch_flags import BatchFlags
 from apps.exits import NoInput
 from polyhead.batch.case import Case
-from polyhead.batch.engine import run_batch
 from polyhead.batch.outcome import Summary
 from polyhead.batch.progress import progress_display
+from polyhead.batch.run import run_batch
 from polyhead.batch.worker import PredictorFactory
 from polyhead.runs import RunInfo
 
@@ -27,7 +27,7 @@ def predict(
     weights: Sequence[Path],
     parameters: Mapping[str, Any],
     info: Mapping[str, Any],
-    on_finish: Callable[[Path, list[dict[str, Any]]], None] | None = None,
+    on_merged: Callable[[Path, list[dict[str, Any]]], None] | None = None,
 ) -> Summary:
     """Runs the batch with its progress on stderr and prints where the results are on stdout."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
@@ -48,7 +48,7 @@ def predict(
             dry_run=flags.dry_run,
             progress=progress,
             info=info,
-            on_finish=on_finish,
+            on_merged=on_merged,
         )
     counts = ", ".join(f"{number} {status.replace('_', ' ')}" for status, number in summary.counts.items())
     if summary.error is not None:

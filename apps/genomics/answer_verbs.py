@@ -122,7 +122,7 @@ def predict(
         weights=[run / WEIGHTS_FILE],
         parameters=arguments | {"files": held},
         info=about(info, run, source, split=split),
-        on_finish=partial(_merge, labels, table, calibration if calibrated else None),
+        on_merged=partial(_merge, labels, table, calibration if calibrated else None),
     )
     raise typer.Exit(summary.exit_status)
 

@@ -88,7 +88,7 @@ def predict(
         weights=[member / WEIGHTS_FILE for member in members],
         parameters=arguments | {"files": held},
         info=about(info, run, source, split=split),
-        on_finish=partial(_keep_calibration, calibration),
+        on_merged=partial(_keep_calibration, calibration),
     )
     raise typer.Exit(summary.exit_status)
 

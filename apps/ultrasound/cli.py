@@ -152,7 +152,7 @@ def predict(
         weights=[run / WEIGHTS_FILE],
         parameters=answering,
         info=about(info, run, source),
-        on_finish=partial(_write_challenge, Path(source), cases, flags.quiet) if format == "fm-uia" else None,
+        on_merged=partial(_write_challenge, Path(source), cases, flags.quiet) if format == "fm-uia" else None,
     )
     raise typer.Exit(summary.exit_status)
 

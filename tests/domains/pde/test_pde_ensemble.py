@@ -15,7 +15,7 @@ from domains.pde.predict import PDEPredictor
 from domains.pde.presets import resolve
 from domains.pde.sources import cases_from
 from domains.pde.store import write_data
-from polyhead.batch.engine import run_batch
+from polyhead.batch.run import run_batch
 from polyhead.batch.worker import PredictorFactory
 from polyhead.runs import Run
 

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from polyhead.batch.case import Case
-from polyhead.batch.engine import shard_of
 from polyhead.batch.folder import FolderInUse, OutputFolder
 from polyhead.batch.path_lists import read_path_list
+from polyhead.batch.run import shard_of
 from polyhead.batch.worker import PredictorFactory
 from polyhead.files import TEMPORARY
 
@@ -232,7 +232,7 @@ def test_shards_cover_all_cases_once_and_merge(bench):
     cases = bench.cases({f"{i}": "x" * i for i in range(1, 31)} | {"bad": "invalid"})
     finished = []
     for index in range(3):
-        bench.run(cases, shard=(index, 3), on_finish=lambda out, rows: finished.append(len(rows)))
+        bench.run(cases, shard=(index, 3), on_merged=lambda out, rows: finished.append(len(rows)))
         missing = json.loads((bench.out / "run.json").read_text())["missing_shards"]
         assert missing == list(range(index + 1, 3))
     assert finished[-1] == 31 and finished == sorted(finished)
@@ -259,7 +259,7 @@ def test_a_failure_of_the_last_step_is_an_internal_error_and_keeps_the_results(b
     def explode(out: Path, rows: list) -> None:
         raise OSError("disk full")
 
-    summary = bench.run(bench.cases({"a": "x"}), on_finish=explode)
+    summary = bench.run(bench.cases({"a": "x"}), on_merged=explode)
     assert summary.exit_status == 1 and summary.error is not None and "disk full" in summary.error
     assert bench.statuses() == {"a": "ok"}
 
@@ -271,7 +271,5 @@ def test_a_worker_is_not_needed_in_the_main_thread(bench):
 
 
 def test_run_batch_needs_no_torch():
-    code = (
-        "import sys, polyhead.batch.engine, polyhead.batch.progress; print({'torch', 'PIL', 'numpy'} & {*sys.modules})"
-    )
+    code = "import sys, polyhead.batch.run, polyhead.batch.progress; print({'torch', 'PIL', 'numpy'} & {*sys.modules})"
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "set()"
