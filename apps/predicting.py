@@ -14,7 +14,7 @@ from apps.exits import NoInput
 from polyhead.batch.case import Case
 from polyhead.batch.outcome import Summary
 from polyhead.batch.progress import progress_display
-from polyhead.batch.run import run_batch
+from polyhead.batch.run import OnMerged, run_batch
 from polyhead.batch.worker import PredictorFactory
 from polyhead.runs import RunInfo
 
@@ -27,7 +27,7 @@ def predict(
     weights: Sequence[Path],
     parameters: Mapping[str, Any],
     info: Mapping[str, Any],
-    on_merged: Callable[[Path, list[dict[str, Any]]], None] | None = None,
+    on_merged: OnMerged | None = None,
 ) -> Summary:
     """Runs the batch with its progress on stderr and prints where the results are on stdout."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
@@ -45,6 +45,7 @@ def predict(
             overwrite=flags.overwrite,
             fail_fast=flags.fail_fast,
             retry_failed=flags.retry_failed,
+            verify=flags.verify,
             dry_run=flags.dry_run,
             progress=progress,
             info=info,
@@ -54,6 +55,8 @@ def predict(
     if summary.error is not None:
         print(f"error: {summary.error}", file=sys.stderr)
     if not flags.quiet:
+        for note in summary.notes:
+            print(note, file=sys.stderr)
         print(f"{counts or 'nothing to do'} in {summary.seconds:.1f} s", file=sys.stderr)
     if not flags.dry_run:
         print(summary.out / "summary.html")

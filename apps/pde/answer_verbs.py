@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -93,7 +94,7 @@ def predict(
     raise typer.Exit(summary.exit_status)
 
 
-def _keep_calibration(calibration: Path, out: Path, rows: list[dict[str, Any]]) -> None:
+def _keep_calibration(calibration: Path, out: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     """`evaluate` counts what the bands cover, so they are told beside the answers."""
     from polyhead.files import write_whole
 

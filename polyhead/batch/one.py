@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
-from polyhead.batch.case import Case, InvalidInput, Predictor
+from polyhead.batch.case import Case, InvalidInput, Predictor, Writer
 from polyhead.batch.outcome import Outcome
 from polyhead.batch.steps import Job, fail_case, predict_cases, read_case, write_case
+from polyhead.batch.writer import CaseWriter
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -50,3 +52,11 @@ def ask(predictor: Predictor[Item, Result], cases: Sequence[Case]) -> list[Resul
     for place, result in zip(places, predict_cases(predictor, items) if items else [], strict=True):
         found[place] = result
     return found
+
+
+def written_files(write: Callable[[Writer], object]) -> dict[str, bytes]:
+    """The files that `write` makes with the writer of a case, in memory by name: what a page gives to take away."""
+    with TemporaryDirectory() as folder:
+        writer = CaseWriter(Path(folder, "case"))
+        write(writer)
+        return {name: Path(folder, "case", name).read_bytes() for name in writer.commit()}

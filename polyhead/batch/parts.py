@@ -39,6 +39,7 @@ class PartWriter:
     def end(self, facts: dict[str, Any]) -> None:
         """Says that the shard has ended, and what is to be said of it; the part is then durable."""
         self._write(dump_json({"end": facts}))
+        self._stream.flush()
         os.fsync(self._stream.fileno())
         self.close()
 
@@ -47,7 +48,6 @@ class PartWriter:
 
     def _write(self, line: bytes) -> None:
         self._stream.write(line + b"\n")
-        self._stream.flush()
 
 
 @dataclass(frozen=True)

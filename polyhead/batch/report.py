@@ -6,7 +6,7 @@ import base64
 import csv
 import html
 import json
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from importlib import resources
@@ -18,6 +18,7 @@ from typing import Any
 from polyhead.application import RESEARCH_USE
 from polyhead.batch.folder import CSV, HTML
 from polyhead.batch.outcome import FAILURES
+from polyhead.batch.parts import Rows
 from polyhead.batch.writer import safe_relative
 from polyhead.files import replacing
 
@@ -54,22 +55,22 @@ def flatten(record: Mapping[str, Any] | None) -> dict[str, Any]:
     Where two scalars come to one key, as of ``{"a": {"b": 1}, "a.b": 2}``, the later is numbered: ``a.b~2``.
     """
     flat: dict[str, Any] = {}
-    for key, value in _scalars(record or {}, ""):
-        if key in flat:
-            key = next(name for number in count(2) if (name := f"{key}~{number}") not in flat)
-        flat[key] = value
+    _flatten_into(flat, record or {}, "")
     return flat
 
 
-def _scalars(record: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
+def _flatten_into(flat: dict[str, Any], record: Mapping[str, Any], prefix: str) -> None:
     for key, value in record.items():
-        if isinstance(value, Mapping):
-            yield from _scalars(value, f"{prefix}{key}.")
+        name = prefix + key
+        if isinstance(value, dict):
+            _flatten_into(flat, value, f"{name}.")
         elif not isinstance(value, list | tuple):
-            yield f"{prefix}{key}", value
+            if name in flat:
+                name = next(other for number in count(2) if (other := f"{name}~{number}") not in flat)
+            flat[name] = value
 
 
-def write_report(out: Path, rows: Collection[Mapping[str, Any]], run: Mapping[str, Any]) -> None:
+def write_report(out: Path, rows: Rows | Sequence[Mapping[str, Any]], run: Mapping[str, Any]) -> None:
     """Writes ``summary.csv`` and ``summary.html`` into `out` from the rows of ``results.jsonl`` and the run's facts.
 
     The rows are gone through twice, and none is held but what the page's caps allow.

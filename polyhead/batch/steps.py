@@ -88,7 +88,7 @@ def fail_case(job: Job, stage: str, error: BaseException) -> Outcome:
     job.seconds = round(job.seconds, 4)
     name, path = job.case.id, str(job.case.path)
     if isinstance(error, InvalidInput):
-        words = {"code": error.code, "reason": one_line(error.reason), "remedy": one_line(error.remedy)}
+        words: dict[str, Any] = {"code": error.code, "reason": one_line(error.reason), "remedy": one_line(error.remedy)}
         if job.input is not None:
             with suppress(OSError):  # without a receipt the case is only read again next time
                 save_receipt(job.folder, _receipt(job, "invalid_input", **words))
