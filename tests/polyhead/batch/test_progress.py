@@ -10,6 +10,7 @@ EVENTS = [
     {"event": "loading"},
     {"event": "case", "id": "a", "status": "ok", "reason": None, "remedy": None},
     {"event": "case", "id": "[red]b\n", "status": "failed", "reason": "no", "remedy": "try"},
+    {"event": "part", "id": "c", "cases": 2, "stage": "predict", "done": 3, "total": 9, "what": "slabs"},
     {"event": "case", "id": "c", "status": "skipped", "reason": None, "remedy": None},
     {"event": "finish", "counts": {}, "exit_status": 3},
 ]
