@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -220,4 +220,4 @@ class Worker:
         self._end(fail_case(job, stage, error))
 
     def _end(self, outcome: Outcome) -> None:
-        self.say("outcome", outcome=asdict(outcome))
+        self.say("outcome", outcome=outcome.to_json())
