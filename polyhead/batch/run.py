@@ -108,10 +108,7 @@ def run_batch(
             with interrupts:
                 error = _work(runner, _to_run(cases, mine, check, keeper, stopping), keeper, stopping)
             why = error or ("the run was interrupted" if interrupts.seen else "the run stopped at a failure")
-            for i in mine:
-                if not keeper.knows(i):
-                    words = ("not_run", "not_run", why, "run the command again")
-                    keeper.keep(i, Outcome(cases[i].id, str(cases[i].path), *words))
+            _keep_unreached(cases, mine, keeper, why)
             summary = keeper.summary(interrupted=interrupts.seen, error=error)
             with folder.merging():
                 keeper.part.end(_facts_of(shard, summary))
@@ -173,6 +170,14 @@ def _work(
     except WorkerCannotStart as error:
         return one_line(f"the predictor cannot be loaded: {error}")
     return None
+
+
+def _keep_unreached(cases: Sequence[Case], mine: Sequence[int], keeper: Keeper, why: str) -> None:
+    """Every case has a line: those that were not reached say why."""
+    for index in mine:
+        if not keeper.knows(index):
+            case = cases[index]
+            keeper.keep(index, Outcome(case.id, str(case.path), "not_run", "not_run", why, "run the command again"))
 
 
 def _facts_of(shard: tuple[int, int], summary: Summary) -> dict[str, Any]:

@@ -34,6 +34,10 @@ def test_lines_name_the_failure_and_end_with_the_counts():
     assert lines[2].startswith("3/3 cases, 1 failed") and len(lines) == 3
 
 
+def test_parts_of_a_long_case_are_told_of():
+    assert "predict 'c' and 1 more: 3/9 slabs" in show(io.StringIO(), every=0.0).splitlines()
+
+
 def test_json_lines_carry_every_event_and_the_progress():
     events = [json.loads(line) for line in show(io.StringIO(), log_json=True, quiet=True).splitlines()]
     assert [event["event"] for event in events if event["event"] != "progress"] == [e["event"] for e in EVENTS]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import subprocess
@@ -261,6 +262,15 @@ def test_a_folder_in_use_is_refused(bench):
         assert bench.run(cases, shard=(1, 2)).exit_status == 0
 
 
+def test_a_file_system_without_locks_is_worked_on_with_a_warning(bench, monkeypatch, caplog):
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    assert bench.run(bench.cases({"a": "x"})).counts == {"ok": 1}
+    assert "lies on a file system without locks" in caplog.text
+
+
 def test_a_failure_of_the_last_step_is_an_internal_error_and_keeps_the_results(bench):
     def explode(out: Path, rows: list) -> None:
         raise OSError("disk full")
@@ -284,6 +294,7 @@ def test_the_time_out_does_not_count_the_wait_between_read_and_predict(bench):
     cases = bench.cases({f"{i}": "x" for i in range(6)})
     summary = bench.run(cases, batch_size=1, timeout=1.5, delay=0.6)  # the last one waits 3 s for its turn
     assert dict(summary.counts) == {"ok": 6}
+    assert bench.journal_lines("load") == ["load"], "no worker was ended"
 
 
 class Canned:
