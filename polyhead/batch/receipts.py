@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 from polyhead import __version__
 from polyhead.batch.case import Case, InvalidInput, Record
+from polyhead.batch.search import is_hidden
 from polyhead.batch.states import settled_state, state_of
 from polyhead.batch.writer import RECEIPT, dump_json, safe_relative
 from polyhead.files import sweep_temporaries, write_whole
@@ -41,11 +42,6 @@ def _hash_large(path: Path, *state: int) -> tuple[str, int]:
     with path.open("rb") as stream:
         sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
         return sha256, stream.tell()
-
-
-def is_hidden(name: str) -> bool:
-    """Whether a file or folder of this name is a system's own (``.DS_Store``, ``Thumbs.db``), and no data."""
-    return name.startswith(".") or name.lower() in ("thumbs.db", "desktop.ini")
 
 
 def _files_below(folder: Path) -> dict[str, Path]:
