@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -123,13 +123,17 @@ def predict(
         weights=[run / WEIGHTS_FILE],
         parameters=arguments | {"files": held},
         info=about(info, run, source, split=split),
-        on_finish=partial(_merge, labels, table, calibration if calibrated else None),
+        on_merged=partial(_merge, labels, table, calibration if calibrated else None),
     )
     raise typer.Exit(summary.exit_status)
 
 
 def _merge(
-    labels: Mapping[str, Sequence[str]], ending: str, calibration: Path | None, out: Path, rows: list[dict[str, Any]]
+    labels: Mapping[str, Sequence[str]],
+    ending: str,
+    calibration: Path | None,
+    out: Path,
+    rows: Iterable[Mapping[str, Any]],
 ) -> None:
     """The table of all cases, and the temperatures that made the probabilities, which `evaluate` shows."""
     from domains.genomics.predicting.write import merge

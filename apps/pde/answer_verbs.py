@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -91,12 +92,12 @@ def predict(
         weights=[member / WEIGHTS_FILE for member in members],
         parameters=arguments | {"files": held},
         info=about(info, run, source, split=split),
-        on_finish=partial(_keep_calibration, calibration),
+        on_merged=partial(_keep_calibration, calibration),
     )
     raise typer.Exit(summary.exit_status)
 
 
-def _keep_calibration(calibration: Path, out: Path, rows: list[dict[str, Any]]) -> None:
+def _keep_calibration(calibration: Path, out: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     """`evaluate` counts what the bands cover, so they are told beside the answers."""
     from polyhead.files import write_whole
 

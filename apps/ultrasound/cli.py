@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -154,12 +155,12 @@ def predict(
         weights=[run / WEIGHTS_FILE],
         parameters=answering,
         info=about(info, run, source),
-        on_finish=partial(_write_challenge, Path(source), cases, flags.quiet) if format == "fm-uia" else None,
+        on_merged=partial(_write_challenge, Path(source), cases, flags.quiet) if format == "fm-uia" else None,
     )
     raise typer.Exit(summary.exit_status)
 
 
-def _write_challenge(data: Path, cases: Any, quiet: bool, out: Path, rows: list[dict[str, Any]]) -> None:
+def _write_challenge(data: Path, cases: Any, quiet: bool, out: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     from domains.medical.ultrasound.predicting.challenge import write_challenge
 
     missing = write_challenge(out, data, cases, (row["id"] for row in rows if row["status"] in ("ok", "skipped")))

@@ -17,7 +17,7 @@ from domains.pde.predicting.predict import PDEPredictor
 from domains.pde.presets import resolve
 from domains.pde.uncertainty.calibrate import CALIBRATION_FILE, calibrate_run, read_calibrations
 from domains.pde.uncertainty.residuals import residuals
-from polyhead.batch.engine import run_batch
+from polyhead.batch.run import run_batch
 from polyhead.batch.worker import PredictorFactory
 from polyhead.runs import Run
 
