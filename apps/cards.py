@@ -8,7 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from polyhead.application import RESEARCH_USE, Application, application_names, load_application
+from polyhead.application import (
+    RESEARCH_USE,
+    Application,
+    BrokenApplication,
+    application_names,
+    cards_folder,
+    load_application,
+)
 
 if TYPE_CHECKING:
     from ui.provenance import Card
@@ -69,33 +76,55 @@ class Named:
 
 
 def check(folder: Path | None = None, applications: Iterable[Application] | None = None) -> list[CardProblem]:
-    """The problems of the cards in `folder`, sorted by card.
+    """The problems of the cards, sorted by card.
 
     Every data set and every preset that an application names has a card ``FOLDER/<name>/card.md`` (a preset's name has
     the application's before it), and every card belongs to one. Its front matter is complete, its licence an SPDX
     identifier or a named and linked one, every section is there, and the numbers it states are those of the model that
-    the code builds.
+    the code builds. An application whose package has a folder ``cards/`` keeps them there, others in polyhead's
+    own. One that is broken is a problem of its name.
 
     Args:
-        folder: folder of the cards; None takes those installed with polyhead.
+        folder: held against the applications that have no folder of their own; None takes all installed cards.
         applications: None takes the installed ones.
 
     Raises:
         ValueError: there is no such folder.
     """
-    folder = installed_cards() if folder is None else folder
-    if not folder.is_dir():
+    if folder is not None and not folder.is_dir():
         raise ValueError(f"{folder} is no folder of cards")
-    chosen = [load_application(name) for name in application_names()] if applications is None else applications
-    named = {name: card for application in chosen for name, card in named_cards(application)}
-    found = {path.parent.name: path for path in sorted(folder.glob(f"*/{FILE}"))}
+    if applications is not None:
+        return sorted(_problems(folder or installed_cards(), applications, []), key=lambda problem: problem.card)
+    shelves: dict[Path, list[Application]] = {}
+    problems = []
+    for name in application_names():
+        try:
+            own = cards_folder(name)
+            if folder is None or own is None:
+                shelves.setdefault(own or folder or installed_cards(), []).append(load_application(name))
+        except BrokenApplication as broken:
+            problems.append(CardProblem(name, str(broken)))
+    known = [name for shelf in shelves for name in _cards(shelf)]
+    for shelf, those in shelves.items():
+        problems += _problems(shelf, those, known)
+    return sorted(problems, key=lambda problem: problem.card)
+
+
+def _problems(folder: Path, applications: Iterable[Application], known: Iterable[str]) -> list[CardProblem]:
+    """Those of one folder; models may have been trained on the data of cards that are `known` from elsewhere."""
+    named = {name: card for application in applications for name, card in named_cards(application)}
+    found = _cards(folder)
     problems = [CardProblem(name, f"the code names it, and there is no {name}/{FILE}") for name in named.keys() - found]
     for name, path in found.items():
         if name in named:
-            problems += [CardProblem(name, reason) for reason in _card_problems(path, named[name], found.keys())]
+            problems += [CardProblem(name, reason) for reason in _card_problems(path, named[name], {*found, *known})]
         else:
             problems.append(CardProblem(name, "no data set or preset of this name is in the code; remove or rename it"))
-    return sorted(problems, key=lambda problem: problem.card)
+    return problems
+
+
+def _cards(folder: Path) -> dict[str, Path]:
+    return {path.parent.name: path for path in sorted(folder.glob(f"*/{FILE}"))}
 
 
 def installed_cards() -> Path:

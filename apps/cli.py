@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import sys
 from pathlib import Path
@@ -12,20 +11,20 @@ import typer
 from typer.core import TyperGroup
 
 from polyhead import __version__
-from polyhead.application import RESEARCH_USE, application_names, load_application
+from polyhead.application import RESEARCH_USE, BrokenApplication, application_names, load_application, load_part
 
 
 class _LazyApplication(TyperGroup):
     """The verbs of one application, imported only when one is asked for."""
 
     def __init__(self, name: str):
-        super().__init__(name=name, help=load_application(name).title, no_args_is_help=True)
+        # Plain help text here as well: drawing it with rich costs a tenth of a second.
+        super().__init__(name=name, help=_title(name), no_args_is_help=True, rich_markup_mode=None)
         self._loaded: TyperGroup | None = None
 
     def _verbs(self) -> TyperGroup:
         if self._loaded is None:
-            module = importlib.import_module(f"apps.{self.name}.cli")
-            command = typer.main.get_command(module.app)
+            command = typer.main.get_command(load_part(str(self.name), "cli").app)
             assert isinstance(command, TyperGroup)
             self._loaded = command
         return self._loaded
@@ -37,9 +36,18 @@ class _LazyApplication(TyperGroup):
         return self._verbs().get_command(ctx, cmd_name)
 
 
+def _title(name: str) -> str:
+    """The title of an application, or why it cannot be used: one that is broken leaves the others their help."""
+    try:
+        return load_application(name).title
+    except BrokenApplication as broken:
+        return str(broken)
+
+
 class _Root(TyperGroup):
     def list_commands(self, ctx: Any) -> list[str]:
-        return [*super().list_commands(ctx), *application_names()]
+        own = super().list_commands(ctx)
+        return [*own, *(name for name in application_names() if name not in own)]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         own = super().get_command(ctx, cmd_name)
@@ -78,21 +86,30 @@ def _root(
 @app.command()
 def info(as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False) -> None:
     """What is installed: applications, systems, presets, versions."""
+    usable, broken = {}, {}
+    for name in application_names():
+        try:
+            usable[name] = _describe(name)
+        except BrokenApplication as reason:
+            broken[name] = str(reason)
     about = {
         "polyhead": __version__,
         "python": ".".join(map(str, sys.version_info[:3])),
         "research_use": RESEARCH_USE,
-        "applications": {name: _describe(name) for name in application_names()},
+        "applications": usable,
+        "broken": broken,
     }
     if as_json:
         typer.echo(json.dumps(about, indent=1, ensure_ascii=False))
         return
     typer.echo(f"polyhead {__version__}\n{RESEARCH_USE}\n")
-    for name, application in about["applications"].items():
+    for name, application in usable.items():
         typer.echo(f"{name}: {application['title']}")
         for system, described in application["systems"].items():
             typer.echo(f"  {system}: {described['title']} ({described['source']})")
             typer.echo(f"    presets: {', '.join(described['presets'])}")
+    for reason in broken.values():
+        typer.echo(reason)
 
 
 def _describe(name: str) -> dict[str, Any]:
@@ -128,8 +145,7 @@ def demo(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for everything that the demo makes.")] = Path("demo"),
 ) -> None:
     """The main job on the embedded sample, start to finish, in minutes on two cores."""
-    load_application(application)
-    importlib.import_module(f"apps.{application}.demo").run_demo(out / application)
+    load_part(application, "demo").run_demo(out / application)
 
 
 @app.command("app")

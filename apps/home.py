@@ -3,41 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from importlib import import_module
-from importlib.metadata import EntryPoint, entry_points
-from importlib.util import find_spec
 
 import streamlit as st
 
-from polyhead.application import load_application
+from polyhead.application import BrokenApplication, application_names, find_part, load_application, load_part
 from ui.banner import banner
+from ui.run_choice import sentence
 from ui.runs import demo_folder, find_runs, runs_folder
 from ui.table import table
 from ui.theme import page_style
 
 
-def pages() -> dict[str, EntryPoint]:
-    """The registered applications that have a page: the module ``page`` beside the one that registers them."""
-    found = {}
-    for entry in sorted(entry_points(group="polyhead.applications"), key=lambda each: each.name):
-        try:
-            if find_spec(page_module(entry)) is not None:
-                found[entry.name] = entry
-        except ModuleNotFoundError:
-            continue
-    return found
+def pages() -> list[str]:
+    """The installed applications that have a page."""
+    return [name for name in application_names() if find_part(name, "page")]
 
 
-def page_module(entry: EntryPoint) -> str:
-    """Name of the module that holds an application's page."""
-    return entry.module.rpartition(".")[0] + ".page"
-
-
-def page_function(entry: EntryPoint) -> Callable[[], None]:
+def page_function(name: str) -> Callable[[], None]:
     """Draws an application's page; its module is imported when the page is opened, not before."""
 
     def draw() -> None:
-        import_module(page_module(entry)).render()
+        try:
+            page = load_part(name, "page")
+        except BrokenApplication as broken:
+            st.error(sentence(broken))
+        else:
+            page.render()
 
     return draw
 
@@ -51,7 +42,7 @@ def overview(shown: Mapping[str, st.Page]) -> None:
         "Scientific and medical applications on one shared idea: one network with many heads, "
         "which answers many questions about the same input."
     )
-    names = sorted({entry.name for entry in entry_points(group="polyhead.applications")})
+    names = application_names()
     if not names:
         st.warning("No application is installed. Install polyhead with its applications.")
     for name in names:
@@ -62,9 +53,9 @@ def overview(shown: Mapping[str, st.Page]) -> None:
 def _application(name: str, page: st.Page | None) -> None:
     try:
         application = load_application(name)
-    except Exception as error:  # one application that cannot be loaded must not hide the others
+    except BrokenApplication as broken:
         st.markdown(f"**{name}**")
-        st.error(f"This application cannot be loaded: {error}")
+        st.error(sentence(broken))
         return
     st.subheader(application.title)
     rows = [
@@ -96,8 +87,8 @@ def main() -> None:
     """Sets the frame of all pages and runs the one that was chosen."""
     st.set_page_config(page_title="polyhead: research use only", layout="wide", page_icon=":material/hub:")
     shown = {
-        name: st.Page(page_function(entry), title=_title(name), url_path=name, icon=":material/biotech:")
-        for name, entry in pages().items()
+        name: st.Page(page_function(name), title=_title(name), url_path=name, icon=":material/biotech:")
+        for name in pages()
     }
     home = st.Page(lambda: overview(shown), title="Overview", icon=":material/home:", default=True)
     st.navigation([home, *shown.values()], position="top").run()

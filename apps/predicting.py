@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from apps.batch_flags import BatchFlags
-from apps.exits import NoInput
 from polyhead.batch.case import Case
 from polyhead.batch.engine import run_batch
 from polyhead.batch.outcome import Summary
@@ -58,14 +57,6 @@ def predict(
     if not flags.dry_run:
         print(summary.out / "summary.html")
     return summary
-
-
-def find_cases(cases_from: Callable[..., list[Case]], *source: Any, **options: Any) -> list[Case]:
-    """The cases of an input; where there are none it is a `NoInput` that says why."""
-    try:
-        return cases_from(*source, **options)
-    except ValueError as nothing:
-        raise NoInput(nothing) from nothing
 
 
 def about(info: RunInfo, run: Path, source: str, **more: Any) -> dict[str, Any]:

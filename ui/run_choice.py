@@ -8,6 +8,7 @@ from typing import Any
 
 import streamlit as st
 
+from polyhead.application import cards_folder
 from polyhead.runs import Run
 from ui import upload
 from ui.provenance import card_panel, read_card, run_facts
@@ -141,7 +142,7 @@ def _number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def card_of(application: str, preset: str, folder: Path = CARDS) -> Path | None:
-    """The card of a preset, None where there is none."""
-    path = folder / f"{application}-{preset}" / "card.md"
+def card_of(application: str, preset: str, folder: Path | None = None) -> Path | None:
+    """The card of a preset in `folder`, by default where the application keeps its cards; None where there is none."""
+    path = (folder or cards_folder(application) or CARDS) / f"{application}-{preset}" / "card.md"
     return path if path.is_file() else None

@@ -80,18 +80,17 @@ def predict(
 
     Exit status: 0 all done, 3 some records failed, 4 no valid input, 130 interrupted. The same command goes on.
     """
-    from apps.predicting import about, file_hash, find_cases
+    from apps.predicting import about, file_hash
     from apps.predicting import predict as run_predict
-    from domains.genomics.evaluation.calibrate import CALIBRATION_FILE
-    from domains.genomics.predicting.sources import cases_from
+    from domains.genomics.asking.sources import cases_from
+    from domains.genomics.uncertainty.calibrate import CALIBRATION_FILE
     from polyhead.batch.worker import PredictorFactory
     from polyhead.runs import WEIGHTS_FILE
     from polyhead.runs import Run as RunFolder
 
     info = RunFolder.open(run).info
     wanted = list(info.task_set.subset(task) if task else info.task_set)
-    cases = find_cases(
-        cases_from,
+    cases = cases_from(
         _spooled(out) if source == "-" else source,
         reference=reference,
         policy=policy,

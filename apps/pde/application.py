@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from apps.domain import DomainApplication
-from polyhead.application import SystemInfo
+from polyhead.application import Application, SystemInfo
 
 PUBLISHED = ("mt-deeponet-fisher", "mt-deeponet-darcy", "mt-deeponet-plate")
 MENDED = tuple(f"{name}-plus" for name in PUBLISHED)
@@ -21,14 +20,17 @@ DEFAULT_PRESETS = {
 """What `train` takes for a problem where no preset is named; several problems at once take ``mt-deeponet-joint``."""
 
 
-class PDEApplication(DomainApplication):
-    """Reaction-diffusion, Darcy flow and heated plates by operator networks that learn several at once."""
+def _model_facts(preset: str) -> Mapping[str, int]:
+    """Parameters of the preset's network for the data that it is meant for."""
+    from domains.pde.facts import parameters
 
-    domain = "domains.pde"
-    sampler = "sampling"
-    name = "pde"
-    title = "PDE operators: several equations, geometries and designs with one network"
-    systems: Mapping[str, SystemInfo] = MappingProxyType(
+    return {"parameters": parameters(preset)}
+
+
+PDE = Application(
+    name="pde",
+    title="PDE operators: several equations, geometries and designs with one network",
+    systems=MappingProxyType(
         {
             "mt-deeponet": SystemInfo(
                 title="MT-DeepONet: branch and trunk networks for several PDEs or geometries",
@@ -38,14 +40,7 @@ class PDEApplication(DomainApplication):
                 notes="the presets without -plus follow the published settings, tiny ones are for tests",
             ),
         }
-    )
-    data_sets = ("pde-fisher-data", "pde-darcy-data", "pde-plate-data")
-
-    def model_facts(self, preset: str) -> Mapping[str, int]:
-        """Parameters of the preset's network for the data that it is meant for."""
-        from domains.pde.facts import parameters
-
-        return {"parameters": parameters(preset)}
-
-
-PDE = PDEApplication()
+    ),
+    data_sets=("pde-fisher-data", "pde-darcy-data", "pde-plate-data"),
+    model_facts=_model_facts,
+)

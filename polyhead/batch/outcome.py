@@ -1,4 +1,4 @@
-"""What became of a case, what became of a run, and the exit status that says so."""
+"""What became of a case, what became of a run, and the exit statuses of every command."""
 
 from __future__ import annotations
 
@@ -13,7 +13,11 @@ from polyhead.batch.case import Record
 FAILURES = ("failed", "invalid_input", "timeout", "oom", "crashed")
 STATUSES = ("ok", "skipped", *FAILURES, "not_run")
 
-EXIT_OK, EXIT_INTERNAL, EXIT_PARTIAL, EXIT_NO_INPUT, EXIT_INTERRUPTED = 0, 1, 3, 4, 130
+EXIT_OK, EXIT_INTERNAL, EXIT_USAGE, EXIT_PARTIAL, EXIT_NO_INPUT, EXIT_INTERRUPTED = 0, 1, 2, 3, 4, 130
+
+
+class NoInput(ValueError):
+    """Nothing that could be worked on was found."""
 
 
 @dataclass(frozen=True)

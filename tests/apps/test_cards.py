@@ -1,15 +1,13 @@
 """Cards: the shipped ones hold, and each fault of a card is told."""
 
-from types import SimpleNamespace
-from typing import Any
-
 import pytest
 
 from apps.cards import HEADINGS, check, installed_cards
-from polyhead.application import RESEARCH_USE, SystemInfo
+from polyhead.application import RESEARCH_USE, Application, SystemInfo
 
-APPLICATION: Any = SimpleNamespace(
+APPLICATION = Application(
     name="toy",
+    title="A toy",
     data_sets=("toy-data",),
     systems={"one": SystemInfo("One", "a paper", ("small",)), "two": SystemInfo("Two", "another", ("small",))},
     model_facts=lambda preset: {"parameters": 12, "image_size": 32},

@@ -12,10 +12,8 @@ from polyhead.application import RESEARCH_USE
 HOME = Path(home.__file__)
 
 
-def test_the_pages_are_those_of_the_registered_applications():
-    pages = home.pages()
-    assert "ultrasound" in pages
-    assert home.page_module(pages["ultrasound"]) == "apps.ultrasound.page"
+def test_the_pages_are_those_of_the_installed_applications():
+    assert {"genomics", "pde", "ultrasound"} <= set(home.pages())
 
 
 def test_the_overview_says_the_conditions_and_names_the_applications():
