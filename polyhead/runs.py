@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from polyhead.differences import differences, refuse_differences
 from polyhead.files import hash_file, replacing
-from polyhead.identity import CALIBRATION_FILE, METRICS_FILE, PROBLEMS_FILE, RUN_FILE, SNAPSHOTS, identity
+from polyhead.identity import CALIBRATION_FILE, METRICS_FILE, PROBLEMS_FILE, RUN_FILE, SNAPSHOTS, digest_folder
 from polyhead.launch import process_count
 from polyhead.locks import HeldLock
 from polyhead.metrics_log import MetricsLog
@@ -279,7 +279,7 @@ class Run:
             ValueError: there are no weights yet.
         """
         _ = self.weights
-        return identity(self.path, self.info.model_dump(mode="json"), leaving_out=leaving_out)
+        return digest_folder(self.path, self.info.model_dump(mode="json"), leaving_out=leaving_out)
 
     def append_metrics(self, line: Mapping[str, Any]) -> None:
         """Adds one line to metrics.jsonl; a non-finite number is a `ValueError`. Mends a line that a kill tore."""
