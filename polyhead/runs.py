@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
@@ -266,8 +267,11 @@ class Run:
         model.load_state_dict(dict(given), assign=True)
 
     def weights_hash(self) -> str:
-        """SHA-256 of the weights file, hexadecimal."""
-        return hash_file(self.weights)
+        """SHA-256, hexadecimal, of the weights file; of the hashes of both files where there are frozen weights too."""
+        trained, frozen = hash_file(self.weights), self.path / FROZEN_FILE
+        if not frozen.is_file():
+            return trained
+        return hashlib.sha256((trained + hash_file(frozen)).encode()).hexdigest()
 
     def identity(self, *, leaving_out: Collection[str] = ()) -> str:
         """A digest of all that decides what the model answers: see `polyhead.identity`.
