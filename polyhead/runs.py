@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ValidationError
 
 from polyhead.differences import differences, refuse_differences
-from polyhead.files import hash_file, replacing
+from polyhead.files import hash_file, replacing, sweep_temporaries
 from polyhead.identity import CALIBRATION_FILE, METRICS_FILE, PROBLEMS_FILE, RUN_FILE, SNAPSHOTS, digest_folder
 from polyhead.launch import process_count
 from polyhead.locks import HeldLock
@@ -108,6 +108,7 @@ class Run:
         path.mkdir(parents=True, exist_ok=True)
         lock = hold(path)
         try:
+            sweep_temporaries(path)
             if resume:
                 # Opened again: whoever held the lock before may have changed it.
                 run = cls.open(path)
@@ -283,7 +284,10 @@ class Run:
             ValueError: there are no weights yet.
         """
         _ = self.weights
-        return digest_folder(self.path, self.info.model_dump(mode="json"), leaving_out=leaving_out)
+        # What is at its default says nothing: a field that comes later makes no run another model.
+        return digest_folder(
+            self.path, self.info.model_dump(mode="json", exclude_defaults=True), leaving_out=leaving_out
+        )
 
     def append_metrics(self, line: Mapping[str, Any]) -> None:
         """Adds one line to metrics.jsonl; a non-finite number is a `ValueError`. Mends a line that a kill tore."""
