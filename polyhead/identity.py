@@ -37,7 +37,7 @@ def deciding_files(folder: Path) -> dict[str, Path]:
     return found
 
 
-def identity(folder: Path, said: Mapping[str, Any], *, leaving_out: Collection[str] = ()) -> str:
+def digest_folder(folder: Path, said: Mapping[str, Any], *, leaving_out: Collection[str] = ()) -> str:
     """SHA-256, hexadecimal, of the deciding files of a folder and of what is said of its model.
 
     Args:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
@@ -12,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ValidationError
 
 from polyhead.differences import differences, refuse_differences
-from polyhead.files import hash_file, replacing
-from polyhead.identity import CALIBRATION_FILE, METRICS_FILE, PROBLEMS_FILE, RUN_FILE, SNAPSHOTS, identity
+from polyhead.files import hash_file, replacing, sweep_temporaries
+from polyhead.identity import CALIBRATION_FILE, METRICS_FILE, PROBLEMS_FILE, RUN_FILE, SNAPSHOTS, digest_folder
 from polyhead.launch import process_count
 from polyhead.locks import HeldLock
 from polyhead.metrics_log import MetricsLog
@@ -107,6 +108,7 @@ class Run:
         path.mkdir(parents=True, exist_ok=True)
         lock = hold(path)
         try:
+            sweep_temporaries(path)
             if resume:
                 # Opened again: whoever held the lock before may have changed it.
                 run = cls.open(path)
@@ -275,8 +277,11 @@ class Run:
         model.load_state_dict(dict(given), assign=True)
 
     def weights_hash(self) -> str:
-        """SHA-256 of the weights file, hexadecimal."""
-        return hash_file(self.weights)
+        """SHA-256, hexadecimal, of the weights file; of the hashes of both files where there are frozen weights too."""
+        trained, frozen = hash_file(self.weights), self.path / FROZEN_FILE
+        if not frozen.is_file():
+            return trained
+        return hashlib.sha256((trained + hash_file(frozen)).encode()).hexdigest()
 
     def identity(self, *, leaving_out: Collection[str] = ()) -> str:
         """A digest of all that decides what the model answers: see `polyhead.identity`.
@@ -288,7 +293,10 @@ class Run:
             ValueError: there are no weights yet.
         """
         _ = self.weights
-        return identity(self.path, self.info.model_dump(mode="json"), leaving_out=leaving_out)
+        # What is at its default says nothing: a field that comes later makes no run another model.
+        return digest_folder(
+            self.path, self.info.model_dump(mode="json", exclude_defaults=True), leaving_out=leaving_out
+        )
 
     def append_metrics(self, line: Mapping[str, Any]) -> None:
         """Adds one line to metrics.jsonl; a non-finite number is a `ValueError`. Mends a line that a kill tore."""

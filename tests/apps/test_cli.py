@@ -262,7 +262,7 @@ def test_names_that_the_results_or_other_systems_have_are_answered_under_others(
         (study / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(image, study / name)
     (study / "notes.md").write_text("no image")
-    command = ["ultrasound", "predict", trained / "run", study, "-o", out, "--task", "IUGC", "--inference", "plain"]
+    command = ["ultrasound", "predict", trained / "run", study, "-o", out, "--task", "IUGC", "--backend", "plain"]
     assert polyhead(*command)[0] == 0
     assert "passed over 1 file: 1 .md (notes.md)" in caplog.messages
     expected = {"IMG.png", "a_b", "con_", "img.png~2", "input-logs/a", "input-summary.html/b"}
@@ -273,6 +273,34 @@ def test_names_that_the_results_or_other_systems_have_are_answered_under_others(
     status, _, err = polyhead(*inner)
     assert status == 0 and "6 skipped in" in err
     assert f"{study / 'out'} holds the results of a batch; they are no inputs" in caplog.messages
+
+
+def test_another_run_json_answers_anew(polyhead, trained, tmp_path):
+    run, out = tmp_path / "run", tmp_path / "out"
+    shutil.copytree(trained / "run", run)
+    image = shutil.copy(next((trained / "data" / "Regression").rglob("*.png")), tmp_path / "a.png")
+    command = ["ultrasound", "predict", run, image, "-o", out, "--task", "breast_2cls", "--backend", "plain"]
+
+    def asked():
+        status, _, err = polyhead(*command)
+        assert status == 0, err
+        (row,) = results(out).values()
+        return row["status"], row["record"]["tasks"]["breast_2cls"]["label"]
+
+    status, label = asked()
+    assert (status, asked()) == ("ok", ("skipped", label))
+    said = json.loads((run / "run.json").read_text())
+    (task,) = (task for task in said["tasks"] if task["name"] == "breast_2cls")
+    task["labels"].reverse()
+    (run / "run.json").write_text(json.dumps(said))
+    (other,) = {*task["labels"]} - {label}
+    assert asked() == ("ok", other)
+    said["configuration"]["network"]["keep_aspect"] = not said["configuration"]["network"]["keep_aspect"]
+    (run / "run.json").write_text(json.dumps(said))
+    assert asked()[0] == "ok"
+    (run / "run.json").write_text(json.dumps(said | {"notes": "mine", "created": "2020-01-01"}))
+    (run / "metrics.jsonl").unlink()
+    assert asked()[0] == "skipped"
 
 
 def test_the_demonstration_goes_the_whole_way_once(tmp_path, monkeypatch, capsys):

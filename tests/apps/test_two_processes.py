@@ -7,10 +7,10 @@ import sys
 
 import numpy as np
 import pytest
-from domains.pde.samples import OperatorData, Quantity
-from domains.pde.store import write_data
 from ranks_of_cli import as_two
 
+from domains.pde.data.samples import OperatorData, Quantity
+from domains.pde.data.store import write_data
 from polyhead.runs import Run
 
 COUNTS = ("--set", "training.epochs=2", "--set", "training.steps_per_epoch=2", "--set", "training.batch_size=4")

@@ -95,6 +95,13 @@ def test_an_overwriting_that_is_killed_leaves_a_run(tmp_path, monkeypatch):
         assert again.metrics() == []
 
 
+def test_what_a_kill_left_half_written_is_swept(tmp_path):
+    Run.begin(tmp_path, make_info()).close()
+    (tmp_path / ".polyhead-tmp-1-0-model.safetensors").write_bytes(b"half")
+    Run.begin(tmp_path, make_info(), resume=True).close()
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".lock", "run.json"]
+
+
 def begins(path, *options):
     """What another process is told when it begins the run."""
     code = (
@@ -128,6 +135,7 @@ def test_a_run_is_locked_while_it_is_trained(tmp_path):
     assert begins(path, "resume") == "begun"
 
 
+@pytest.mark.filterwarnings(r"ignore:os\.fork\(\) was called:RuntimeWarning")  # other tests load JAX
 def test_a_forked_loader_does_not_hold_the_lock(tmp_path):
     run = Run.begin(tmp_path / "run", make_info())
     read, write = os.pipe()

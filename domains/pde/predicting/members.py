@@ -7,6 +7,7 @@ from pathlib import Path
 
 from polyhead.batch.writer import dump_json
 from polyhead.files import write_whole
+from polyhead.identity import digest_folder
 from polyhead.runs import RUN_FILE, Run
 
 ENSEMBLE_FILE = "ensemble.json"
@@ -36,6 +37,17 @@ def member_runs(folder: Path) -> list[Path]:
         if not (member / RUN_FILE).is_file() or not Run.open(member).info.finished:
             raise ValueError(f"{member} is not trained to its end: the same `train` with --resume goes on")
     return members
+
+
+def identity(folder: Path) -> str:
+    """Which model answers: that of a run, or of all members of an ensemble and what lies beside them.
+
+    Raises:
+        ValueError: as `member_runs`, or a run has no weights yet.
+    """
+    if not is_ensemble(folder):
+        return Run.open(folder).identity()
+    return digest_folder(folder, {"members": [Run.open(member).identity() for member in member_runs(folder)]})
 
 
 def member_folders(folder: Path, count: int) -> list[Path]:
