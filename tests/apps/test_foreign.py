@@ -4,7 +4,6 @@ import csv
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from foreign import EXAMPLE, install, install_example, installed
@@ -183,7 +182,7 @@ REASONS = {
 def test_broken_applications_are_a_line_each_and_leave_the_others_alone(broken, polyhead):
     status, out, _ = polyhead("info", "--json")
     about = json.loads(out)
-    assert status == 0 and {"genomics", "pde", "ultrasound"} == set(about["applications"])
+    assert status == 0 and {"genomics", "pde", "ultrasound"} <= set(about["applications"])
     assert about["broken"] == {name: f"the application {name!r} {reason}" for name, reason in REASONS.items()}
     status, out, _ = polyhead("info")
     assert status == 0 and out.endswith("".join(f"the application {name!r} {REASONS[name]}\n" for name in REASONS))
