@@ -1,6 +1,7 @@
 """The command line as its users meet it: quick to start, clear when it ends, and the whole way of the data."""
 
 import csv
+import errno
 import json
 import shutil
 import signal
@@ -16,8 +17,11 @@ import pytest
 from PIL import Image
 
 from apps import cli
+from apps.exits import run
+from apps.systems import refused_system
 from apps.ultrasound.demo import run_demo
 from polyhead.application import RESEARCH_USE
+from polyhead.batch.outcome import NoInput
 from ui.runs import demo_folder, find_runs
 
 HEAVY = (
@@ -94,6 +98,72 @@ def test_a_wrong_call_ends_with_one_clear_line(polyhead, tmp_path, monkeypatch, 
     assert (found, out) == (status, "")
     assert words in " ".join(err.split())
     assert "Traceback" not in err and not list(tmp_path.iterdir())
+
+
+def test_what_a_disk_refuses_is_one_clear_line(polyhead, trained, tmp_path):
+    """A file where a folder is wanted, and a disk without space: the user can mend both."""
+    (tmp_path / "notes.txt").write_text("notes")
+    predict = ["ultrasound", "predict", trained / "run", trained / "data", "-o"]
+    status, out, err = polyhead(*predict, tmp_path / "notes.txt" / "out")
+    assert (status, out) == (2, "") and err.count("\n") == 1
+    assert err.startswith(f"error: {tmp_path / 'notes.txt'}") and "name another place" in err
+
+
+@pytest.mark.parametrize(
+    ("failure", "status", "line"),
+    [
+        (
+            OSError(errno.ENOSPC, "No space left on device", "out/a"),
+            2,
+            "error: out/a: No space left on device; free some space, or name another place",
+        ),
+        (
+            PermissionError(errno.EACCES, "Permission denied", "out"),
+            2,
+            "error: out: Permission denied; name a place that you may use, or change its permissions",
+        ),
+        (ConnectionError("lost"), 1, "internal error: ConnectionError: lost (POLYHEAD_DEBUG=1 shows where)"),
+        (
+            ModuleNotFoundError("No module named 'jax'", name="jax"),
+            2,
+            "error: the package jax is not installed; `polyhead doctor` says how to get it",
+        ),
+        (
+            ModuleNotFoundError("No module named 'domains.gone'", name="domains.gone"),
+            1,
+            "internal error: ModuleNotFoundError: No module named 'domains.gone' (POLYHEAD_DEBUG=1 shows where)",
+        ),
+        (NoInput("nothing there"), 4, "error: nothing there"),
+    ],
+)
+def test_how_failures_end(capsys, failure, status, line):
+    def fail():
+        raise failure
+
+    assert run(fail) == status
+    assert capsys.readouterr().err == line + "\n"
+
+
+def test_another_system_is_one_clear_line_but_the_doctor_sees_it(polyhead, monkeypatch):
+    monkeypatch.setattr("apps.cli.refused_system", lambda: refused_system("win32"))
+    status, out, err = polyhead("cards", "check")
+    assert (status, out) == (2, "")
+    assert err.startswith("error: polyhead runs on Linux and macOS, not on Windows: it needs POSIX file locks")
+    assert polyhead("info")[0] == 0
+
+
+def test_a_table_that_does_not_fit_the_model_is_no_missing_input(polyhead, trained, tmp_path):
+    """Only what was not found is status 4: the user must mend this one by another model or table."""
+    shutil.copytree(trained / "data", tmp_path / "data")
+    run = json.loads((trained / "run" / "run.json").read_text())
+    for task in run["tasks"]:
+        if task["name"] == "breast_2cls":
+            task |= {"outputs": 3, "labels": []}
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "run.json").write_text(json.dumps(run))
+    shutil.copy(trained / "run" / "model.safetensors", tmp_path / "run")
+    status, _, err = polyhead("ultrasound", "predict", tmp_path / "run", tmp_path / "data", "-o", tmp_path / "out")
+    assert status == 2 and "use the model that was trained for these tables" in err
 
 
 def test_a_port_in_use_is_told(polyhead):
