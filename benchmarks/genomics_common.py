@@ -18,9 +18,9 @@ from scipy import stats
 
 from benchmarks.results import RESULTS, write_section
 from domains.genomics.answers.format import Layout
+from domains.genomics.data.labelled import LabelledData
+from domains.genomics.data.splits import sequence_groups
 from domains.genomics.evaluation.metrics import confusion, confusion_scores
-from domains.genomics.labelled.data import LabelledData
-from domains.genomics.labelled.splits import sequence_groups
 from domains.genomics.learning.training import train
 from domains.genomics.presets import GenomicsConfig, resolve
 from domains.genomics.saved import load_run

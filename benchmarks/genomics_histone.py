@@ -41,10 +41,10 @@ from benchmarks.genomics_common import (
     with_interval,
 )
 from benchmarks.results import table
+from domains.genomics.data.labelled import LabelledData, TaskFacts, read_labelled
+from domains.genomics.data.splits import purged_split, random_split, sequence_groups
 from domains.genomics.evaluation.baselines import BASELINES
-from domains.genomics.labelled.data import LabelledData, TaskFacts, read_labelled
-from domains.genomics.labelled.leakage import leakage_report
-from domains.genomics.labelled.splits import purged_split, random_split, sequence_groups
+from domains.genomics.evaluation.leakage import leakage_report
 from domains.genomics.learning.pretraining import pretrain
 from domains.genomics.settings import GenomicsConfig
 from polyhead.evaluate import percentile_interval

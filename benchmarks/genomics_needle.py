@@ -31,9 +31,9 @@ from benchmarks.genomics_common import (
 from benchmarks.results import table
 from domains.genomics.answers.format import Layout
 from domains.genomics.answers.vqvae import VqVae, fit_vqvae
+from domains.genomics.data.labelled import LabelledData, TaskFacts
 from domains.genomics.evaluation.baselines import BASELINES
 from domains.genomics.evaluation.metrics import text_rows
-from domains.genomics.labelled.data import LabelledData, TaskFacts
 from domains.genomics.learning.training import train
 from domains.genomics.saved import load_run
 from domains.genomics.scoring.scorer import Scorer

@@ -19,14 +19,14 @@ from scipy import stats
 from benchmarks.results import table
 from domains.pde.baselines import BASELINES
 from domains.pde.baselines.baseline import predict_rows
-from domains.pde.making import make
-from domains.pde.metrics import score
-from domains.pde.operator import load_operator
+from domains.pde.data.samples import OperatorData
+from domains.pde.data.store import read_data
+from domains.pde.evaluation.metrics import score
+from domains.pde.learning.training import train
+from domains.pde.predicting.operator import load_operator
 from domains.pde.presets import PdeConfig, resolve
 from domains.pde.problems.catalogue import problem
-from domains.pde.samples import OperatorData
-from domains.pde.store import read_data
-from domains.pde.training import train
+from domains.pde.simulator.making import make
 
 Errors = dict[str, dict[str, float]]
 """For each task the means over its test samples, by metric."""

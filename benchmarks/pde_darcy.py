@@ -34,10 +34,10 @@ from benchmarks.results import table, write_section
 from domains.pde.baselines import BASELINES
 from domains.pde.baselines.deepxde import DeepXdeOperator, DeepXdeSettings
 from domains.pde.baselines.fno import FnoField, FnoSettings
+from domains.pde.data.samples import OperatorData
+from domains.pde.data.symmetry import positions, turned
+from domains.pde.learning.transfer import PUBLISHED_FREEZE, adapt, fine_tuning
 from domains.pde.presets import PdeConfig
-from domains.pde.samples import OperatorData
-from domains.pde.symmetry import positions, turned
-from domains.pde.transfer import PUBLISHED_FREEZE, adapt, fine_tuning
 from polyhead.runs import RUN_FILE
 
 DEEPXDE = DeepXdeSettings(iterations=700)

@@ -29,10 +29,10 @@ from benchmarks.pde_common import (
     shared_data,
 )
 from benchmarks.results import table, write_section
-from domains.pde.operator import load_operator
+from domains.pde.data.samples import SPLITS, OperatorData, Quantity
+from domains.pde.learning.training import train
+from domains.pde.predicting.operator import load_operator
 from domains.pde.presets import PdeConfig
-from domains.pde.samples import SPLITS, OperatorData, Quantity
-from domains.pde.training import train
 
 FOLDER = shared_data("pde")
 TASK = "darcy/square"

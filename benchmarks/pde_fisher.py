@@ -12,8 +12,8 @@ from functools import partial
 
 from benchmarks.pde_common import Errors, Work, arguments, baseline, fitted, ranking, results_table, scaled
 from benchmarks.results import write_section
+from domains.pde.data.samples import OperatorData
 from domains.pde.presets import PdeConfig
-from domains.pde.samples import OperatorData
 
 BASELINE_NAMES = ("mean field", "ridge", "kernel ridge", "pod kernel ridge", "deepxde deeponet", "deepxde pod-deeponet")
 PUBLISHED_SHARE = 0.1

@@ -27,17 +27,17 @@ from torch import nn
 from benchmarks.pde_common import Work, scaled
 from benchmarks.pde_target import LIMIT, TARGETS, to_target
 from benchmarks.results import table, write_section
-from domains.pde.dataset import TaskSamples
+from domains.pde.data.samples import OperatorData
 from domains.pde.deepxde import import_deepxde
-from domains.pde.losses import LOSSES
+from domains.pde.learning.dataset import TaskSamples
+from domains.pde.learning.losses import LOSSES
+from domains.pde.learning.starting import set_statistics
+from domains.pde.learning.training import train
 from domains.pde.networks.description import Description
 from domains.pde.networks.model import backbone_of, build_model, task_specs
-from domains.pde.operator import load_operator
+from domains.pde.predicting.operator import load_operator
 from domains.pde.presets import PdeConfig
-from domains.pde.samples import OperatorData
 from domains.pde.saved import describe
-from domains.pde.starting import set_statistics
-from domains.pde.training import train
 from polyhead.runs import Run
 from polyhead.train import fit
 

@@ -10,8 +10,8 @@ import numpy as np
 
 from benchmarks.pde_common import Work, scaled
 from benchmarks.results import table
-from domains.pde.samples import OperatorData
-from domains.pde.training import train
+from domains.pde.data.samples import OperatorData
+from domains.pde.learning.training import train
 from polyhead.runs import Run
 from polyhead.schedule import TrainConfig
 

@@ -16,9 +16,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from domains.medical.ultrasound.decode import TaskAnswer
-from domains.medical.ultrasound.geometry import Frame
-from domains.medical.ultrasound.metrics import resize_nearest
+from domains.medical.ultrasound.data.geometry import Frame
+from domains.medical.ultrasound.evaluation.metrics import resize_nearest
+from domains.medical.ultrasound.predicting.decode import TaskAnswer
 from polyhead.model import MultiHeadModel
 
 BATCH = 8

@@ -21,16 +21,16 @@ import torch
 
 from benchmarks import ultrasound_baseline as baseline
 from benchmarks.results import table, write_section
-from domains.medical.ultrasound.dataset import task_data, to_input
-from domains.medical.ultrasound.decode import TaskAnswer
-from domains.medical.ultrasound.fm_uia import read_tables, tasks_of
-from domains.medical.ultrasound.network import build_model, task_specs
-from domains.medical.ultrasound.predict import UltrasoundItem, UltrasoundPredictor
+from domains.medical.ultrasound.data.fm_uia import read_tables, tasks_of
+from domains.medical.ultrasound.data.rows import Row
+from domains.medical.ultrasound.learning.dataset import task_data, to_input
+from domains.medical.ultrasound.learning.training import task_loss
+from domains.medical.ultrasound.networks.network import build_model, task_specs
+from domains.medical.ultrasound.predicting.decode import TaskAnswer
+from domains.medical.ultrasound.predicting.predict import UltrasoundItem, UltrasoundPredictor
 from domains.medical.ultrasound.presets import PRESETS
-from domains.medical.ultrasound.rows import Row
 from domains.medical.ultrasound.saved import describe
 from domains.medical.ultrasound.simulator import sample
-from domains.medical.ultrasound.training import task_loss
 from polyhead.batch.case import Case
 from polyhead.runs import Run
 

@@ -24,11 +24,11 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.results import table, write_section
-from domains.medical.ultrasound.checks import content_hashes
-from domains.medical.ultrasound.fm_uia import read_tables, write_tables
+from domains.medical.ultrasound.data.checks import content_hashes
+from domains.medical.ultrasound.data.fm_uia import read_tables, write_tables
+from domains.medical.ultrasound.data.rows import Row
+from domains.medical.ultrasound.data.splits import Split, fold_rows
 from domains.medical.ultrasound.presets import resolve
-from domains.medical.ultrasound.rows import Row
-from domains.medical.ultrasound.splits import Split, fold_rows
 from polyhead.evaluate import bootstrap_interval
 
 CLASSES = ("benign", "malignant", "normal")
@@ -129,13 +129,13 @@ def _folds(root: Path, seed: int, folds: int) -> list[Split]:
 def _network(split: Split, seed: int, settings: dict[str, Any]) -> tuple[list[int], list[list[float]], dict[str, Any]]:
     import torch
 
-    from domains.medical.ultrasound.dataset import task_data
-    from domains.medical.ultrasound.fm_uia import tasks_of
-    from domains.medical.ultrasound.metrics import box_iou, mask_scores
-    from domains.medical.ultrasound.network import build_model, task_specs
-    from domains.medical.ultrasound.predict import UltrasoundPredictor
+    from domains.medical.ultrasound.data.fm_uia import tasks_of
+    from domains.medical.ultrasound.evaluation.metrics import box_iou, mask_scores
+    from domains.medical.ultrasound.learning.dataset import task_data
+    from domains.medical.ultrasound.learning.training import task_loss
+    from domains.medical.ultrasound.networks.network import build_model, task_specs
+    from domains.medical.ultrasound.predicting.predict import UltrasoundPredictor
     from domains.medical.ultrasound.saved import describe
-    from domains.medical.ultrasound.training import task_loss
     from polyhead.batch.case import Case
     from polyhead.runs import Run
     from polyhead.train import fit

@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.results import table, write_section
-from domains.medical.ultrasound.evaluate import evaluate
-from domains.medical.ultrasound.fm_uia import read_tables
-from domains.medical.ultrasound.report import MAIN_METRIC
+from domains.medical.ultrasound.data.fm_uia import read_tables
+from domains.medical.ultrasound.evaluation.evaluate import evaluate
+from domains.medical.ultrasound.evaluation.report import MAIN_METRIC
 
 
 def polyhead(*words: object) -> None:

@@ -21,15 +21,15 @@ from torch import Tensor
 
 from benchmarks import ultrasound_baseline as baseline
 from benchmarks.results import table, write_section
-from domains.medical.ultrasound.dataset import TaskRows, task_data
-from domains.medical.ultrasound.fm_uia import read_tables, tasks_of
-from domains.medical.ultrasound.geometry import Frame
-from domains.medical.ultrasound.network import build_model, task_specs
+from domains.medical.ultrasound.data.fm_uia import read_tables, tasks_of
+from domains.medical.ultrasound.data.geometry import Frame
+from domains.medical.ultrasound.data.rows import Row
+from domains.medical.ultrasound.learning.dataset import TaskRows, task_data
+from domains.medical.ultrasound.learning.training import task_loss, validator
+from domains.medical.ultrasound.networks.network import build_model, task_specs
 from domains.medical.ultrasound.presets import UltrasoundConfig, resolve
-from domains.medical.ultrasound.rows import Row
 from domains.medical.ultrasound.saved import describe
 from domains.medical.ultrasound.simulator import sample
-from domains.medical.ultrasound.training import task_loss, validator
 from polyhead.model import MultiHeadModel
 from polyhead.runs import Run
 from polyhead.sampling import derive_seed

@@ -17,8 +17,7 @@ from accelerate.utils import recursively_apply, send_to_device, set_seed
 from accelerate.utils.operations import convert_to_fp32
 from torch import Tensor, nn
 
-from polyhead.balance import NonFiniteLoss, make_balancer
-from polyhead.balance.jacobian import JacobianBalancer
+from polyhead.balance import NonFiniteLoss, Parameters, StepLosses, make_balancer
 from polyhead.loading import BatchedTaskData, TaskData, step_loader
 from polyhead.progress import Mode, TrainingProgress
 from polyhead.ranks import Ranks
@@ -145,7 +144,7 @@ def fit(
         )
 
     balancer = make_balancer(config.balancer, config.balancer_options, tasks, reduce=ranks.mean)
-    if isinstance(balancer, JacobianBalancer) and config.tasks_per_step == 1 < len(tasks):
+    if balancer.needs != "one" and config.tasks_per_step == 1 < len(tasks):
         raise ValueError(f"balancer {config.balancer!r} weighs tasks of one step: set tasks_per_step to at least 2")
     model.to(ranks.device)
     if config.channels_last:
@@ -216,7 +215,7 @@ def fit(
             state.optimizer.zero_grad(set_to_none=True)
             closures = {batch.task: closure(batch.task, batches[batch.task], batch.share) for batch in part.batches}
             try:
-                values = balancer.backward(closures, shared)
+                numbers = balancer.backward(StepLosses(closures), Parameters(shared))
             except NonFiniteLoss as error:
                 raise _diverged(str(error), step, error.task, run, kept) from error
             ranks.average_(parameter.grad for parameter in trained if parameter.grad is not None)
@@ -233,7 +232,6 @@ def fit(
 
             done = step.index + 1
             epoch = -(-done // steps_per_epoch)
-            numbers = {task: value.item() for task, value in values.items()}
             now = time.monotonic()
             if ranks.first:
                 line = {"losses": numbers, "lr": rate, "gradient_norm": norm.item(), "seconds": round(now - last, 4)}

@@ -7,9 +7,9 @@ SAMPLES = {"fisher": 10, "darcy": 10, "plate": 10}
 
 def make_run(problem: str, data: Path, run: Path) -> None:
     """Solves DATA/<problem>.h5 and trains on it: the answers are rough, their shapes and units are right."""
+    from domains.pde.learning.training import train
     from domains.pde.presets import resolve
-    from domains.pde.sampling import sample
-    from domains.pde.training import train
+    from domains.pde.simulator.sampling import sample
 
     sample(data, problems=[problem], samples=SAMPLES[problem])
     changes = {"epochs": 1, "steps_per_epoch": 5, "validate_every": 1, "points": 32}

@@ -82,8 +82,8 @@ def predict(
     """
     from apps.predicting import about, file_hash
     from apps.predicting import predict as run_predict
-    from domains.genomics.evaluation.calibrate import CALIBRATION_FILE
-    from domains.genomics.predicting.sources import cases_from
+    from domains.genomics.asking.sources import cases_from
+    from domains.genomics.uncertainty.calibrate import CALIBRATION_FILE
     from polyhead.batch.worker import PredictorFactory
     from polyhead.runs import WEIGHTS_FILE
     from polyhead.runs import Run as RunFolder

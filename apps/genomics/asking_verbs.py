@@ -13,7 +13,7 @@ from apps.genomics.answer_verbs import BothStrands, Policy, Reference
 from apps.terminal import say, sayer
 
 if TYPE_CHECKING:
-    from domains.genomics.predicting.asking import AskedRun
+    from domains.genomics.predicting.asked_run import AskedRun
     from domains.genomics.sequences.records import SequenceRecord
 
 TOLD = 20
@@ -84,7 +84,7 @@ def scan(
     from domains.genomics.predicting.scan import Region, ScanWindows, tracks_of, write_scan
     from domains.genomics.predicting.scan import scan as slide
     from domains.genomics.predicting.tracks import BedRegions
-    from domains.genomics.sequences.reference import Reference as Genome
+    from domains.genomics.readers.reference import Reference as Genome
 
     asked = _opened(run, device)
     chosen = _classes(asked, task)
@@ -202,7 +202,7 @@ def mutate(
 
 
 def _opened(run: Path, device: str) -> AskedRun:
-    from domains.genomics.predicting.asking import open_run
+    from domains.genomics.predicting.asked_run import open_run
 
     return open_run(run, device=device)
 
@@ -218,7 +218,7 @@ def _classes(asked: AskedRun, tasks: Sequence[str] | None) -> list[str]:
 
 def _accepted(source: str, reference: Path | None, policy: str, rejected: list[str]) -> Iterator[SequenceRecord]:
     """The clean records of a source; what is none is noted."""
-    from domains.genomics.predicting.blocks import mostly_ambiguous
+    from domains.genomics.asking.blocks import mostly_ambiguous
     from domains.genomics.readers import read_records
     from domains.genomics.sequences.records import RejectedRecord as Rejected
 
@@ -256,7 +256,7 @@ def _require_new(paths: Sequence[Path], overwrite: bool) -> None:
 
 def _region(text: str, genome: object) -> tuple[str, int, int]:
     """A contig, or ``contig:from-to`` counted from 1, as 0-based half-open bases of the genome."""
-    from domains.genomics.sequences.reference import Reference as Genome
+    from domains.genomics.readers.reference import Reference as Genome
 
     assert isinstance(genome, Genome)
     contig, colon, span = text.rpartition(":")

@@ -46,7 +46,7 @@ def split(
     quiet: Quiet = False,
 ) -> None:
     """Divides labelled sequences into training, validation and test rows; both strands count as one sequence."""
-    from domains.genomics.labelled.splitting import split_data
+    from domains.genomics.data.splitting import split_data
 
     counts = split_data(
         data,
@@ -74,8 +74,8 @@ def leakage(
     """Says what test rows share with training rows, and what their other tasks' labels alone would score."""
     import numpy as np
 
-    from domains.genomics.labelled.data import read_labelled
-    from domains.genomics.labelled.leakage import leakage_report
+    from domains.genomics.data.labelled import read_labelled
+    from domains.genomics.evaluation.leakage import leakage_report
 
     found = read_labelled(data, tasks=task)
     # Rows without a split are trained on.

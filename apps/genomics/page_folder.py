@@ -26,7 +26,7 @@ def folder_part(model: Model | None) -> None:
 
 
 def _look(model: Model | None, text: str) -> Batch:
-    from domains.genomics.predicting.sources import cases_from
+    from domains.genomics.asking.sources import cases_from
 
     tasks = list(model.tasks) if model else []
     left, right = st.columns(2, vertical_alignment="bottom")

@@ -95,7 +95,7 @@ def _load_example() -> None:
 @st.cache_data(show_spinner=False)
 def example_fasta() -> str:
     """A stretch of a simulated genome and windows with known answers, as FASTA."""
-    from domains.genomics.labelled.data import read_labelled
+    from domains.genomics.data.labelled import read_labelled
 
     folder = example_folder()
     rows = read_labelled(folder)

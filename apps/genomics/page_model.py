@@ -15,7 +15,7 @@ from ui.run_choice import run_title, weights_hash
 if TYPE_CHECKING:
     import numpy as np
 
-    from domains.genomics.predicting.asking import AskedRun
+    from domains.genomics.predicting.asked_run import AskedRun
     from domains.genomics.scoring.scorer import Generated
     from domains.genomics.variants.alleles import Comparer
     from domains.genomics.variants.shared_prefix import SharedPrefix
@@ -141,6 +141,6 @@ def loaded(model: Model) -> Loaded:
     max_entries=4, show_spinner="Loading the model ...", hash_funcs={Model: lambda model: str(model.path)}
 )
 def _load(model: Model, digest: str, calibrated: int) -> Any:
-    from domains.genomics.predicting.asking import open_run
+    from domains.genomics.predicting.asked_run import open_run
 
     return Loaded(model, open_run(model.path))

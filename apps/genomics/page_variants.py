@@ -102,7 +102,7 @@ def variants_part(model: Loaded, records: Sequence[SequenceRecord]) -> None:
 
 def _reference(records: Sequence[SequenceRecord]) -> Path | None:
     """The file that positions refer to, None where none is named yet or it cannot be read."""
-    from domains.genomics.sequences.reference import Reference
+    from domains.genomics.readers.reference import Reference
 
     kinds = [OWN, UPLOAD, SERVER, EXAMPLE]
     kind = st.segmented_control("Reference", kinds, default=kinds[0], required=True, wrap=True, key="variant-reference")
@@ -210,7 +210,7 @@ def typed_variants(text: str) -> list[Variant | RejectedRecord]:
 
 def scored(model: Loaded, asked: Asked, size: int, boundaries: int, both: bool) -> Scored:
     """The scores of variants and the lines of those that have none, in their order."""
-    from domains.genomics.sequences.reference import Reference
+    from domains.genomics.readers.reference import Reference
     from domains.genomics.variants.effects import VariantWindows, score_variants
 
     windows = VariantWindows(size=size, boundaries=boundaries, strands="both" if both else "forward")
@@ -305,7 +305,7 @@ def variant_rows(model: Loaded, scores: Sequence[VariantScore]) -> list[dict[str
 
 def variant_file(model: Loaded, asked: Asked, found: Scored, ending: str) -> bytes:
     """The scores as `polyhead genomics variants` writes them: a table, or VCF with the source's own lines."""
-    from domains.genomics.sequences.reference import Reference
+    from domains.genomics.readers.reference import Reference
     from domains.genomics.variants.files import write_variant_table, write_variant_vcf
 
     with tempfile.TemporaryDirectory() as folder:

@@ -91,7 +91,7 @@ def calibrate(
     quiet: Quiet = False,
 ) -> None:
     """Fits one temperature a task on held-out rows, so that probabilities are shares; `predict` then uses them."""
-    from domains.genomics.evaluation.calibrate import CALIBRATION_FILE, calibrate_run
+    from domains.genomics.uncertainty.calibrate import CALIBRATION_FILE, calibrate_run
 
     say = sayer(quiet)
     made = calibrate_run(run, data, split=split, tasks=task, reverse_complement=both_strands, say=say)

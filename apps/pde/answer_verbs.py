@@ -56,9 +56,9 @@ def predict(
     """
     from apps.predicting import about, file_hash
     from apps.predicting import predict as run_predict
-    from domains.pde.calibrate import CALIBRATION_FILE
-    from domains.pde.members import member_runs
-    from domains.pde.sources import cases_from
+    from domains.pde.asking.sources import cases_from
+    from domains.pde.predicting.members import member_runs
+    from domains.pde.uncertainty.calibrate import CALIBRATION_FILE
     from polyhead.batch.worker import PredictorFactory
     from polyhead.runs import WEIGHTS_FILE
     from polyhead.runs import Run as RunFolder
@@ -83,7 +83,9 @@ def predict(
     held |= {CALIBRATION_FILE: file_hash(calibration)} if calibration.is_file() else {}
     summary = run_predict(
         cases,
-        PredictorFactory("domains.pde.predict:load_predictor", arguments | {"run": str(run), "device": device}),
+        PredictorFactory(
+            "domains.pde.predicting.predict:load_predictor", arguments | {"run": str(run), "device": device}
+        ),
         flags,
         weights=[member / WEIGHTS_FILE for member in members],
         parameters=arguments | {"files": held},
@@ -122,12 +124,12 @@ def evaluate(
     quiet: Quiet = False,
 ) -> None:
     """Scores predicted fields task by task, beside the mean field, with bootstrap intervals."""
-    from domains.pde.evaluate import evaluate as score
-    from domains.pde.report import write_report
+    from domains.pde.evaluation.evaluate import evaluate as score
+    from domains.pde.evaluation.report import write_report
 
     report = score(predictions, data, split=split, resamples=resamples, seed=seed or 0, pictures=pictures)
     if against:
-        from domains.pde.against import compare
+        from domains.pde.evaluation.against import compare
 
         report = replace(report, against=compare(report, against, data, device=device))
     written = write_report(report, (out or predictions) / "report.html")

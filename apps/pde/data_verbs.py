@@ -23,7 +23,7 @@ def sample(
     quiet: Quiet = False,
 ) -> None:
     """Solves a data set with verified solvers; an interrupted call goes on where it stopped."""
-    from domains.pde.sampling import sample as solve
+    from domains.pde.simulator.sampling import sample as solve
 
     with counting("solving", quiet) as progress:
         solve(
@@ -69,9 +69,9 @@ def import_foreign(
     overwrite: Overwrite = False,
 ) -> None:
     """Brings a foreign data set into the project's format, ready for `train`."""
+    from domains.pde.data.store import write_data
     from domains.pde.importing.options import read_options
     from domains.pde.importing.reading import import_data
-    from domains.pde.store import write_data
 
     target = out / f"{problem}.h5"
     if target.exists() and not overwrite:

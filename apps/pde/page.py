@@ -11,7 +11,7 @@ from apps.pde.page_model import Model, describe, predictor, words
 from apps.pde.page_points import points_part
 from apps.pde.page_results import compare_part, field_part, input_part, with_solver
 from domains.pde.networks.description import Description
-from domains.pde.write import Answer
+from domains.pde.predicting.write import Answer
 from polyhead.batch.case import Case, InvalidInput
 from polyhead.runs import Run
 from ui import upload

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
+from domains.pde.asking.outlines import measure
+from domains.pde.asking.questions import Question
+from domains.pde.data.samples import Quantity
 from domains.pde.networks.description import Description, grid_axes
-from domains.pde.outlines import measure
-from domains.pde.questions import Question
-from domains.pde.samples import Quantity
-from domains.pde.write import Answer
+from domains.pde.predicting.write import Answer
 from ui.field_plots import ERROR, FIELD, Curve, between_nodes, field_map, label, level_surface, limits, profile, solid
 from ui.theme import ink
 

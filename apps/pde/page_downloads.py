@@ -8,7 +8,7 @@ import streamlit as st
 
 from apps.pde.page_input import Asked
 from apps.pde.page_model import Model
-from domains.pde.write import FIELD_FILE, MESH_FILE, PLOT_FILE, THUMBNAIL_FILE, Answer, write_answer
+from domains.pde.predicting.write import FIELD_FILE, MESH_FILE, PLOT_FILE, THUMBNAIL_FILE, Answer, write_answer
 from polyhead.application import RESEARCH_USE
 from ui.download import zip_of
 

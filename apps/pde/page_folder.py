@@ -10,7 +10,7 @@ import streamlit as st
 from apps import folder_tab
 from apps.folder_tab import Batch, FolderTab
 from apps.pde.page_model import Model
-from domains.pde.samples import SPLITS
+from domains.pde.data.samples import SPLITS
 from ui import upload
 
 TAB = FolderTab(
@@ -37,7 +37,7 @@ def folder_part(model: Model | None) -> None:
 
 
 def _look(model: Model | None, text: str) -> Batch:
-    from domains.pde.sources import cases_from
+    from domains.pde.asking.sources import cases_from
 
     tasks = list(model.problems) if model else []
     left, middle, right = st.columns([2, 1, 1], vertical_alignment="bottom")

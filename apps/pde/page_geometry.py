@@ -8,7 +8,7 @@ from typing import Any
 
 import streamlit as st
 
-from domains.pde.sources import MASKS, MESHES
+from domains.pde.asking.sources import MASKS, MESHES
 from ui import upload
 
 NAMED, RANDOM, POLYGON, FILE = "By name", "Random", "Polygon", "Mask or mesh"

@@ -15,10 +15,10 @@ import numpy as np
 import streamlit as st
 
 from apps.pde.page_geometry import choose_geometry
+from domains.pde.asking.outlines import is_planar
+from domains.pde.asking.questions import reading_order
+from domains.pde.data.samples import Quantity
 from domains.pde.networks.description import Description
-from domains.pde.outlines import is_planar
-from domains.pde.questions import reading_order
-from domains.pde.samples import Quantity
 from polyhead.files import write_whole
 from ui import upload
 from ui.field_plots import label

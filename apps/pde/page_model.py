@@ -9,8 +9,8 @@ from typing import Any
 
 import streamlit as st
 
-from domains.pde.calibrate import CALIBRATION_FILE
 from domains.pde.networks.description import Description
+from domains.pde.uncertainty.calibrate import CALIBRATION_FILE
 from polyhead.batch.case import InvalidInput
 from polyhead.runs import Run
 from ui.run_choice import run_title, weights_hash
@@ -50,7 +50,7 @@ def predictor(model: Model) -> Any:
 
 @st.cache_resource(max_entries=4, show_spinner="Loading the model ...")
 def _load(path: str, digest: str, calibrated: int) -> Any:
-    from domains.pde.predict import PDEPredictor
+    from domains.pde.predicting.predict import PDEPredictor
 
     return PDEPredictor(Path(path), device="auto")
 

@@ -11,9 +11,9 @@ import streamlit as st
 
 from apps.pde.page_input import Asked
 from apps.pde.page_model import words
+from domains.pde.asking.questions import reading_order
 from domains.pde.networks.description import Description
-from domains.pde.questions import reading_order
-from domains.pde.write import Answer
+from domains.pde.predicting.write import Answer
 from polyhead.batch.case import Case, InvalidInput
 from ui import upload
 from ui.field_plots import label

@@ -25,7 +25,7 @@ from apps.pde.page_charts import (
 from apps.pde.page_downloads import downloads
 from apps.pde.page_input import Asked
 from apps.pde.page_model import Model
-from domains.pde.write import Answer, summarise
+from domains.pde.predicting.write import Answer, summarise
 from ui.field_plots import Curve, field_map, limits, profile
 from ui.theme import facts, ink
 
@@ -114,7 +114,7 @@ def input_part(answer: Answer) -> None:
 
 def solved(answer: Answer) -> dict[str, Any]:
     """The solver's ``field`` (n,) or None, the ``reason`` why there is none, and the ``seconds`` that it took."""
-    from domains.pde.reference import solve
+    from domains.pde.asking.reference import solve
 
     began = time.perf_counter()
     try:

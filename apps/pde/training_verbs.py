@@ -52,8 +52,8 @@ def train(
         seeds = {"seeds": [resolved.training.seed + number for number in range(members)]} if members else {}
         show_configuration(chosen, PRESETS, resolved, **seeds)
         return
-    from domains.pde.members import train_members
-    from domains.pde.training import train as fit
+    from domains.pde.learning.training import train as fit
+    from domains.pde.predicting.members import train_members
 
     sayer(flags.quiet)(f"preset {chosen}")
     if members is None:
@@ -113,7 +113,7 @@ def calibrate(
     quiet: Quiet = False,
 ) -> None:
     """Makes bands for a run by split conformal calibration; `predict` then writes them beside each field."""
-    from domains.pde.calibrate import CALIBRATION_FILE, calibrate_run
+    from domains.pde.uncertainty.calibrate import CALIBRATION_FILE, calibrate_run
 
     say = sayer(quiet)
     made = calibrate_run(
@@ -134,7 +134,7 @@ def calibrate(
 def _default_preset(data: Path) -> str:
     """The preset for the problems of a data folder."""
     from apps.pde.application import DEFAULT_PRESETS
-    from domains.pde.store import data_files
+    from domains.pde.data.store import data_files
 
     problems = list(data_files(data))
     if len(problems) > 1:

@@ -38,9 +38,9 @@ def run_transfer(
     Raises:
         ValueError: several problems, an unknown task, no samples, or settings that do not fit.
     """
-    from domains.pde.curves import write_curves
-    from domains.pde.store import data_files, read_data
-    from domains.pde.transfer import PUBLISHED_FREEZE, fine_tuning, learning_curve
+    from domains.pde.data.store import data_files, read_data
+    from domains.pde.learning.curves import write_curves
+    from domains.pde.learning.transfer import PUBLISHED_FREEZE, fine_tuning, learning_curve
 
     files = data_files(data)
     if len(files) > 1:

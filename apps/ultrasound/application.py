@@ -14,7 +14,7 @@ def _model_facts(preset: str) -> Mapping[str, int]:
     """Parameters with heads for the simulator's 27 tasks, those of the challenge, and the input's side."""
     import torch
 
-    from domains.medical.ultrasound.network import build_model, task_specs
+    from domains.medical.ultrasound.networks.network import build_model, task_specs
     from domains.medical.ultrasound.presets import PRESETS
     from domains.medical.ultrasound.simulator.tasks import SHEETS
 

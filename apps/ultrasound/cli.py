@@ -90,7 +90,7 @@ def train(
     if flags.dry_run:
         show_configuration(chosen, PRESETS, resolved)
         return
-    from domains.medical.ultrasound.training import train as fit
+    from domains.medical.ultrasound.learning.training import train as fit
 
     run_training(fit, data, out, resolved, flags, validation_data=validation, tasks=task, strict=strict)
 
@@ -124,8 +124,8 @@ def predict(
     """
     from apps.predicting import about
     from apps.predicting import predict as run_predict
-    from domains.medical.ultrasound.fm_uia import is_data_root
-    from domains.medical.ultrasound.sources import cases_from
+    from domains.medical.ultrasound.asking.sources import cases_from
+    from domains.medical.ultrasound.data.fm_uia import is_data_root
     from polyhead.batch.worker import PredictorFactory
     from polyhead.runs import WEIGHTS_FILE
     from polyhead.runs import Run as RunFolder
@@ -147,7 +147,7 @@ def predict(
     }
     summary = run_predict(
         cases,
-        PredictorFactory("domains.medical.ultrasound.predict:load_predictor", arguments),
+        PredictorFactory("domains.medical.ultrasound.predicting.predict:load_predictor", arguments),
         flags,
         weights=[run / WEIGHTS_FILE],
         parameters=answering,
@@ -158,7 +158,7 @@ def predict(
 
 
 def _write_challenge(data: Path, cases: Any, quiet: bool, out: Path, rows: list[dict[str, Any]]) -> None:
-    from domains.medical.ultrasound.challenge import write_challenge
+    from domains.medical.ultrasound.predicting.challenge import write_challenge
 
     missing = write_challenge(out, data, cases, (row["id"] for row in rows if row["status"] in ("ok", "skipped")))
     if not quiet:
@@ -185,8 +185,8 @@ def evaluate(
 ) -> None:
     """Scores predictions with the challenge's metrics, beside trivial baselines, with bootstrap intervals."""
     from apps.ultrasound.held_out import rows_to_score
-    from domains.medical.ultrasound.evaluate import evaluate as score
-    from domains.medical.ultrasound.report import write_report
+    from domains.medical.ultrasound.evaluation.evaluate import evaluate as score
+    from domains.medical.ultrasound.evaluation.report import write_report
 
     chosen, training, in_all, words = rows_to_score(predictions, data, rows)
     if not quiet:

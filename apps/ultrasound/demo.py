@@ -68,8 +68,8 @@ def run_demo(
 def _gallery(data: Path, predictions: Path, path: Path) -> None:
     """One image of each task as it was answered, of those that were not trained on."""
     from apps.ultrasound.held_out import rows_to_score
-    from domains.medical.ultrasound.gallery import write_gallery
-    from domains.medical.ultrasound.sources import cases_from
+    from domains.medical.ultrasound.asking.sources import cases_from
+    from domains.medical.ultrasound.predicting.gallery import write_gallery
 
     held, *_ = rows_to_score(predictions, data, "held-out")
     images = {row.image for row in held}

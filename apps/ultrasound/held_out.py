@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 from typing import Literal
 
-from domains.medical.ultrasound.fm_uia import read_tables
-from domains.medical.ultrasound.rows import Row
-from domains.medical.ultrasound.splits import Split
+from domains.medical.ultrasound.data.fm_uia import read_tables
+from domains.medical.ultrasound.data.rows import Row
+from domains.medical.ultrasound.data.splits import Split
 from polyhead.runs import Run
 
 

@@ -35,7 +35,7 @@ def folder_part(model: Model | None, tasks: Sequence[str]) -> None:
 
 
 def _look(tasks: Sequence[str], text: str) -> Batch:
-    from domains.medical.ultrasound.sources import cases_from
+    from domains.medical.ultrasound.asking.sources import cases_from
 
     source = upload.server_path(text)
     with st.spinner("Looking for images ..."):

@@ -31,7 +31,7 @@ DROP, SIMULATE, SERVER = "Drop files", "Simulated sample", "Folder on the server
 @st.cache_resource(max_entries=2, show_spinner="Loading the model ...")
 def load_predictor(path: str, weights_hash: str) -> tuple[Any, threading.Lock]:
     """The predictor of a run, once for all sessions, and the lock that its users share."""
-    from domains.medical.ultrasound.predict import UltrasoundPredictor
+    from domains.medical.ultrasound.predicting.predict import UltrasoundPredictor
 
     return UltrasoundPredictor(Path(path), device="auto"), threading.Lock()
 
@@ -145,7 +145,7 @@ def _on_server() -> list[Input]:
     text = st.text_input("Folder or file on the server", placeholder="/data/study-12", key="server-path")
     if not text:
         return []
-    from domains.medical.ultrasound.sources import cases_from
+    from domains.medical.ultrasound.asking.sources import cases_from
 
     try:
         place = upload.server_path(text)

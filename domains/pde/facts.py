@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from domains.pde.data.samples import Quantity
 from domains.pde.networks.description import Description
 from domains.pde.presets import PRESETS
-from domains.pde.samples import Quantity
 
 _TASKS = {
     "fisher": ("fisher/fisher", "fisher/nws", "fisher/zfk"),

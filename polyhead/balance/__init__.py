@@ -1,5 +1,14 @@
 """Loss and gradient balancing: one Balancer protocol, one file a family."""
 
-from polyhead.balance.base import Balancer, NonFiniteLoss, make_balancer
+from polyhead.balance.making import make_balancer
+from polyhead.balance.protocol import (
+    Balancer,
+    Group,
+    Needs,
+    NonFiniteLoss,
+    Parameters,
+    Reduce,
+    StepLosses,
+)
 
-__all__ = ["Balancer", "NonFiniteLoss", "make_balancer"]
+__all__ = ["Balancer", "Group", "Needs", "NonFiniteLoss", "Parameters", "Reduce", "StepLosses", "make_balancer"]

@@ -4,20 +4,28 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from functools import cache
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import Parameter
-from torchjd import aggregation
+from torchjd import Stateful, aggregation
 
-from polyhead.balance.base import Closures, Reduce, finish
+from polyhead.balance.projector import NnlsProjector
+from polyhead.balance.protocol import Needs, Parameters, Reduce, StepLosses, finite_values
 from polyhead.sampling import derive_seed
 from polyhead.tasks import TaskSet
 
-# Their answer to orthogonal gradients is the sum; divided by M it is the mean, as with every other balancer here.
-_SUMMING = frozenset({"PCGrad", "GradVac", "GradDrop", "ConFIG"})
+SUMMING = frozenset({"PCGrad", "GradVac", "GradDrop", "ConFIG", "Sum", "Constant"})
+"""Their answer to equal rows is M times the row; divided by M it is the row, as with every other balancer here."""
+
+SCALED = frozenset({"FairGrad", "NashMTL"})
+"""The length of their answer does not follow that of the gradients; it is given the length of the rows' mean."""
+
+UNWEIGHABLE = frozenset({"AlignedMTL", "ConFIG", "FairGrad", "IMTLG", "Krum", "MGDA", "NashMTL", "PCD", "TrimmedMean"})
+"""A factor of a row leaves its share of their answer as it is, or lowers it."""
 
 
 @cache
@@ -36,67 +44,89 @@ def aggregator_names() -> tuple[str, ...]:
 class JacobianBalancer:
     """Row k of J (M, d) is the gradient of the k-th task's loss by the shared parameters; the aggregator gives (d,).
 
-    The rows are collected one closure at a time, so one graph is alive and the memory is M * d numbers beside it. Heads
-    keep the gradient of (1/M) * sum of L_k. Over several ranks J is averaged before it is aggregated, since the
-    aggregate of means is not the mean of aggregates. Aggregators that draw random numbers are seeded with the number of
-    the call, so ranks agree, a resumed run goes on alike, and the global generators are left alone. Rows stand in the
-    order of the model's tasks.
+    The rows are collected group by group of tasks that share a batch, so one graph is alive and the memory is M * d
+    numbers beside it. Heads keep the gradient of (1/M) * sum of L_k. Over several ranks J is averaged before it is
+    aggregated, since the aggregate of means is not the mean of aggregates. Aggregators that draw random numbers are
+    seeded with the number of the call, so ranks agree, a resumed run goes on alike, and the global generators are left
+    alone. Rows stand in the order of the model's tasks, whatever that of the step.
+
+    The answer is on the scale of the rows' mean: sums are divided by M, and `SCALED` aggregators, which answer with any
+    length, get that of the mean. ExcessMTL's weights, which sum to 1, depend on the scale of the gradients. One row is
+    its own aggregate. Where no shared parameter is trained there is nothing to combine, and the heads learn alone.
 
     Args:
         name: a TorchJD aggregator.
-        tasks: all tasks of the model.
+        tasks: the tasks of the model that have a weight.
         options: the aggregator's keyword arguments; lists of numbers become tensors.
         reduce: averages a tensor over ranks.
 
     Raises:
-        ValueError: the aggregator's extra is not installed, or it keeps state that cannot be saved.
+        ValueError: the aggregator's extra is not installed, it keeps state that cannot be saved, its options do not fit
+            the number of tasks, or the tasks' weights differ and it would not obey them.
     """
 
     def __init__(self, name: str, tasks: TaskSet, *, options: Mapping[str, Any], reduce: Reduce | None = None):
-        self.name, self._tasks, self._reduce = name, tasks, reduce
-        keywords = {key: torch.tensor(value) if isinstance(value, list) else value for key, value in options.items()}
-        try:
-            self._aggregator: aggregation.Aggregator = getattr(aggregation, name)(**keywords)
-        except ImportError as error:
-            raise ValueError(f"balancer {name!r} needs more than is installed: {error}") from error
+        self.name, self._reduce = name, reduce
+        self._order = {task: index for index, task in enumerate(tasks)}
+        if name in UNWEIGHABLE and len({spec.weight for spec in tasks.values()}) > 1:
+            raise ValueError(f"balancer {name!r} does not obey the tasks' weights: make them equal or choose another")
+        self._aggregator = _make_aggregator(name, options)
         self._calls = 0
-        modules = list(self._aggregator.modules())
-        self._stateful = any(callable(getattr(module, "reset", None)) for module in modules)
+        self.needs: Needs = "one" if len(tasks) == 1 else "several"
+        remembers = any(isinstance(module, Stateful) for module in self._aggregator.modules())
+        if remembers or any(isinstance(value, list) for value in options.values()):
+            self.needs = "all"
+            self._try(len(tasks))
         try:
             self.state_dict()
         except TypeError as error:
             raise ValueError(f"balancer {name!r} could not be resumed: {error}") from error
 
-    def backward(self, losses: Closures, shared: Sequence[Parameter]) -> dict[str, Tensor]:
-        if self._stateful and set(losses) != set(self._tasks):
+    def _try(self, count: int) -> None:
+        """Lets a copy aggregate, so that options for another number of tasks are found before the training."""
+        try:
+            deepcopy(self._aggregator)(torch.eye(count))
+        except (ValueError, RuntimeError) as error:
+            reason = str(error).splitlines()[0]
+            raise ValueError(f"balancer {self.name!r} does not fit a model of {count} tasks: {reason}") from error
+
+    def backward(self, losses: StepLosses, parameters: Parameters) -> dict[str, float]:
+        if self.needs == "all" and set(losses) != set(self._order):
             raise ValueError(
-                f"balancer {self.name!r} remembers the gradients of each task, so all must meet in every step: "
-                f"set tasks_per_step to {len(self._tasks)} and a sampler other than proportional"
+                f"balancer {self.name!r} tells the tasks apart, so all must meet in every step: set tasks_per_step to "
+                f"{len(self._order)} and a sampler other than proportional"
             )
-        shared = [parameter for parameter in shared if parameter.requires_grad]
-        count = len(losses)
-        rows, values, reached = [], {}, set()
-        for task in sorted(losses, key=list(self._tasks).index):
-            loss = losses[task]()
-            (loss / count).backward()
-            values[task] = loss.detach()
-            rows.append(torch.cat([_take_gradient(parameter, reached) for parameter in shared]) * count)
-        jacobian = torch.stack(rows)
-        if self._reduce is not None:
+        shared = [parameter for parameter in parameters.shared if parameter.requires_grad]
+        values: dict[str, Tensor] = {}
+        rows: dict[str, Tensor] = {}
+        reached: set[Parameter] = set()
+        for group in losses.groups():
+            found = losses.together(group)
+            for position, task in enumerate(group, start=1):
+                (found[task] / len(losses)).backward(retain_graph=position < len(group))
+                values[task] = found[task].detach()
+                if shared:
+                    rows[task] = torch.cat([_take_gradient(parameter, reached) for parameter in shared]) * len(losses)
+            del found  # with it goes the graph, before the next group's is built
+        jacobian = torch.stack([rows[task] for task in sorted(rows, key=self._order.__getitem__)]) if shared else None
+        if jacobian is not None and self._reduce is not None:
             jacobian = self._reduce(jacobian)
-        finished = finish(values, self._reduce)
-        combined = self._aggregate(jacobian)
-        if self.name in _SUMMING:
-            combined = combined / count
-        _write_gradients(combined, shared, reached)
-        return {task: finished[task] for task in losses}
+        numbers = finite_values({task: values[task] for task in losses}, self._reduce)
+        if jacobian is not None:
+            _write_gradients(self._aggregate(jacobian), shared, reached)
+        return numbers
 
     def _aggregate(self, jacobian: Tensor) -> Tensor:
+        if len(jacobian) == 1 and self.needs != "all":
+            return jacobian[0]
+        if not torch.isfinite(jacobian).all():
+            return jacobian.sum(dim=0)  # the loop sees that it is not finite, before any state does
+        _place_options(self._aggregator, jacobian)
         devices = [jacobian.device] if jacobian.is_cuda else []
         with torch.random.fork_rng(devices=devices):
             torch.manual_seed(derive_seed("aggregate", self._calls))
             self._calls += 1
-            return self._aggregator(jacobian)
+            return aggregate(self.name, self._aggregator, jacobian)
 
     def parameters(self) -> list[Parameter]:
         return []
@@ -117,6 +147,39 @@ class JacobianBalancer:
             for key, value in saved.items():
                 target = module._buffers if key in module._buffers else vars(module)
                 target[key] = _unpack(value)
+
+
+def aggregate(name: str, aggregator: aggregation.Aggregator, jacobian: Tensor) -> Tensor:
+    """The aggregate (d,) of J (M, d), on the scale of the mean of its rows."""
+    if name in SUMMING:
+        return aggregator(jacobian) / len(jacobian)
+    if name not in SCALED:
+        return aggregator(jacobian)
+    # Solved at Frobenius norm 1: the direction is the same, and the solvers are at home there.
+    size = jacobian.norm()
+    if size == 0:
+        return jacobian.mean(dim=0)
+    direction = aggregator(jacobian / size)
+    return direction * (jacobian.mean(dim=0).norm() / direction.norm().clamp_min(torch.finfo(direction.dtype).tiny))
+
+
+def _make_aggregator(name: str, options: Mapping[str, Any]) -> aggregation.Aggregator:
+    kind = getattr(aggregation, name)
+    keywords = {key: torch.tensor(value) if isinstance(value, list) else value for key, value in options.items()}
+    if "projector" in inspect.signature(kind).parameters:
+        keywords = {"projector": NnlsProjector()} | keywords
+    try:
+        return kind(**keywords)
+    except ImportError as error:
+        raise ValueError(f"balancer {name!r} needs more than is installed: {error}") from error
+
+
+def _place_options(aggregator: aggregation.Aggregator, like: Tensor) -> None:
+    """Options with a number a task are plain attributes (state is in buffers), which no module moves or converts."""
+    for module in aggregator.modules():
+        for key, value in vars(module).items():
+            if isinstance(value, Tensor):
+                vars(module)[key] = value.to(like)
 
 
 def _take_gradient(parameter: Parameter, reached: set[Parameter]) -> Tensor:

@@ -1,8 +1,12 @@
-"""Balancers that weight losses: the gradient is that of (1/M) times the sum of the weighted losses of M tasks."""
+"""Balancers that weight losses: the gradient is that of (1/M) times the sum of the objectives of M tasks.
+
+The losses of a step come multiplied by `TaskSpec.weight`, here w_k.
+"""
 
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,118 +14,156 @@ import torch
 from torch import Tensor
 from torch.nn import Parameter
 
-from polyhead.balance.base import Closures, Reduce, finish
+from polyhead.balance.protocol import Needs, Parameters, Reduce, StepLosses, finite_values
 from polyhead.tasks import TaskSet
 
 
-def _weighted_backward(losses: Closures, weights: Mapping[str, float], reduce: Reduce | None) -> dict[str, Tensor]:
-    """One backward pass a task, one graph alive at a time."""
-    values = {}
-    for task, closure in losses.items():
-        loss = closure()
-        (loss * (weights[task] / len(losses))).backward()
-        values[task] = loss.detach()
-    return finish(values, reduce)
+def uncertainty_objective(loss: Tensor, log_variance: Tensor, weight: float) -> Tensor:
+    """w (exp(-s)/2 L + s/2) of a loss that comes as w L, with s = log sigma^2."""
+    return 0.5 * torch.exp(-log_variance) * loss + 0.5 * weight * log_variance
 
 
-class Equal:
-    """Equal weights: the mean of the losses of the step's tasks."""
+def dynamic_weights(means: Sequence[Sequence[float]], temperature: float) -> list[float]:
+    """lambda_k = K softmax(r / T)_k with r_k the second of a task's two means over its first, 1 where it has fewer."""
+    rates = [pair[1] / pair[0] if len(pair) == 2 and pair[0] > 0 else 1.0 for pair in means]
+    powers = [math.exp((rate - max(rates)) / temperature) for rate in rates]
+    return [len(rates) * power / sum(powers) for power in powers]
 
-    def __init__(self, tasks: TaskSet, *, reduce: Reduce | None = None):
-        self._weights, self._reduce = dict.fromkeys(tasks, 1.0), reduce
 
-    def backward(self, losses: Closures, shared: Sequence[Parameter]) -> dict[str, Tensor]:
-        return _weighted_backward(losses, self._weights, self._reduce)
+class EpochMeans:
+    """The means of each task's losses over the steps that met it, of the last two epochs that did."""
 
-    def parameters(self) -> list[Parameter]:
-        return []
+    def __init__(self, tasks: TaskSet):
+        self._sums = {task: [0.0, 0] for task in tasks}
+        self.means: dict[str, list[float]] = {task: [] for task in tasks}
+
+    def note(self, values: Mapping[str, float]) -> None:
+        for task, value in values.items():
+            self._sums[task][0] += value
+            self._sums[task][1] += 1
 
     def epoch_end(self) -> None:
-        pass
+        for task, (total, count) in self._sums.items():
+            if count:
+                self.means[task] = [*self.means[task], total / count][-2:]
+            self._sums[task] = [0.0, 0]
 
     def state_dict(self) -> dict[str, Any]:
-        return {}
+        return {
+            "sums": {task: list(value) for task, value in self._sums.items()},
+            "means": {task: list(value) for task, value in self.means.items()},
+        }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        pass
+        self._sums = {task: list(state["sums"][task]) for task in self._sums}
+        self.means = {task: list(state["means"][task]) for task in self.means}
 
 
-class Fixed:
-    """Fixed weights: (1/M) * sum of w_k L_k, with w_k given or from `TaskSpec.weight`; they are not normalised.
+class ScalarBalancer(ABC):
+    """One backward pass for each group of tasks that share a batch, one graph alive at a time.
+
+    Args:
+        learned: weights of the losses that are optimised with the model.
+        memory: what it knows of past losses.
+        reduce: averages a tensor over ranks.
+    """
+
+    needs: Needs = "one"
+
+    def __init__(
+        self, *, learned: Mapping[str, Parameter] | None = None, memory: EpochMeans | None = None, reduce: Reduce | None
+    ):
+        self._learned, self._memory, self._reduce = dict(learned or {}), memory, reduce
+
+    @abstractmethod
+    def objective(self, task: str, loss: Tensor) -> Tensor | None:
+        """The task's part of the sum; None where its loss is only watched."""
+
+    def backward(self, losses: StepLosses, parameters: Parameters) -> dict[str, float]:
+        values: dict[str, Tensor] = {}
+        for group in losses.groups():
+            self._descend(losses, group, len(losses), values)
+        found = finite_values({task: values[task] for task in losses}, self._reduce)
+        if self._memory is not None:
+            self._memory.note(found)
+        return found
+
+    def _descend(self, losses: StepLosses, group: Sequence[str], count: int, values: dict[str, Tensor]) -> None:
+        found = losses.together(tuple(group))
+        objectives = [self.objective(task, found[task]) for task in group]
+        parts = [objective / count for objective in objectives if objective is not None]
+        if parts:
+            torch.stack([part.reshape(()) for part in parts]).sum().backward()
+        values.update({task: loss.detach() for task, loss in found.items()})
+
+    def parameters(self) -> list[Parameter]:
+        return list(self._learned.values())
+
+    def epoch_end(self) -> None:
+        if self._memory is not None:
+            self._memory.epoch_end()
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "learned": {name: parameter.detach().clone() for name, parameter in self._learned.items()},
+            "memory": None if self._memory is None else self._memory.state_dict(),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        with torch.no_grad():
+            for name, parameter in self._learned.items():
+                parameter.copy_(state["learned"][name])
+        if self._memory is not None:
+            self._memory.load_state_dict(state["memory"])
+
+
+class Fixed(ScalarBalancer):
+    """Fixed weights: (1/M) * sum of w_k L_k with `TaskSpec.weight`, or with those given in its place; not normalised.
+
+    A given weight of 0 takes the task out: its loss is watched, its head gets no gradient.
 
     Args:
         weights: a weight for each task that shall differ from its `TaskSpec.weight`.
     """
 
     def __init__(self, tasks: TaskSet, *, weights: Mapping[str, float] | None = None, reduce: Reduce | None = None):
+        super().__init__(reduce=reduce)
         given = {tasks[name].name: float(weight) for name, weight in (weights or {}).items()}
-        self._weights = {task: given.get(task, tasks[task].weight) for task in tasks}
-        self._reduce = reduce
-        for task, weight in self._weights.items():
+        for task, weight in given.items():
             if not (math.isfinite(weight) and weight >= 0):
                 raise ValueError(f"the weight of task {task!r} must be finite and at least 0, got {weight}")
+        self._factors = {task: given.get(task, spec.weight) / spec.weight for task, spec in tasks.items()}
 
-    def backward(self, losses: Closures, shared: Sequence[Parameter]) -> dict[str, Tensor]:
-        return _weighted_backward(losses, self._weights, self._reduce)
-
-    def parameters(self) -> list[Parameter]:
-        return []
-
-    def epoch_end(self) -> None:
-        pass
-
-    def state_dict(self) -> dict[str, Any]:
-        return {}
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        pass
+    def objective(self, task: str, loss: Tensor) -> Tensor | None:
+        factor = self._factors[task]
+        return loss * factor if factor else None
 
 
-class Uncertainty:
-    """Uncertainty weighting, Kendall et al. 2018, eq. 7 with s = log sigma^2: (1/M) * sum of exp(-s)/2 * L + s/2.
+class Uncertainty(ScalarBalancer):
+    """Uncertainty weighting, Kendall et al. 2018, eq. 7 with s = log sigma^2: (1/M) * sum of w (exp(-s)/2 * L + s/2).
 
-    The optimum for a constant loss is s = log L. The paper's factor of a classification loss is exp(-s) without 1/2;
-    one form is used for all, which shifts that optimum of s by log 2 and leaves the rest as it is. The s of a task that
-    the step does not meet keeps ``grad`` None.
+    The optimum for a constant loss is s = log L, whatever the weight w. The paper's factor of a classification loss is
+    exp(-s) without 1/2; one form is used for all, which shifts that optimum of s by log 2 and leaves the rest as it is.
+    The s of a task that the step does not meet keeps ``grad`` None.
 
     Args:
         initial: s at the start.
     """
 
     def __init__(self, tasks: TaskSet, *, initial: float = 0.0, reduce: Reduce | None = None):
-        self.log_variances = {task: Parameter(torch.tensor(float(initial))) for task in tasks}
-        self._reduce = reduce
+        super().__init__(learned={task: Parameter(torch.tensor(float(initial))) for task in tasks}, reduce=reduce)
+        self._weights = {task: spec.weight for task, spec in tasks.items()}
 
-    def backward(self, losses: Closures, shared: Sequence[Parameter]) -> dict[str, Tensor]:
-        values = {}
-        for task, closure in losses.items():
-            loss = closure()
-            s = self.log_variances[task].to(loss.device)
-            ((0.5 * torch.exp(-s) * loss + 0.5 * s) / len(losses)).backward()
-            values[task] = loss.detach()
-        return finish(values, self._reduce)
-
-    def parameters(self) -> list[Parameter]:
-        return list(self.log_variances.values())
-
-    def epoch_end(self) -> None:
-        pass
-
-    def state_dict(self) -> dict[str, Any]:
-        return {task: s.detach().clone() for task, s in self.log_variances.items()}
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        with torch.no_grad():
-            for task, s in self.log_variances.items():
-                s.copy_(state[task])
+    def objective(self, task: str, loss: Tensor) -> Tensor:
+        return uncertainty_objective(loss, self._learned[task].to(loss.device), self._weights[task])
 
 
-class DynamicWeightAverage:
+class DynamicWeightAverage(ScalarBalancer):
     """Dynamic weight averaging, Liu et al. 2019 (MTAN), eq. 7.
 
-    w_k = L_k(t-1) / L_k(t-2) on the means of the last two epochs, lambda_k = K * softmax(w / T)_k over all K tasks; the
+    r_k = L_k(t-1) / L_k(t-2) on the means of the last two epochs, lambda_k = K * softmax(r / T)_k over all K tasks; the
     first two epochs are uniform. The means are those of the steps that met the task. A task that fewer than two epochs
-    have met counts as w_k = 1, neither slow nor quick.
+    have met counts as r_k = 1, neither slow nor quick.
 
     Args:
         temperature: T; the paper uses 2.
@@ -130,42 +172,14 @@ class DynamicWeightAverage:
     def __init__(self, tasks: TaskSet, *, temperature: float = 2.0, reduce: Reduce | None = None):
         if not temperature > 0:
             raise ValueError(f"the temperature of dwa must be above 0, got {temperature}")
-        self._temperature, self._reduce = float(temperature), reduce
-        self._sums = {task: [0.0, 0] for task in tasks}
-        self._means: dict[str, list[float]] = {task: [] for task in tasks}
+        self._temperature, self._epochs = float(temperature), EpochMeans(tasks)
+        super().__init__(memory=self._epochs, reduce=reduce)
 
     @property
     def weights(self) -> dict[str, float]:
         """lambda_k of each task; they sum to K."""
-        rates = []
-        for means in self._means.values():
-            known = len(means) == 2 and means[0] > 0
-            rates.append(means[1] / means[0] if known else 1.0)
-        shares = torch.softmax(torch.tensor(rates, dtype=torch.float64) / self._temperature, dim=0)
-        return {task: len(rates) * share for task, share in zip(self._means, shares.tolist(), strict=True)}
+        means = self._epochs.means
+        return dict(zip(means, dynamic_weights(list(means.values()), self._temperature), strict=True))
 
-    def backward(self, losses: Closures, shared: Sequence[Parameter]) -> dict[str, Tensor]:
-        values = _weighted_backward(losses, self.weights, self._reduce)
-        for task, value in values.items():
-            self._sums[task][0] += value.item()
-            self._sums[task][1] += 1
-        return values
-
-    def parameters(self) -> list[Parameter]:
-        return []
-
-    def epoch_end(self) -> None:
-        for task, (total, count) in self._sums.items():
-            if count:
-                self._means[task] = [*self._means[task], total / count][-2:]
-            self._sums[task] = [0.0, 0]
-
-    def state_dict(self) -> dict[str, Any]:
-        return {
-            "sums": {task: list(value) for task, value in self._sums.items()},
-            "means": {task: list(value) for task, value in self._means.items()},
-        }
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        self._sums = {task: list(state["sums"][task]) for task in self._sums}
-        self._means = {task: list(state["means"][task]) for task in self._means}
+    def objective(self, task: str, loss: Tensor) -> Tensor:
+        return loss * self.weights[task]

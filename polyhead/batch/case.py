@@ -23,12 +23,14 @@ class Case:
         path: the file that is read.
         tasks: names of the tasks that are asked; empty asks for all that the model knows.
         options: JSON values that the application needs to read or write the case.
+        files: further files that the answer depends on, beside `path`.
     """
 
     id: str
     path: Path
     tasks: tuple[str, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
+    files: tuple[Path, ...] = ()
 
 
 class InvalidInput(Exception):

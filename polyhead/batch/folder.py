@@ -17,7 +17,8 @@ from polyhead.locks import take_lock
 
 STATE = ".polyhead"
 RESULTS, RUN, CSV, HTML, FAILED, LOGS = "results.jsonl", "run.json", "summary.csv", "summary.html", "failed.txt", "logs"
-_RESERVED = {STATE, RESULTS, RUN, CSV, HTML, FAILED, LOGS}
+RESERVED = {STATE, RESULTS, RUN, CSV, HTML, FAILED, LOGS}
+"""Names in OUT that no case may have."""
 _SHARD_LOCK = re.compile(r"shard-(\d+)-of-(\d+)\.lock")
 
 
@@ -28,7 +29,7 @@ class FolderInUse(ValueError):
 def refused_id(case: Case) -> Outcome | None:
     """The outcome of a case whose id cannot be a folder of OUT; None where it can."""
     parts = case.id.split("/")
-    if safe_relative(case.id) and parts[0] not in _RESERVED and RECEIPT not in parts:
+    if safe_relative(case.id) and parts[0] not in RESERVED and RECEIPT not in parts:
         return None
     reason = f"the case id {case.id!r} cannot be a folder of the results"
     remedy = "give the file a relative name below the input folder, other than those of the results' own files"

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from polyhead.batch.naming import without_suffix
+
 LIST_SUFFIXES = frozenset({".txt", ".lst", ".list"})
 _ROOT, _ID = "#root=", "#id="
 
@@ -82,7 +84,7 @@ def write_path_list(entries: Sequence[tuple[str, str, str]]) -> bytes:
 def _root_of(name: str, path: str) -> Path | None:
     """The folder against which `path` without its suffix is `name`, None where there is none."""
     absolute, parts = _absolute(path), Path(name).parts
-    bare = (*absolute.parts[:-1], absolute.stem)
+    bare = (*absolute.parts[:-1], without_suffix(absolute.name))
     if not parts or len(parts) >= len(bare) or bare[-len(parts) :] != parts:
         return None
     return absolute.parents[len(parts) - 1]

@@ -124,7 +124,7 @@ def stub_predictor(monkeypatch):
     """Puts `StubPredictor` where the page looks for the real one."""
     import streamlit as st
 
-    module: Any = types.ModuleType("domains.medical.ultrasound.predict")
+    module: Any = types.ModuleType("domains.medical.ultrasound.predicting.predict")
     module.UltrasoundPredictor = StubPredictor
     monkeypatch.setitem(sys.modules, module.__name__, module)
     st.cache_resource.clear()

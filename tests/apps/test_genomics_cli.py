@@ -13,8 +13,8 @@ import pytest
 from genomics_runs import make_run
 
 from apps.genomics.application import GENOMICS
-from domains.genomics.predicting.blocks import read_blocks
-from domains.genomics.predicting.sources import cases_from
+from domains.genomics.asking.blocks import read_blocks
+from domains.genomics.asking.sources import cases_from
 from domains.genomics.presets import PRESETS
 from domains.genomics.sequences.records import RejectedRecord
 from polyhead.application import RESEARCH_USE

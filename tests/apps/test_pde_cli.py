@@ -7,9 +7,9 @@ import pytest
 
 from apps.pde.application import DEFAULT_PRESETS, PDE
 from apps.pde.demo import run_demo
+from domains.pde.data.samples import OperatorData, Quantity
+from domains.pde.data.store import read_data, write_data
 from domains.pde.presets import PRESETS
-from domains.pde.samples import OperatorData, Quantity
-from domains.pde.store import read_data, write_data
 from polyhead.application import RESEARCH_USE
 from polyhead.runs import Run
 

@@ -13,8 +13,8 @@ from pde_runs import make_run
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
-from domains.pde.calibrate import CALIBRATION_FILE
-from domains.pde.uncertainty import Calibration, ScaleMap
+from domains.pde.uncertainty.bands import Calibration, ScaleMap
+from domains.pde.uncertainty.calibrate import CALIBRATION_FILE
 from polyhead.application import RESEARCH_USE
 from ui.jobs import list_jobs
 

@@ -11,8 +11,8 @@ from apps.pde.page_geometry import corners
 from apps.pde.page_input import Asked, usual_field
 from apps.pde.page_points import typed_points
 from apps.pde.page_results import duration_words, product
+from domains.pde.asking.questions import KEYS, read_request
 from domains.pde.facts import usual_description
-from domains.pde.questions import KEYS, read_request
 from ui.field_plots import Curve, between_nodes, field_map, level_surface, limits, profile
 
 

@@ -120,7 +120,7 @@ def test_a_file_that_breaks_after_the_check_is_named_and_the_others_are_answered
     from polyhead.batch.case import InvalidInput
 
     # The stand-in that the fixture put there; the package's own attribute may be the real module.
-    predict = sys.modules["domains.medical.ultrasound.predict"]
+    predict = sys.modules["domains.medical.ultrasound.predicting.predict"]
     honest = predict.UltrasoundPredictor.read
 
     def read(self, case):

@@ -43,7 +43,7 @@ def make_run(folder: Path) -> None:
     """A run of the tiny preset with weights as they are before training: its answers mean nothing."""
     import torch
 
-    from domains.medical.ultrasound.network import build_model, task_specs
+    from domains.medical.ultrasound.networks.network import build_model, task_specs
     from domains.medical.ultrasound.presets import PRESETS
     from polyhead.runs import Run, RunInfo
 

@@ -12,8 +12,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from domains.genomics.data.labelled import LabelledData, read_labelled
+from domains.genomics.data.splits import TEST, TRAIN, sequence_groups
 from domains.genomics.evaluation.baselines import BASELINES
-from domains.genomics.evaluation.calibrate import read_calibrations
+from domains.genomics.evaluation.leakage import LeakageReport, leakage_report
 from domains.genomics.evaluation.metrics import (
     METRICS,
     classification_scores,
@@ -23,10 +25,8 @@ from domains.genomics.evaluation.metrics import (
     text_rows,
 )
 from domains.genomics.evaluation.report import Report, TaskReport
-from domains.genomics.labelled.data import LabelledData, read_labelled
-from domains.genomics.labelled.leakage import LeakageReport, leakage_report
-from domains.genomics.labelled.splits import TEST, TRAIN, sequence_groups
 from domains.genomics.predicting.predictions import Prediction, read_predictions
+from domains.genomics.uncertainty.calibrate import read_calibrations
 from polyhead.evaluate import TaskScore, bootstrap_counts, percentile_interval
 from polyhead.report import Problem
 

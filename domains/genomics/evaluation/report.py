@@ -11,10 +11,10 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from domains.genomics.evaluation.calibrate import Temperature
 from domains.genomics.evaluation.figures import beside_figure, number, reliability_figure
+from domains.genomics.evaluation.leakage import LeakageReport
 from domains.genomics.evaluation.metrics import METRICS, Bin
-from domains.genomics.labelled.leakage import LeakageReport
+from domains.genomics.uncertainty.calibrate import Temperature
 from polyhead.application import RESEARCH_USE
 from polyhead.evaluate import TaskScore
 from polyhead.report import Problem, html_page, problem_list, write_report_files

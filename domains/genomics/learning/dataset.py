@@ -11,7 +11,7 @@ from torch import Tensor
 
 from domains.genomics.answers.answer import Answer
 from domains.genomics.answers.format import Example, Layout
-from domains.genomics.labelled.data import LabelledData
+from domains.genomics.data.labelled import LabelledData
 from domains.genomics.models.network import answer_ids
 from domains.genomics.models.packing import packed_batch
 from domains.genomics.sequences.alphabet import reverse_complement

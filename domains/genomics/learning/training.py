@@ -11,13 +11,12 @@ import numpy as np
 import torch
 
 from domains.genomics.answers.answer import Answer
-from domains.genomics.answers.answering import build_answers, task_specs
 from domains.genomics.answers.codecs import CODECS, codec_hashes, copy_codecs, drop_codecs, load_codecs
 from domains.genomics.answers.format import Layout
 from domains.genomics.answers.image import ImageAnswer
 from domains.genomics.answers.store import ANSWERS_FILE, load_answers
-from domains.genomics.evaluation.calibrate import CALIBRATION_FILE
-from domains.genomics.labelled.data import LabelledData, read_labelled
+from domains.genomics.data.labelled import LabelledData, read_labelled
+from domains.genomics.learning.answering import build_answers, task_specs
 from domains.genomics.learning.dataset import RowMaker, TaskRows, TokenCache, task_rows
 from domains.genomics.learning.starting import start, tokens_of
 from domains.genomics.learning.validation import validator
@@ -27,6 +26,7 @@ from domains.genomics.saved import describe, save_parts
 from domains.genomics.sequences.alphabet import reverse_complement
 from domains.genomics.sequences.tokenizer import TOKENIZER_FILE
 from domains.genomics.settings import GenomicsConfig
+from domains.genomics.uncertainty.calibrate import CALIBRATION_FILE
 from polyhead.files import replacing
 from polyhead.model import MultiHeadModel
 from polyhead.progress import Mode

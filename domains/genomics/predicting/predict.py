@@ -12,10 +12,10 @@ import numpy as np
 
 from domains.genomics.answers.classes import ClassAnswer
 from domains.genomics.answers.image import ImageAnswer
-from domains.genomics.labelled.data import LabelledData, read_labelled
-from domains.genomics.predicting.asking import AskedRun, Span, open_run
-from domains.genomics.predicting.blocks import BlockReader
-from domains.genomics.predicting.sources import labelled_policy, labelled_rows
+from domains.genomics.asking.blocks import BlockReader
+from domains.genomics.asking.sources import labelled_policy, labelled_rows
+from domains.genomics.data.labelled import LabelledData, read_labelled
+from domains.genomics.predicting.asked_run import AskedRun, Span, open_run
 from domains.genomics.predicting.write import Answered, Row, write_answers
 from polyhead.batch.case import Case, InvalidInput, Record, Writer
 

@@ -11,13 +11,13 @@ from domains.genomics.readers.fastq import read_fastq
 from domains.genomics.readers.genbank import read_genbank
 from domains.genomics.readers.raw_records import RawRecord, accept
 from domains.genomics.readers.recognise import recognise
+from domains.genomics.readers.reference import Reference
 from domains.genomics.readers.regions import Region, read_bed, read_gff, region_sequences
 from domains.genomics.readers.stream import Lines, Source, UnreadableSource
 from domains.genomics.readers.table import read_parquet, read_plain, read_table
 from domains.genomics.readers.vcf import Variant, read_variants
 from domains.genomics.sequences.alphabet import POLICIES
 from domains.genomics.sequences.records import RejectedRecord, SequenceRecord
-from domains.genomics.sequences.reference import Reference
 
 __all__ = ["RejectedRecord", "SequenceRecord", "Variant", "read_records", "read_variants"]
 

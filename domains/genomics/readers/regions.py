@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TypeVar
 
 from domains.genomics.readers.raw_records import RawRecord
+from domains.genomics.readers.reference import Reference
 from domains.genomics.readers.stream import Lines
 from domains.genomics.sequences.records import RejectedRecord
-from domains.genomics.sequences.reference import Reference
 
 T = TypeVar("T")
 

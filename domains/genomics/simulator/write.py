@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from domains.genomics.labelled.facts import TASKS_FILE, TaskFacts, write_facts
+from domains.genomics.data.facts import TASKS_FILE, TaskFacts, write_facts
 from domains.genomics.simulator.elements import TASKS, Element, draw_background, markov, strength
 from domains.genomics.simulator.genome import Genome, lay_out
 from domains.genomics.simulator.motifs import MOTIFS

@@ -20,7 +20,7 @@ _AMBIGUOUS = re.compile("[^ACGT]")
 
 
 class Genome(Protocol):
-    """The part of `domains.genomics.sequences.reference.Reference` that is needed here."""
+    """The part of `domains.genomics.readers.reference.Reference` that is needed here."""
 
     def name(self, contig: str) -> str: ...
 

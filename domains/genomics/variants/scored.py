@@ -7,12 +7,12 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from domains.genomics.predicting.asking import AskedRun
+from domains.genomics.predicting.asked_run import AskedRun
 from domains.genomics.readers import read_variants
 from domains.genomics.readers.recognise import recognise
+from domains.genomics.readers.reference import Reference
 from domains.genomics.readers.stream import Source, UnreadableSource
 from domains.genomics.sequences.records import RejectedRecord
-from domains.genomics.sequences.reference import Reference
 from domains.genomics.variants.comparers import comparer
 from domains.genomics.variants.effects import VariantWindows, score_variants
 from domains.genomics.variants.files import Scored, write_variant_table, write_variant_vcf

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from domains.medical.ultrasound.network import build_model, task_specs
+from domains.medical.ultrasound.networks.network import build_model, task_specs
 from domains.medical.ultrasound.presets import PRESETS, UltrasoundConfig, read_config
 from polyhead.model import MultiHeadModel
 from polyhead.runs import Run, RunInfo
@@ -57,7 +57,7 @@ def import_baseline(checkpoint: Path, path: Path, *, overwrite: bool = False) ->
     Raises:
         ValueError: the file is not such a checkpoint.
     """
-    from domains.medical.ultrasound.checkpoints import baseline_tasks, load_baseline, read_state_dict
+    from domains.medical.ultrasound.networks.checkpoints import baseline_tasks, load_baseline, read_state_dict
 
     config = PRESETS["mh-mtl"]
     state = read_state_dict(checkpoint)

@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from domains.pde.samples import OperatorData
+from domains.pde.data.samples import OperatorData
 from polyhead.registry import Registry
 
 

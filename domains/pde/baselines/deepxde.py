@@ -21,8 +21,8 @@ from torch import nn
 
 from domains.pde.baselines.baseline import BASELINES, Inputs, require_rows
 from domains.pde.baselines.pod import PodBasis
+from domains.pde.data.samples import OperatorData
 from domains.pde.deepxde import import_deepxde
-from domains.pde.samples import OperatorData
 
 _POINTS_AT_ONCE = 65_536
 

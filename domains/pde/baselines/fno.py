@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from domains.pde.baselines.baseline import BASELINES, Inputs, require_rows
-from domains.pde.samples import OperatorData
+from domains.pde.data.samples import OperatorData
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from domains.pde.baselines.baseline import BASELINES, Inputs, check_inputs, require_rows
-from domains.pde.samples import OperatorData
+from domains.pde.data.samples import OperatorData
 
 Kernel = Literal["linear", "laplacian"]
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from domains.pde.baselines.baseline import BASELINES, Inputs, require_rows
 from domains.pde.baselines.kernel import Choice, Kernel, fit_kernel_ridge, predict_by_task, select
-from domains.pde.samples import OperatorData
+from domains.pde.data.samples import OperatorData
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from domains.pde.data.samples import SPLITS, OperatorData, Quantity
+from domains.pde.data.store import check_data
 from domains.pde.importing.edges import box_distance
 from domains.pde.importing.options import ImportOptions
 from domains.pde.problems.plan import draw_split
-from domains.pde.samples import SPLITS, OperatorData, Quantity
-from domains.pde.store import check_data
 
 _OUTSIDE_SHARE = 0.05
 _OUTSIDE_LEVEL = 1e-6

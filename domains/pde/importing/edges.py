@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from domains.pde.outlines import BOX, CELLS, box_corners
+from domains.pde.asking.outlines import BOX, CELLS, box_corners
 
 _ZERO = 1e-6
 _TIMES = ("t", "time")

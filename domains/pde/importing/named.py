@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from domains.pde.data.samples import SPLITS, Quantity
 from domains.pde.importing.assemble import Raw
 from domains.pde.importing.containers import Arrays
 from domains.pde.importing.options import ImportOptions
 from domains.pde.importing.points import Fail, mesh_names, points_of
-from domains.pde.samples import SPLITS, Quantity
 
 _INPUTS = ("inputs", "input", "functions", "x", "a", "k", "f", "nu", "branch")
 _OUTPUTS = ("outputs", "output", "solution", "solutions", "y", "u", "sol")

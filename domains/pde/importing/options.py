@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter, ValidationError
 
-from domains.pde.samples import Quantity, Split
+from domains.pde.data.samples import Quantity, Split
 
 
 @dataclass(frozen=True)

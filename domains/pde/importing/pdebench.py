@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from domains.pde.data.samples import Quantity
 from domains.pde.importing.assemble import Raw
 from domains.pde.importing.options import ImportOptions
-from domains.pde.samples import Quantity
 
 _SEED = re.compile(r"\d+")
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from domains.pde.data.samples import Quantity
 from domains.pde.importing.assemble import grid_axes
 from domains.pde.importing.options import ImportOptions
-from domains.pde.samples import Quantity
 
 Fail = Callable[[str], ValueError]
 

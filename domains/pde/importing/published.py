@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import numpy as np
 
+from domains.pde.data.samples import Quantity
 from domains.pde.importing.assemble import Raw
 from domains.pde.importing.containers import Arrays
 from domains.pde.importing.named import raw_of
 from domains.pde.importing.options import ImportOptions
-from domains.pde.samples import Quantity
 
 _TIMES, _POSITIONS = 20, 64
 _FISHER_TASKS = {"Fisher1": "fisher/fisher", "Fisher2": "fisher/nws", "Fisher4": "fisher/zfk"}

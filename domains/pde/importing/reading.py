@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from domains.pde.data.samples import OperatorData
 from domains.pde.importing import published
 from domains.pde.importing.assemble import Raw, assemble
 from domains.pde.importing.containers import kind_of, read_arrays
@@ -16,7 +17,6 @@ from domains.pde.importing.named import raw_of
 from domains.pde.importing.options import ImportOptions
 from domains.pde.importing.pdebench import is_pdebench, read_pdebench
 from domains.pde.importing.table import read_table
-from domains.pde.samples import OperatorData
 
 _PART = re.compile(r"(?:^|[_-])(train|test|validation|valid|val)(?=[_-]|$)", re.IGNORECASE)
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
+from domains.pde.data.samples import SPLITS, Quantity
 from domains.pde.importing.assemble import Raw, grid_axes
 from domains.pde.importing.options import ImportOptions
-from domains.pde.samples import SPLITS, Quantity
 
 _NAME = re.compile(r"(?P<name>[^\[\]]+?)\s*\[(?P<unit>[^\[\]]*)\]")
 _HEADER = 'write "rate [1/s]", or "rate [1]" where there is no unit'

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from domains.pde.input_range import InputRange, Mahalanobis
-from domains.pde.samples import OperatorData, Quantity
+from domains.pde.data.samples import OperatorData, Quantity
+from domains.pde.networks.input_range import InputRange, Mahalanobis
 
 Axis = tuple[float, ...]
 

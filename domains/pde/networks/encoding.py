@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from domains.pde.data.samples import OperatorData
 from domains.pde.geometry.plate import DISC_RADIUS, HOLE_RADIUS, HUB_RADIUS, THICKNESS
 from domains.pde.networks.description import Description
-from domains.pde.samples import OperatorData
 from domains.pde.settings import NetworkConfig
 from domains.pde.solvers.reactions import source_term
 

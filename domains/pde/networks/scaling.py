@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from domains.pde.data.samples import OperatorData
 from domains.pde.networks.description import Description
-from domains.pde.samples import OperatorData
 from domains.pde.settings import NetworkConfig
 
 

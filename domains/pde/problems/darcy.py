@@ -8,8 +8,8 @@ from functools import lru_cache, partial
 
 import numpy as np
 
+from domains.pde.data.samples import Quantity
 from domains.pde.problems.plan import Block, Plan, Solved, draw_split
-from domains.pde.samples import Quantity
 from domains.pde.solvers.embedded import Embedding, embed, unit_grid
 
 EQUATION = "-div(K grad h) = f in the geometry, h = 0 on its boundary"

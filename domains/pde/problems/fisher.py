@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from domains.pde.data.samples import Quantity
 from domains.pde.problems.plan import Block, Plan, Solved, draw_split
-from domains.pde.samples import Quantity
 from domains.pde.solvers.random_fields import gaussian_field
 from domains.pde.solvers.reaction_diffusion import solve_reaction_diffusion
 from domains.pde.solvers.reactions import SOURCES

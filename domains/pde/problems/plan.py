@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from domains.pde.samples import SPLITS, Quantity
+from domains.pde.data.samples import SPLITS, Quantity
 
 
 @dataclass(frozen=True)

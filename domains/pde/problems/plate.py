@@ -6,6 +6,7 @@ from functools import partial
 
 import numpy as np
 
+from domains.pde.data.samples import SPLITS, Quantity
 from domains.pde.geometry.plate import (
     DISC_RADIUS,
     HOLE_RADIUS,
@@ -17,7 +18,6 @@ from domains.pde.geometry.plate import (
     plate_distance,
 )
 from domains.pde.problems.plan import Block, Plan, Solved
-from domains.pde.samples import SPLITS, Quantity
 from domains.pde.solvers.plate import CONDUCTIVITY, HEAT_TRANSFER, plate_axes, solve_plate
 
 TEST_HOLES = (4, 7)

@@ -11,8 +11,8 @@ from sklearn.metrics import matthews_corrcoef
 
 from benchmarks.genomics_common import Work, fingerprint, mean_score, over_seeds, replicates, scores, thinned, truth
 from benchmarks.genomics_histone import published, purged
-from domains.genomics.labelled.data import LabelledData
-from domains.genomics.labelled.facts import TaskFacts
+from domains.genomics.data.facts import TaskFacts
+from domains.genomics.data.labelled import LabelledData
 from domains.genomics.sequences.alphabet import reverse_complement
 from polyhead.evaluate import bootstrap_counts
 

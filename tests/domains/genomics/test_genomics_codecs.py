@@ -17,15 +17,15 @@ from PIL import Image
 from domains.genomics.answers.codecs import CODECS, codec_files, load_codecs
 from domains.genomics.answers.image import ImageAnswer
 from domains.genomics.answers.vqvae import DIGITS, VqVae, save_vqvae
-from domains.genomics.evaluation.calibrate import CALIBRATION_FILE, write_calibrations
-from domains.genomics.labelled.splitting import split_data
+from domains.genomics.asking.sources import cases_from
+from domains.genomics.data.splitting import split_data
 from domains.genomics.learning.training import train
-from domains.genomics.predicting.asking import open_run
+from domains.genomics.predicting.asked_run import open_run
 from domains.genomics.predicting.predict import GenomicsPredictor
-from domains.genomics.predicting.sources import cases_from
 from domains.genomics.predicting.write import NO_CODEC
 from domains.genomics.presets import resolve
 from domains.genomics.simulator.needle import digits, labels, plant
+from domains.genomics.uncertainty.calibrate import CALIBRATION_FILE, write_calibrations
 from polyhead.batch.case import Case
 from polyhead.batch.writer import CaseWriter
 

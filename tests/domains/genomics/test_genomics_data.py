@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from domains.genomics.labelled.data import LabelledData, facts_of, read_labelled
-from domains.genomics.labelled.facts import TaskFacts, write_facts
-from domains.genomics.predicting.sources import cases_from
+from domains.genomics.asking.sources import cases_from
+from domains.genomics.data.facts import TaskFacts, write_facts
+from domains.genomics.data.labelled import LabelledData, facts_of, read_labelled
 from domains.genomics.presets import PRESETS, resolve, resolve_pretraining
 from domains.genomics.settings import ShapeConfig, read_config
 

@@ -11,7 +11,15 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from domains.genomics.evaluation.calibrate import (
+from domains.genomics.data.labelled import read_labelled
+from domains.genomics.data.splits import purged_split, random_split
+from domains.genomics.evaluation.evaluate import evaluate, leakage_of
+from domains.genomics.evaluation.figures import reliability_figure
+from domains.genomics.evaluation.report import write_report
+from domains.genomics.predicting.asked_run import AskedRun
+from domains.genomics.predicting.predictions import PREDICTIONS, Prediction, prediction_table, read_predictions
+from domains.genomics.sequences.alphabet import reverse_complement
+from domains.genomics.uncertainty.calibrate import (
     CALIBRATION_FILE,
     apply_temperature,
     calibrate_run,
@@ -20,14 +28,6 @@ from domains.genomics.evaluation.calibrate import (
     read_calibrations,
     write_calibrations,
 )
-from domains.genomics.evaluation.evaluate import evaluate, leakage_of
-from domains.genomics.evaluation.figures import reliability_figure
-from domains.genomics.evaluation.report import write_report
-from domains.genomics.labelled.data import read_labelled
-from domains.genomics.labelled.splits import purged_split, random_split
-from domains.genomics.predicting.asking import AskedRun
-from domains.genomics.predicting.predictions import PREDICTIONS, Prediction, prediction_table, read_predictions
-from domains.genomics.sequences.alphabet import reverse_complement
 from polyhead.application import RESEARCH_USE
 
 
@@ -280,7 +280,7 @@ def test_a_temperature_is_fitted_and_used_on_the_strands_that_predict_asks(
     labelled, tmp_path, monkeypatch, both, strands
 ):
     """What the run says of strands counts, whatever the table that calibrates says or leaves open."""
-    monkeypatch.setattr("domains.genomics.predicting.asking.open_run", lambda run: asked(run, TwoMinds(), both))
+    monkeypatch.setattr("domains.genomics.predicting.asked_run.open_run", lambda run: asked(run, TwoMinds(), both))
     calibrate_run(tmp_path, labelled, tasks=["rich"], reverse_complement=True)
     found = read_calibrations(tmp_path)
     assert calibrated_strands(tmp_path, both) == {"rich": strands}
@@ -302,7 +302,7 @@ def test_a_temperature_is_fitted_and_used_on_the_strands_that_predict_asks(
 
 
 def test_a_run_is_calibrated_on_its_validation_rows(labelled, tmp_path, monkeypatch):
-    monkeypatch.setattr("domains.genomics.predicting.asking.open_run", lambda run: asked(run, Sure(), Sure.labels))
+    monkeypatch.setattr("domains.genomics.predicting.asked_run.open_run", lambda run: asked(run, Sure(), Sure.labels))
     said = []
     contents = calibrate_run(tmp_path, labelled, reverse_complement=True, say=said.append)
     assert said == ["also: not calibrated: the run has no class 0"]

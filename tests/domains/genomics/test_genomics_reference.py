@@ -8,7 +8,7 @@ import shutil
 import pysam
 import pytest
 
-from domains.genomics.sequences.reference import Reference
+from domains.genomics.readers.reference import Reference
 
 
 @pytest.fixture

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from domains.genomics.data.labelled import read_labelled
 from domains.genomics.evaluation.baselines import BASELINES
+from domains.genomics.evaluation.leakage import leakage_report
 from domains.genomics.evaluation.metrics import mcc
-from domains.genomics.labelled.data import read_labelled
-from domains.genomics.labelled.leakage import leakage_report
 from domains.genomics.sequences.alphabet import reverse_complement
 from domains.genomics.simulator import SampleSize, sample
 from domains.genomics.simulator.elements import TASKS, draw_background, flipped, markov

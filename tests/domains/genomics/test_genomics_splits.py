@@ -7,8 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from domains.genomics.labelled.leakage import leakage_report
-from domains.genomics.labelled.splits import Split, purged_split, random_split, sequence_groups
+from domains.genomics.data.splits import Split, purged_split, random_split, sequence_groups
+from domains.genomics.evaluation.leakage import leakage_report
 from domains.genomics.sequences.kmers import base_codes, canonical, kmer_codes, sequence_kmers, sharing
 
 

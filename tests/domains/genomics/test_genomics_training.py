@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from domains.genomics.answers.answering import build_answers, task_specs
 from domains.genomics.answers.format import Layout
-from domains.genomics.labelled.data import LabelledData, facts_of
-from domains.genomics.labelled.facts import TaskFacts
+from domains.genomics.data.facts import TaskFacts
+from domains.genomics.data.labelled import LabelledData, facts_of
+from domains.genomics.learning.answering import build_answers, task_specs
 from domains.genomics.learning.dataset import RowMaker, TaskRows, TokenCache, task_rows
 from domains.genomics.learning.starting import start, tokens_of
 from domains.genomics.learning.training import sides, train

@@ -14,10 +14,10 @@ from domains.genomics.answers.classes import ClassAnswer
 from domains.genomics.answers.format import Layout
 from domains.genomics.models.family import ModelShape, build_decoder
 from domains.genomics.predicting.scan import Region, ScanWindows, scan, tracks_of, write_scan
+from domains.genomics.readers.reference import Reference
 from domains.genomics.readers.vcf import read_variants
 from domains.genomics.scoring.scorer import Scorer
 from domains.genomics.sequences.records import RejectedRecord
-from domains.genomics.sequences.reference import Reference
 from domains.genomics.sequences.tokenizer import DnaTokenizer
 from domains.genomics.variants.comparers import PlainComparer, comparer
 from domains.genomics.variants.effects import VariantScore, VariantWindows, score_variants

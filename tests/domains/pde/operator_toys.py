@@ -4,8 +4,8 @@ import numpy as np
 from scipy.sparse import diags, kron
 from scipy.sparse.linalg import spsolve
 
+from domains.pde.data.samples import OperatorData, Quantity
 from domains.pde.geometry.plate import PlateDesign, hole_distance, plate_distance
-from domains.pde.samples import OperatorData, Quantity
 
 SPLIT = (0.6, 0.2, 0.2)
 

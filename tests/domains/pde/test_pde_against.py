@@ -7,14 +7,14 @@ from operator_toys import darcy_data
 from rich.console import Console
 from test_pde_evaluate import predicted
 
-from domains.pde.against import Against, Single, compare
-from domains.pde.evaluate import evaluate
-from domains.pde.predict import PDEPredictor
+from domains.pde.asking.sources import cases_from
+from domains.pde.data.store import write_data
+from domains.pde.evaluation.against import Against, Single, compare
+from domains.pde.evaluation.evaluate import evaluate
+from domains.pde.evaluation.report import write_report
+from domains.pde.learning.training import train
+from domains.pde.predicting.predict import PDEPredictor
 from domains.pde.presets import resolve
-from domains.pde.report import write_report
-from domains.pde.sources import cases_from
-from domains.pde.store import write_data
-from domains.pde.training import train
 
 
 @pytest.fixture(scope="module")

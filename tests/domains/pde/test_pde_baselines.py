@@ -23,7 +23,7 @@ from domains.pde.baselines import (
 )
 from domains.pde.baselines.baseline import Inputs
 from domains.pde.baselines.kernel import select
-from domains.pde.samples import OperatorData, Quantity
+from domains.pde.data.samples import OperatorData, Quantity
 
 
 def linear_data(samples: int = 60, side: int = 6, tasks: int = 2, parameters: int = 0, seed: int = 0) -> OperatorData:

@@ -5,11 +5,11 @@ import pickle
 import numpy as np
 import pytest
 
+from domains.pde.data.samples import OperatorData
 from domains.pde.geometry.shapes import shape
 from domains.pde.problems.catalogue import problem
 from domains.pde.problems.darcy import DARCY, DARCY_TARGET, SOURCE_PRESETS, TARGET_PRESETS
 from domains.pde.problems.plan import Plan, draw_split
-from domains.pde.samples import OperatorData
 from domains.pde.solvers.darcy import solve_darcy
 from domains.pde.solvers.embedded import embed, unit_grid
 

@@ -7,14 +7,14 @@ import pytest
 import torch
 from operator_toys import darcy_data
 
-from domains.pde.calibrate import CALIBRATION_FILE, calibrate_run, read_calibrations, residuals
-from domains.pde.evaluate import evaluate
-from domains.pde.members import ENSEMBLE_FILE, member_runs, train_members
-from domains.pde.operator import load_operator
-from domains.pde.predict import PDEPredictor
+from domains.pde.asking.sources import cases_from
+from domains.pde.data.store import write_data
+from domains.pde.evaluation.evaluate import evaluate
+from domains.pde.predicting.members import ENSEMBLE_FILE, member_runs, train_members
+from domains.pde.predicting.operator import load_operator
+from domains.pde.predicting.predict import PDEPredictor
 from domains.pde.presets import resolve
-from domains.pde.sources import cases_from
-from domains.pde.store import write_data
+from domains.pde.uncertainty.calibrate import CALIBRATION_FILE, calibrate_run, read_calibrations, residuals
 from polyhead.batch.engine import run_batch
 from polyhead.batch.worker import PredictorFactory
 from polyhead.runs import Run
@@ -82,7 +82,7 @@ def test_bands_are_the_deviation_times_the_conformal_factor(place, tmp_path):
 
     cases = cases_from(place / "darcy.h5", split="test")
     factory = PredictorFactory(
-        "domains.pde.predict:load_predictor", {"run": str(place / "runs"), "device": "cpu", "plots": False}
+        "domains.pde.predicting.predict:load_predictor", {"run": str(place / "runs"), "device": "cpu", "plots": False}
     )
     run_batch(cases, tmp_path / "out", factory, model_hash="x", parameters={})
     (tmp_path / "out" / CALIBRATION_FILE).write_bytes((place / "runs" / CALIBRATION_FILE).read_bytes())

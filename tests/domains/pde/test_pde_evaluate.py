@@ -9,13 +9,13 @@ import pytest
 from operator_toys import darcy_data, plate_data
 from rich.console import Console
 
-from domains.pde.calibrate import CALIBRATION_FILE
-from domains.pde.curves import write_curves
-from domains.pde.evaluate import evaluate, read_field
-from domains.pde.report import write_report
-from domains.pde.store import write_data
-from domains.pde.transfer import TransferPoint
-from domains.pde.uncertainty import calibrate
+from domains.pde.data.store import write_data
+from domains.pde.evaluation.evaluate import evaluate, read_field
+from domains.pde.evaluation.report import write_report
+from domains.pde.learning.curves import write_curves
+from domains.pde.learning.transfer import TransferPoint
+from domains.pde.uncertainty.bands import calibrate
+from domains.pde.uncertainty.calibrate import CALIBRATION_FILE
 from polyhead.application import RESEARCH_USE
 
 

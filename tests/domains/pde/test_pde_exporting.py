@@ -4,7 +4,7 @@ import meshio
 import numpy as np
 import pytest
 
-from domains.pde.exporting import write_npz, write_vtk
+from domains.pde.data.exporting import write_npz, write_vtk
 from polyhead.application import RESEARCH_USE
 
 

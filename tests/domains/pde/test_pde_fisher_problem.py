@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from scipy.integrate import solve_ivp
 
+from domains.pde.data.samples import OperatorData
 from domains.pde.problems import fisher
 from domains.pde.problems.fisher import FISHER, PRESETS
-from domains.pde.samples import OperatorData
 from domains.pde.solvers.reaction_diffusion import solve_reaction_diffusion
 from domains.pde.solvers.reactions import source_term
 

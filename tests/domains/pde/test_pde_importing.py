@@ -10,10 +10,10 @@ import pytest
 import scipy.io
 import torch
 
+from domains.pde.data.samples import SPLITS, OperatorData, Quantity
+from domains.pde.data.store import read_data, write_data
 from domains.pde.importing.options import ImportOptions
 from domains.pde.importing.reading import import_data, join
-from domains.pde.samples import SPLITS, OperatorData, Quantity
-from domains.pde.store import read_data, write_data
 
 N, NY, NX = 7, 4, 6
 SAMPLES = Path(os.environ.get("POLYHEAD_SHARED_DATA", Path(__file__).parents[4] / "shared" / "data")) / "pde"
@@ -369,10 +369,10 @@ def test_an_imported_square_is_trained_and_answers(tmp_path, edge, geometry):
 
     from operator_toys import darcy_data
 
-    from domains.pde.predict import PDEPredictor
+    from domains.pde.asking.sources import cases_from
+    from domains.pde.learning.training import train
+    from domains.pde.predicting.predict import PDEPredictor
     from domains.pde.presets import resolve
-    from domains.pde.sources import cases_from
-    from domains.pde.training import train
 
     made = darcy_data(samples=20, shapes=("square",))
     heads, fields = made.solution.reshape(-1, 17, 17), made.functions[:, 0]

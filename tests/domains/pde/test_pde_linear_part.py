@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 import torch
 
-from domains.pde.dataset import TaskSamples
+from domains.pde.learning.dataset import TaskSamples
+from domains.pde.learning.polish import Equations, _conjugate_gradients, last_layer_equations, solve_last_layer
+from domains.pde.learning.starting import set_statistics
+from domains.pde.learning.training import relative_errors
 from domains.pde.networks.branch import Branch, LinearPart
 from domains.pde.networks.description import Description
 from domains.pde.networks.model import backbone_of, build_model, freeze_parts, task_specs
 from domains.pde.networks.trunk import Trunk
-from domains.pde.polish import Equations, _conjugate_gradients, last_layer_equations, solve_last_layer
 from domains.pde.presets import resolve
 from domains.pde.settings import BranchConfig, TrunkConfig
-from domains.pde.starting import set_statistics
-from domains.pde.training import relative_errors
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -6,8 +6,8 @@ import math
 import numpy as np
 import pytest
 
-from domains.pde.metrics import Grid, fourier_errors, frobenius_ratio, metric_table, sample_metrics, score
-from domains.pde.samples import OperatorData, Quantity
+from domains.pde.data.samples import OperatorData, Quantity
+from domains.pde.evaluation.metrics import Grid, fourier_errors, frobenius_ratio, metric_table, sample_metrics, score
 
 
 def grid_of(*shape: int, time_axis: int | None = None, lengths: tuple[float, ...] | None = None) -> Grid:

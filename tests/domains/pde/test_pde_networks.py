@@ -7,6 +7,7 @@ import pytest
 import torch
 from operator_toys import darcy_data, fisher_data, plate_data
 
+from domains.pde.data.samples import Quantity
 from domains.pde.networks.description import Description
 from domains.pde.networks.encoding import hole_features, taylor_coefficients
 from domains.pde.networks.model import (
@@ -20,7 +21,6 @@ from domains.pde.networks.model import (
     task_specs,
 )
 from domains.pde.presets import PRESETS, resolve
-from domains.pde.samples import Quantity
 from domains.pde.solvers.reactions import source_term
 
 

@@ -7,11 +7,11 @@ import pickle
 import numpy as np
 import pytest
 
+from domains.pde.data.samples import SPLITS
 from domains.pde.geometry.plate import plate_designs
 from domains.pde.problems import plate
 from domains.pde.problems.plan import Plan
 from domains.pde.problems.plate import PLATE
-from domains.pde.samples import SPLITS
 from domains.pde.solvers.plate import solve_plate
 
 

@@ -10,18 +10,18 @@ import pytest
 from operator_toys import darcy_data, plate_data
 from PIL import Image
 
-from domains.pde.asking import Asker
-from domains.pde.calibrate import calibrate_run
-from domains.pde.figures import Canvas, Panel, draw, limits, triple
-from domains.pde.outlines import unfamiliar
-from domains.pde.predict import PDEPredictor
+from domains.pde.asking.cases import Asker
+from domains.pde.asking.outlines import unfamiliar
+from domains.pde.asking.reference import solve
+from domains.pde.asking.sources import cases_from
+from domains.pde.data.samples import Quantity
+from domains.pde.data.store import write_data
+from domains.pde.learning.training import train
+from domains.pde.predicting.figures import Canvas, Panel, draw, limits, triple
+from domains.pde.predicting.predict import PDEPredictor
+from domains.pde.predicting.write import summarise
 from domains.pde.presets import resolve
-from domains.pde.reference import solve
-from domains.pde.samples import Quantity
-from domains.pde.sources import cases_from
-from domains.pde.store import write_data
-from domains.pde.training import train
-from domains.pde.write import summarise
+from domains.pde.uncertainty.calibrate import calibrate_run
 from polyhead.batch.case import Case, InvalidInput
 from polyhead.batch.path_lists import write_path_list
 from polyhead.batch.writer import CaseWriter

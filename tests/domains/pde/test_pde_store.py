@@ -14,10 +14,10 @@ import psutil
 import pytest
 from toy_plan import SIZES, solve, toy_plan
 
-from domains.pde.making import make, plan_fingerprint
+from domains.pde.data.samples import OperatorData, Quantity
+from domains.pde.data.store import data_files, read_data, read_info, seal, write_data
 from domains.pde.problems.catalogue import PROBLEMS, problem
-from domains.pde.samples import OperatorData, Quantity
-from domains.pde.store import data_files, read_data, read_info, seal, write_data
+from domains.pde.simulator.making import make, plan_fingerprint
 from polyhead.application import RESEARCH_USE
 from polyhead.registry import UnknownName
 

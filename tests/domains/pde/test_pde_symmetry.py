@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 import torch
 
-from domains.pde.dataset import TaskSamples
+from domains.pde.data.symmetry import COUNT, positions, turned
+from domains.pde.learning.dataset import TaskSamples
+from domains.pde.learning.starting import set_statistics
+from domains.pde.learning.training import train
 from domains.pde.networks.description import Description
 from domains.pde.networks.model import backbone_of, build_model, task_specs
 from domains.pde.presets import resolve
 from domains.pde.solvers.darcy import solve_darcy
 from domains.pde.solvers.embedded import embed, unit_grid
-from domains.pde.starting import set_statistics
-from domains.pde.symmetry import COUNT, positions, turned
-from domains.pde.training import train
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

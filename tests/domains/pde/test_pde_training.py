@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 import torch
 
-from domains.pde.dataset import TaskSamples
-from domains.pde.losses import LOSSES, with_penalty
+from domains.pde.learning.dataset import TaskSamples
+from domains.pde.learning.losses import LOSSES, with_penalty
+from domains.pde.learning.polish import RIDGES, fit_trunk_to_pod, last_layer_equations, pod_modes, solve_last_layer
+from domains.pde.learning.starting import set_statistics
+from domains.pde.learning.training import relative_errors, train
 from domains.pde.networks.description import Description
 from domains.pde.networks.model import backbone_of, build_model, task_specs
-from domains.pde.operator import load_operator
-from domains.pde.polish import RIDGES, fit_trunk_to_pod, last_layer_equations, pod_modes, solve_last_layer
+from domains.pde.predicting.operator import load_operator
 from domains.pde.presets import PRESETS, resolve
-from domains.pde.starting import set_statistics
-from domains.pde.training import relative_errors, train
 from polyhead.runs import Run
 from polyhead.train import TrainingDiverged
 
@@ -214,7 +214,7 @@ def test_a_polish_that_harms_leaves_the_trained_weights(tmp_path, fisher, monkey
         with torch.no_grad():
             backbone_of(model).network(problem).branch.output.weight.add_(5.0)
 
-    monkeypatch.setattr("domains.pde.training.solve_last_layer", spoil)
+    monkeypatch.setattr("domains.pde.learning.training.solve_last_layer", spoil)
     settings = SMALL | {"epochs": 1, "steps_per_epoch": 5, "pod_steps": 0}
     plain = train(
         {"fisher": fisher}, tmp_path / "plain", resolve("tiny-fisher", settings | {"polish": False}), progress="quiet"
@@ -331,7 +331,7 @@ def test_what_is_refused(tmp_path, fisher, darcy):
 
 
 def test_a_folder_of_data_files(tmp_path, fisher, darcy):
-    from domains.pde.store import write_data
+    from domains.pde.data.store import write_data
 
     folder = tmp_path / "data"
     folder.mkdir()

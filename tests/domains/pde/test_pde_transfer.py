@@ -8,14 +8,14 @@ import pytest
 import torch
 from operator_toys import darcy_data, fisher_data, plate_data
 
-from domains.pde.input_range import Mahalanobis
+from domains.pde.learning.starting import UNPOLISHED_FILE, load_unpolished
+from domains.pde.learning.training import train
+from domains.pde.learning.transfer import PUBLISHED_FREEZE, adapt, few_samples, fine_tuning, learning_curve
 from domains.pde.networks.description import joint_values
-from domains.pde.operator import load_operator
+from domains.pde.networks.input_range import Mahalanobis
+from domains.pde.predicting.operator import load_operator
 from domains.pde.presets import resolve
 from domains.pde.saved import load_run
-from domains.pde.starting import UNPOLISHED_FILE, load_unpolished
-from domains.pde.training import train
-from domains.pde.transfer import PUBLISHED_FREEZE, adapt, few_samples, fine_tuning, learning_curve
 from polyhead.runs import Run, RunInfo
 
 pytestmark = pytest.mark.usefixtures("one_thread")

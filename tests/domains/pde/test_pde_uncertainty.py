@@ -6,9 +6,9 @@ import math
 import numpy as np
 import pytest
 
-from domains.pde.input_range import InputRange, Mahalanobis
-from domains.pde.samples import Quantity
-from domains.pde.uncertainty import Calibration, Ensemble, ScaleMap, calibrate, coverage
+from domains.pde.data.samples import Quantity
+from domains.pde.networks.input_range import InputRange, Mahalanobis
+from domains.pde.uncertainty.bands import Calibration, Ensemble, ScaleMap, calibrate, coverage
 
 COORDINATES = np.stack(np.meshgrid(np.linspace(0, 1, 12), np.linspace(0, 2, 12), indexing="ij"), axis=-1).reshape(-1, 2)
 MASK = np.ones((1, 144), dtype=bool)

@@ -6,9 +6,9 @@ import time
 
 import numpy as np
 
-from domains.pde.making import make
+from domains.pde.data.samples import Quantity
 from domains.pde.problems.plan import Block, Plan, Solved, draw_split
-from domains.pde.samples import Quantity
+from domains.pde.simulator.making import make
 
 SIZES = (3, 2, 4, 3)
 POINTS = 12

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from domains.medical.ultrasound.augment import Affine, keeps, photometric, ultrasound_photometric
+from domains.medical.ultrasound.learning.augment import Affine, keeps, photometric, ultrasound_photometric
 
 SIZE = 160
 

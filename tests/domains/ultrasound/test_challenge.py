@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from domains.medical.ultrasound.challenge import write_challenge
-from domains.medical.ultrasound.decode import Answers, TaskAnswer
-from domains.medical.ultrasound.fm_uia import read_tables
-from domains.medical.ultrasound.predictions import read_predictions
-from domains.medical.ultrasound.sources import cases_from
-from domains.medical.ultrasound.write import write_answers
+from domains.medical.ultrasound.asking.sources import cases_from
+from domains.medical.ultrasound.data.fm_uia import read_tables
+from domains.medical.ultrasound.predicting.challenge import write_challenge
+from domains.medical.ultrasound.predicting.decode import Answers, TaskAnswer
+from domains.medical.ultrasound.predicting.predictions import read_predictions
+from domains.medical.ultrasound.predicting.write import write_answers
 from polyhead.batch.case import Case
 from polyhead.batch.writer import CaseWriter
 

@@ -9,9 +9,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from domains.medical.ultrasound.checkpoints import baseline_tasks, load_baseline, load_encoder, read_state_dict
-from domains.medical.ultrasound.encoders import EfficientNetB4
-from domains.medical.ultrasound.network import build_model, task_specs
+from domains.medical.ultrasound.networks.checkpoints import baseline_tasks, load_baseline, load_encoder, read_state_dict
+from domains.medical.ultrasound.networks.encoders import EfficientNetB4
+from domains.medical.ultrasound.networks.network import build_model, task_specs
 from domains.medical.ultrasound.presets import PRESETS
 from domains.medical.ultrasound.saved import import_baseline, load_run
 from tests.domains.ultrasound import baseline_oracle as oracle

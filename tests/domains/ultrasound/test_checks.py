@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from domains.medical.ultrasound.checks import check_rows, content_hashes, leaks, require_none, write_problem_report
-from domains.medical.ultrasound.rows import Row
+from domains.medical.ultrasound.data.checks import check_rows, content_hashes, leaks, require_none, write_problem_report
+from domains.medical.ultrasound.data.rows import Row
 from polyhead.report import Problem
 
 HEIGHT, WIDTH = 24, 32

@@ -8,11 +8,18 @@ import pytest
 import torch
 from PIL import Image
 
-from domains.medical.ultrasound import dataset
-from domains.medical.ultrasound.dataset import IMAGENET_MEAN, IMAGENET_STD, InputCache, TaskRows, task_data, to_input
-from domains.medical.ultrasound.predict import normalise
+from domains.medical.ultrasound.data.rows import Row
+from domains.medical.ultrasound.learning import dataset
+from domains.medical.ultrasound.learning.dataset import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    InputCache,
+    TaskRows,
+    task_data,
+    to_input,
+)
+from domains.medical.ultrasound.predicting.predict import normalise
 from domains.medical.ultrasound.presets import resolve
-from domains.medical.ultrasound.rows import Row
 
 HEIGHT, WIDTH = 70, 100
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch.nn import functional
 
-from domains.medical.ultrasound.decode import decode
-from domains.medical.ultrasound.geometry import Frame
+from domains.medical.ultrasound.data.geometry import Frame
+from domains.medical.ultrasound.predicting.decode import decode
 from domains.medical.ultrasound.presets import PRESETS
 from polyhead.tasks import TaskSpec
 

@@ -15,9 +15,11 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from domains.medical.ultrasound.baselines import fit_baselines
-from domains.medical.ultrasound.evaluate import evaluate
-from domains.medical.ultrasound.predictions import (
+from domains.medical.ultrasound.data.rows import Kind, Row
+from domains.medical.ultrasound.evaluation.baselines import fit_baselines
+from domains.medical.ultrasound.evaluation.evaluate import evaluate
+from domains.medical.ultrasound.evaluation.report import Report, _ticks, write_report
+from domains.medical.ultrasound.predicting.predictions import (
     FILES,
     Answer,
     BoxAnswer,
@@ -29,8 +31,6 @@ from domains.medical.ultrasound.predictions import (
     read_predictions,
     write_predictions,
 )
-from domains.medical.ultrasound.report import Report, _ticks, write_report
-from domains.medical.ultrasound.rows import Kind, Row
 from polyhead.application import RESEARCH_USE
 
 WIDTH, HEIGHT = 40, 30

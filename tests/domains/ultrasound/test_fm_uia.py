@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from domains.medical.ultrasound.fm_uia import read_tables, relative_to_tables, write_tables
-from domains.medical.ultrasound.rows import Row
+from domains.medical.ultrasound.data.fm_uia import read_tables, relative_to_tables, write_tables
+from domains.medical.ultrasound.data.rows import Row
 
 COMMON = "image_path,task_id,task_name,num_classes"
 

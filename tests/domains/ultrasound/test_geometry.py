@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from domains.medical.ultrasound.geometry import Frame, resize_image, resize_mask
+from domains.medical.ultrasound.data.geometry import Frame, resize_image, resize_mask
 from polyhead.batch.case import InvalidInput
 
 SIZES = [(256, 256), (336, 544), (275, 670), (1024, 768), (97, 131), (1, 1), (301, 64), (63, 999)]

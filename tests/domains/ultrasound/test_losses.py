@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from domains.medical.ultrasound.heads import CenterDetection, GridDetection, HeatmapKeypoints, soft_argmax
-from domains.medical.ultrasound.losses import LOSSES
+from domains.medical.ultrasound.learning.losses import LOSSES
+from domains.medical.ultrasound.networks.heads import CenterDetection, GridDetection, HeatmapKeypoints, soft_argmax
 from polyhead.registry import UnknownName
 
 

@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from domains.medical.ultrasound.decode import TaskAnswer
-from domains.medical.ultrasound.measure import measurements
+from domains.medical.ultrasound.predicting.decode import TaskAnswer
+from domains.medical.ultrasound.predicting.measure import measurements
 
 SPACING = (0.5, 0.2)  # mm per row, mm per column
 

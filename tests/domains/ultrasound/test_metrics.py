@@ -10,7 +10,7 @@ import pytest
 from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef, roc_auc_score
 
 from domains.medical.surface import dice, hausdorff
-from domains.medical.ultrasound.metrics import (
+from domains.medical.ultrasound.evaluation.metrics import (
     absent_classes,
     auc,
     box_iou,

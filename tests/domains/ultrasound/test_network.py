@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch import nn
 
-from domains.medical.ultrasound.encoders import ENCODERS, StochasticDepth
-from domains.medical.ultrasound.folded import FoldedPyramid, UpsampledConvolution
-from domains.medical.ultrasound.fpn import FeaturePyramid
-from domains.medical.ultrasound.network import PyramidBackbone, build_model, task_specs
+from domains.medical.ultrasound.networks.encoders import ENCODERS, StochasticDepth
+from domains.medical.ultrasound.networks.folded import FoldedPyramid, UpsampledConvolution
+from domains.medical.ultrasound.networks.fpn import FeaturePyramid
+from domains.medical.ultrasound.networks.network import PyramidBackbone, build_model, task_specs
 from domains.medical.ultrasound.presets import PRESETS, resolve
 from domains.medical.ultrasound.simulator.tasks import SHEETS, sheet
 from polyhead.model import task_rows

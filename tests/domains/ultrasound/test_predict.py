@@ -11,12 +11,12 @@ import torch
 from PIL import Image as Pillow
 
 from domains.medical.intake.images import Image
-from domains.medical.ultrasound.decode import Answers, TaskAnswer
-from domains.medical.ultrasound.network import build_model, task_specs
-from domains.medical.ultrasound.predict import UltrasoundPredictor, load_predictor, normalise
+from domains.medical.ultrasound.networks.network import build_model, task_specs
+from domains.medical.ultrasound.predicting.decode import Answers, TaskAnswer
+from domains.medical.ultrasound.predicting.predict import UltrasoundPredictor, load_predictor, normalise
+from domains.medical.ultrasound.predicting.write import write_answers
 from domains.medical.ultrasound.presets import resolve
 from domains.medical.ultrasound.saved import APPLICATION, load_run
-from domains.medical.ultrasound.write import write_answers
 from polyhead.application import RESEARCH_USE
 from polyhead.batch.case import Case, InvalidInput
 from polyhead.batch.writer import CaseWriter

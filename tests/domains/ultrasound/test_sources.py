@@ -10,9 +10,9 @@ import pytest
 from PIL import Image
 
 from domains.medical.intake.images import read_image
-from domains.medical.ultrasound.fm_uia import write_tables
-from domains.medical.ultrasound.rows import Row
-from domains.medical.ultrasound.sources import cases_from
+from domains.medical.ultrasound.asking.sources import cases_from
+from domains.medical.ultrasound.data.fm_uia import write_tables
+from domains.medical.ultrasound.data.rows import Row
 from polyhead.batch.case import InvalidInput
 from polyhead.batch.path_lists import write_path_list
 
@@ -191,7 +191,7 @@ def test_two_spellings_of_one_path_are_two_answers(tmp_path):
 
 def test_finding_cases_needs_no_heavy_library():
     code = (
-        "import sys, domains.medical.ultrasound.sources; "
+        "import sys, domains.medical.ultrasound.asking.sources; "
         "sys.exit(any(name in sys.modules for name in ('torch', 'pydicom', 'skimage', 'sklearn', 'streamlit')))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from domains.medical.ultrasound.rows import Row
-from domains.medical.ultrasound.splits import Split, fold_rows, group_of, split_rows
+from domains.medical.ultrasound.data.rows import Row
+from domains.medical.ultrasound.data.splits import Split, fold_rows, group_of, split_rows
 
 
 def row(task: str, name: str, label: int | None = None, root: str = "/data") -> Row:

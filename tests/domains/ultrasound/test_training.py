@@ -13,15 +13,15 @@ import torch
 from PIL import Image
 from torch import nn
 
-from domains.medical.ultrasound import training
-from domains.medical.ultrasound.fm_uia import read_tables, tasks_of, write_tables
-from domains.medical.ultrasound.losses import LOSSES
-from domains.medical.ultrasound.network import build_model, task_specs
+from domains.medical.ultrasound.data.fm_uia import read_tables, tasks_of, write_tables
+from domains.medical.ultrasound.data.rows import Row
+from domains.medical.ultrasound.learning import training
+from domains.medical.ultrasound.learning.losses import LOSSES
+from domains.medical.ultrasound.learning.training import fingerprint, task_loss, train, validator
+from domains.medical.ultrasound.networks.network import build_model, task_specs
 from domains.medical.ultrasound.presets import PRESETS, UltrasoundConfig, resolve
-from domains.medical.ultrasound.rows import Row
 from domains.medical.ultrasound.saved import load_run
 from domains.medical.ultrasound.simulator.write import sample
-from domains.medical.ultrasound.training import fingerprint, task_loss, train, validator
 from polyhead.runs import Run
 
 TASKS = ("carotid_artery", "liver_lesion_2cls", "thyroid_nodule_det", "FUGC")

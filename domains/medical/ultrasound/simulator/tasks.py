@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 
-from domains.medical.ultrasound.rows import Kind
+from domains.medical.ultrasound.data.rows import Kind
 from domains.medical.ultrasound.simulator.anatomy import abdomen, obstetric, pelvis, superficial, thorax
 from domains.medical.ultrasound.simulator.probe import Probe
 from domains.medical.ultrasound.simulator.scene import Scene

@@ -14,7 +14,7 @@ from threading import get_ident
 from typing import Any
 from zlib import crc32
 
-from domains.medical.ultrasound.rows import TASK_NAMES
+from domains.medical.ultrasound.data.rows import TASK_NAMES
 from domains.medical.ultrasound.simulator.render import Simulated, draw_size, phantom
 from domains.medical.ultrasound.simulator.tasks import SHEETS, Sheet, sheet
 from polyhead.application import RESEARCH_USE

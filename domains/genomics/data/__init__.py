@@ -1,0 +1,1 @@
+"""Labelled data on disk: reading, what its tasks are, and honest splits."""

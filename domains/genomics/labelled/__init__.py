@@ -1,1 +1,0 @@
-"""Labelled sequences: their tables, their splits, and what a split gives away."""

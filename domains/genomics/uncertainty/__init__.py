@@ -1,0 +1,1 @@
+"""How sure an answer is: temperatures that make probabilities honest."""

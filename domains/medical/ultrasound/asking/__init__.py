@@ -1,0 +1,1 @@
+"""What is asked of a trained run: the cases in files, folders and data sets."""

@@ -1,0 +1,119 @@
+"""What to predict: the cases of an FM_UIA root, a file, a folder, a glob or a list of paths; nothing is dropped."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from domains.medical.intake.images import DICOM_SUFFIXES, IMAGE_SUFFIXES, frame_count, sniff
+from domains.medical.ultrasound.data.fm_uia import TABLES, Tables, is_data_root, read_tables
+from polyhead.batch.case import Case, InvalidInput
+from polyhead.batch.inputs import Input, Wanted, as_cases, find_inputs, id_names, relative_name
+from polyhead.batch.outcome import NoInput
+
+_SUFFIXES = IMAGE_SUFFIXES | DICOM_SUFFIXES
+
+
+def cases_from(source: str | Path, *, tasks: Mapping[str, tuple[str, int]] | None = None) -> list[Case]:
+    """The cases of `source`, sorted by id.
+
+    `source` is one of
+
+    - a data root (a folder with ``csv_files/``): a case an image, asked for the tasks of its rows, with
+      ``options["rows"] = {task: {"image_path": ..., "mask_path": ...}}``, the paths as written;
+    - a file, a folder, a glob or a list of paths, as `polyhead.batch.inputs.find_inputs` has them; images of folders
+      are found by suffix and content. Cases of ``failed.txt`` keep the ids that they had. That of a data root names
+      images: their rows are not in it, so its cases are asked for all tasks that the model knows; give the root again
+      to answer its rows.
+
+    A clip or a TIFF of several pages gives a case a frame: id ``name/frame_000``, ``options["frame"] = 0``. Files that
+    cannot be read and files of a list that do not exist are cases too: reading them says what is wrong; so are rows
+    of tables that cannot be understood (the csv is their path, ``options["problem"]`` the reason). Ids are paths
+    relative to the folder, the fixed part of the glob, or the root of a list, without suffix; inputs whose ids would be
+    the same, or a folder of others, keep their suffix.
+
+    Args:
+        source: what to read.
+        tasks: kind and outputs of the tasks that the model knows (or that are asked). A case is asked for those of its
+            tasks that are here; where rows ask for others, ``options["unknown_tasks"]`` names them, and a case that
+            has no other task keeps them, for reading it to fail. Without tables every case is asked for all of them.
+
+    Raises:
+        NoInput: nothing was found.
+        ValueError: a task of the tables is of another kind or size than the model's.
+    """
+    path = Path(source)
+    if is_data_root(path):
+        return _table_cases(read_tables(path, labels=False), tasks)
+    try:
+        inputs = find_inputs(source, _is_image, looked_for="png, jpg, bmp, tif or DICOM files")
+    except NoInput as nothing:
+        raise NoInput(f"{nothing} (nor is there a folder {TABLES}/)" if path.is_dir() else str(nothing)) from None
+    asked = tuple(tasks or ())
+    return _sorted([replace(each, tasks=asked) for found in inputs for each in _by_frame(found)])
+
+
+def _is_image(path: Path) -> bool:
+    return path.suffix.lower() in _SUFFIXES or _looks_like_image(path)
+
+
+def _looks_like_image(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return sniff(file.read(132)) is not None
+    except OSError:
+        return False
+
+
+def _by_frame(found: Input) -> list[Wanted]:
+    """The input, or one case a frame if the file has several."""
+    try:
+        frames = frame_count(found.path) if _may_have_frames(found.path) else 1
+    except InvalidInput:
+        frames = 1
+    if frames == 1:
+        return [Wanted(found.path, id_names(found, _SUFFIXES))]
+    named = {f"frame_{k:03d}": k for k in range(frames)}
+    if found.given is not None:
+        chosen = named.get(PurePosixPath(found.given).name)
+        if chosen is not None:
+            return [Wanted(found.path, id_names(found), options={"frame": chosen})]
+        found = replace(found, given=None)
+    return [Wanted(found.path, id_names(found, _SUFFIXES, name), options={"frame": k}) for name, k in named.items()]
+
+
+def _may_have_frames(path: Path) -> bool:
+    return path.suffix.lower() not in {".jpg", ".jpeg", ".bmp"}
+
+
+def _table_cases(tables: Tables, tasks: Mapping[str, tuple[str, int]] | None) -> list[Case]:
+    for task, (kind, outputs) in tables.tasks().items():
+        if tasks is not None and task in tasks and tuple(tasks[task]) != (kind, outputs):
+            known = tasks[task]
+            reason = f"task {task} is {kind} with {outputs} outputs in the tables, {known[0]} with {known[1]}"
+            raise ValueError(f"{reason} in the model; use the model that was trained for these tables")
+    asked: dict[tuple[Path, int], dict[str, dict[str, str | None]]] = {}
+    for row in tables.rows:
+        answer = {"image_path": row.image_path, "mask_path": row.mask_path}
+        # The same image may be listed under two spellings of its path; each spelling gets its own answer.
+        turn = 0
+        while asked.setdefault((row.image, turn), {}).setdefault(row.task, answer) != answer:
+            turn += 1
+    wanted = []
+    for (image, _), rows in asked.items():
+        unknown = [task for task in rows if tasks is not None and task not in tasks]
+        options: dict[str, Any] = {"rows": rows} | ({"unknown_tasks": unknown} if unknown else {})
+        known = tuple(task for task in rows if task not in unknown) or tuple(rows)
+        names = id_names(Input(image, relative_name(image, tables.root)), _SUFFIXES)
+        wanted.append(Wanted(image, names, known, options))
+    for problem in tables.problems:
+        table, _, line = problem.where.rpartition(":")
+        name = f"{TABLES}/{table}/line_{line}"
+        wanted.append(Wanted(tables.root / TABLES / table, (name, name), options={"problem": str(problem)}))
+    return _sorted(wanted)
+
+
+def _sorted(wanted: list[Wanted]) -> list[Case]:
+    return sorted(as_cases(wanted), key=lambda case: case.id)

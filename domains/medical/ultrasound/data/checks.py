@@ -1,0 +1,269 @@
+"""Checks of labelled rows against their files: one line for each fault; a bad row is left out, never replaced."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import math
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from domains.medical.intake.images import image_size, read_image, read_index_mask
+from domains.medical.ultrasound.data.fm_uia import write_text
+from domains.medical.ultrasound.data.rows import Row
+from polyhead.batch.case import InvalidInput
+from polyhead.report import Problem
+
+T = TypeVar("T")
+
+_FIX = "mend or remove the row"
+
+
+@dataclass(frozen=True)
+class Checked:
+    """Rows that are good to use, in the order given, and what was found."""
+
+    rows: list[Row]
+    problems: list[Problem]
+
+
+def check_rows(
+    rows: Iterable[Row],
+    *,
+    masks: bool = True,
+    labels: bool = True,
+    decode: bool = True,
+    contents: bool = True,
+    strict: bool = False,
+    workers: int | None = None,
+) -> Checked:
+    """Checks rows one by one and against each other; each image file is read once, whatever the number of its tasks.
+
+    Codes that leave a row out: those of `read_image` for the image; ``missing-mask``, ``bad-mask``, ``mask-size``,
+    ``mask-values`` (outside [0, C)); ``missing-label``; ``bad-box`` (inverted, empty or not finite), ``box-outside``;
+    ``point-count``, ``bad-point`` (not finite), ``point-outside``; ``class-outside`` (outside [0, C));
+    ``duplicate-row`` (same task, image and label: the first stays), ``conflicting-rows`` (same task and image, other
+    label: none stays). Boxes and points must lie in [0, W] x [0, H]. The code ``same-content`` (one task, two names,
+    equal bytes) leaves its row in.
+
+    Args:
+        rows: rows of any tasks.
+        masks: open mask files and check them.
+        labels: demand a label of every row; labels that are there are checked in any case.
+        decode: decode every image; False reads headers only, quicker, and finds no truncated file.
+        contents: compare the bytes of files of equal size.
+        strict: raise a ValueError that says how many problems there are, with the first of them.
+        workers: threads that read files.
+    """
+    rows = list(rows)
+    sizes = _each({row.image for row in rows}, lambda path: _size(path, decode), workers)
+    duplicates = _duplicates(rows)
+
+    def check(index: int) -> Problem | None:
+        row = rows[index]
+        size = sizes[row.image]
+        if isinstance(size, InvalidInput):
+            return _problem(row, size.code, size.reason, size.remedy)
+        return duplicates.get(index) or _label_problem(row, size, labels) or _mask_problem(row, size, masks, labels)
+
+    with ThreadPoolExecutor(workers or _threads()) as pool:
+        found = list(pool.map(check, range(len(rows))))
+    good = [row for row, problem in zip(rows, found, strict=True) if problem is None]
+    problems = [problem for problem in found if problem is not None]
+    if contents:
+        problems += _same_contents(good, workers)
+    if strict:
+        require_none(problems)
+    return Checked(good, problems)
+
+
+def leaks(
+    train: Sequence[Row], validation: Sequence[Row], *, contents: bool = True, workers: int | None = None
+) -> list[Problem]:
+    """Images of the validation rows that the training rows use too, in any task.
+
+    Codes: ``leaked-image`` (same path), ``leaked-content`` (equal bytes under another name). One problem an image.
+    """
+    seen = {row.image: row for row in reversed(train)}
+    held_out = {row.image: row for row in reversed(validation)}
+    problems = []
+    for path, row in held_out.items():
+        if path in seen:
+            reason = f"{row.image_path} is also a training image of task {seen[path].task} ({_where(seen[path])})"
+            problems.append(_problem(row, "leaked-image", reason, "split by image"))
+    if contents:
+        hashes = content_hashes({*seen, *held_out}, workers=workers)
+        by_hash = {hashes[path]: row for path, row in seen.items() if path in hashes}
+        for path, row in held_out.items():
+            twin = by_hash.get(hashes.get(path, ""))
+            if path not in seen and twin is not None:
+                reason = f"{row.image_path} has the bytes of the training image {twin.image_path} ({_where(twin)})"
+                problems.append(_problem(row, "leaked-content", reason, "split by content"))
+    return sorted(problems, key=lambda problem: problem.where)
+
+
+def content_hashes(paths: Iterable[Path], *, workers: int | None = None) -> dict[Path, str]:
+    """SHA-256 of the files that share their size with another of `paths`; the others have no twin and are left out.
+
+    Files that cannot be read are left out as well: `check_rows` names them.
+    """
+    paths = set(paths)
+    by_size: dict[int, list[Path]] = {}
+    for path, size in _each(paths, _bytes, workers).items():
+        if size is not None:
+            by_size.setdefault(size, []).append(path)
+    hashes = _each((path for twins in by_size.values() if len(twins) > 1 for path in twins), _hash, workers)
+    return {path: value for path, value in hashes.items() if value is not None}
+
+
+def require_none(problems: Sequence[Problem], *, show: int = 5) -> None:
+    """Raises a ValueError with the number of problems and the first of them, if there are any."""
+    if problems:
+        lines = "\n".join(f"  {problem}" for problem in problems[:show])
+        more = f"\n  ... and {len(problems) - show} more" if len(problems) > show else ""
+        raise ValueError(f"{len(problems)} problems in the data:\n{lines}{more}")
+
+
+def write_problem_report(path: Path, problems: Iterable[Problem]) -> None:
+    """Writes problems as utf-8 csv: ``file``, ``line`` (empty for a whole file), ``code``, ``reason``, ``remedy``."""
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("file", "line", "code", "reason", "remedy"))
+    for problem in problems:
+        file, _, line = problem.where.rpartition(":")
+        if not (file and line.isdigit()):
+            file, line = problem.where, ""
+        writer.writerow((file, line, problem.code, problem.reason, problem.remedy))
+    write_text(Path(path), text.getvalue())
+
+
+def _where(row: Row) -> str:
+    return f"{row.table}:{row.line}"
+
+
+def _problem(row: Row, code: str, reason: str, remedy: str = _FIX) -> Problem:
+    return Problem(code, _where(row), reason, remedy)
+
+
+def _threads() -> int:
+    return min(8, os.cpu_count() or 1)
+
+
+def _each(paths: Iterable[Path], function: Callable[[Path], T], workers: int | None) -> dict[Path, T]:
+    """`function` of each path, in threads: decoding and reading release the interpreter lock."""
+    ordered = sorted(paths)
+    with ThreadPoolExecutor(workers or _threads()) as pool:
+        return dict(zip(ordered, pool.map(function, ordered), strict=True))
+
+
+def _size(path: Path, decode: bool) -> tuple[int, int] | InvalidInput:
+    try:
+        return read_image(path).size if decode else image_size(path)
+    except InvalidInput as problem:
+        return problem
+
+
+def _bytes(path: Path) -> int | None:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return None
+
+
+def _hash(path: Path) -> str | None:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return None
+
+
+def _duplicates(rows: Sequence[Row]) -> dict[int, Problem]:
+    """Problems of rows that share task and image with another, by index."""
+    together: dict[tuple[str, Path], list[int]] = {}
+    for index, row in enumerate(rows):
+        together.setdefault((row.task, row.image), []).append(index)
+    problems = {}
+    for indices in together.values():
+        first = rows[indices[0]]
+        answers = {(row.label, row.box, row.points, row.mask) for row in (rows[index] for index in indices)}
+        if len(answers) > 1:
+            other = {index: rows[indices[0] if index != indices[0] else indices[1]] for index in indices}
+            for index in indices:
+                reason = f"{first.image_path} has another label for task {first.task} in {_where(other[index])}"
+                remedy = "keep the right row; a task takes one label an image"
+                problems[index] = _problem(rows[index], "conflicting-rows", reason, remedy)
+            continue
+        for index in indices[1:]:
+            reason = f"{first.image_path} is there for task {first.task} already ({_where(first)})"
+            problems[index] = _problem(rows[index], "duplicate-row", reason, "remove the row")
+    return problems
+
+
+def _label_problem(row: Row, size: tuple[int, int], labels: bool) -> Problem | None:
+    height, width = size
+    if row.kind == "classification" and row.label is not None:
+        if not 0 <= row.label < row.outputs:
+            return _problem(row, "class-outside", f"class {row.label} is outside [0, {row.outputs})")
+    elif row.kind == "detection" and row.box is not None:
+        x_min, y_min, x_max, y_max = row.box
+        if not all(map(math.isfinite, row.box)) or x_min >= x_max or y_min >= y_max:
+            return _problem(row, "bad-box", f"box {_shown(row.box)} is inverted, empty or not finite")
+        if x_min < 0 or y_min < 0 or x_max > width or y_max > height:
+            return _problem(row, "box-outside", f"box {_shown(row.box)} leaves the image of {width} x {height}")
+    elif row.kind == "keypoints" and row.points is not None:
+        if len(row.points) != row.outputs:
+            return _problem(row, "point-count", f"{len(row.points)} points where the task has {row.outputs}")
+        for number, (x, y) in enumerate(row.points, 1):
+            if not (math.isfinite(x) and math.isfinite(y)):
+                return _problem(row, "bad-point", f"point {number} is not finite: {_shown((x, y))}")
+            if not (0 <= x <= width and 0 <= y <= height):
+                reason = f"point {number} at {_shown((x, y))} is outside the image of {width} x {height}"
+                return _problem(row, "point-outside", reason)
+    elif labels and row.kind != "segmentation":
+        return _problem(row, "missing-label", f"{row.image_path} has no label for task {row.task}")
+    return None
+
+
+def _shown(values: Iterable[float]) -> str:
+    return "(" + ", ".join(f"{value:g}" for value in values) + ")"
+
+
+def _mask_problem(row: Row, size: tuple[int, int], masks: bool, labels: bool) -> Problem | None:
+    if row.kind != "segmentation" or not masks:
+        return None
+    if row.mask is None:
+        return _problem(row, "missing-mask", f"{row.image_path} has no mask_path") if labels else None
+    try:
+        mask = read_index_mask(row.mask)
+    except InvalidInput as problem:
+        code = "missing-mask" if problem.code == "missing-file" else "bad-mask"
+        return _problem(row, code, f"mask {row.mask_path}: {problem.reason}", problem.remedy)
+    if mask.shape != size:
+        reason = f"mask {row.mask_path} has {mask.shape[1]} x {mask.shape[0]} pixels, its image {size[1]} x {size[0]}"
+        return _problem(row, "mask-size", reason)
+    if int(mask.max()) >= row.outputs:
+        values = sorted({int(value) for value in mask[mask >= row.outputs][:1000]})[:3]
+        share = float((mask >= row.outputs).mean())
+        reason = f"mask {row.mask_path} has values such as {values} ({share:.2%} of it) outside [0, {row.outputs})"
+        return _problem(row, "mask-values", reason, "save class ids, without smoothing or lossy compression")
+    return None
+
+
+def _same_contents(rows: Sequence[Row], workers: int | None) -> list[Problem]:
+    hashes: Mapping[Path, str] = content_hashes({row.image for row in rows}, workers=workers)
+    first: dict[tuple[str, str], Row] = {}
+    problems = []
+    for row in rows:
+        if row.image not in hashes:
+            continue
+        twin = first.setdefault((row.task, hashes[row.image]), row)
+        if twin.image != row.image:
+            reason = f"{row.image_path} has the same bytes as {twin.image_path} ({_where(twin)})"
+            problems.append(_problem(row, "same-content", reason, "keep one of them, or split by content"))
+    return problems

@@ -1,0 +1,1 @@
+"""Predictions against labels: metrics, trivial baselines, the report."""

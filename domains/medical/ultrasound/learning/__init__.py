@@ -1,0 +1,1 @@
+"""Training: rows as samples, augmentation, losses, the training itself."""

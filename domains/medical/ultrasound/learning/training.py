@@ -1,0 +1,258 @@
+"""Training on labelled rows: checks, split, model, loss of each task, validation."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from domains.medical.intake.images import image_size
+from domains.medical.surface import dice
+from domains.medical.ultrasound.data.checks import check_rows, content_hashes, leaks, require_none, write_problem_report
+from domains.medical.ultrasound.data.fm_uia import read_tables, tasks_of
+from domains.medical.ultrasound.data.geometry import Frame
+from domains.medical.ultrasound.data.rows import Row
+from domains.medical.ultrasound.data.splits import Split, split_rows
+from domains.medical.ultrasound.evaluation.metrics import box_iou, confusion_scores
+from domains.medical.ultrasound.learning.dataset import task_data
+from domains.medical.ultrasound.learning.losses import LOSSES
+from domains.medical.ultrasound.networks.network import build_model, task_specs
+from domains.medical.ultrasound.predicting.decode import decode
+from domains.medical.ultrasound.presets import NetworkConfig, UltrasoundConfig
+from domains.medical.ultrasound.saved import describe
+from polyhead.batch.case import InvalidInput
+from polyhead.confusion import confusion
+from polyhead.model import MultiHeadModel
+from polyhead.report import Problem
+from polyhead.runs import Run
+from polyhead.tasks import TaskSpec
+from polyhead.train import FitResult, Validation, fit
+
+PROBLEMS_FILE = "problems.csv"
+
+
+def train(
+    data: Path,
+    out: Path,
+    config: UltrasoundConfig,
+    *,
+    validation_data: Path | None = None,
+    tasks: Sequence[str] | None = None,
+    strict: bool = False,
+    resume: bool = False,
+    overwrite: bool = False,
+    say: Callable[[str], None] = lambda text: None,
+    on_step: Callable[[int], None] | None = None,
+    progress: Any = "auto",
+) -> FitResult:
+    """Trains a system on an FM_UIA data root into a run folder.
+
+    Rows that fail a check are left out, each a line of ``RUN/problems.csv``; no row is ever replaced by another.
+
+    Args:
+        data: the data root.
+        out: the run folder.
+        config: the system.
+        validation_data: a second data root to validate on; None splits `data`, by a fraction of 0 without validation.
+        tasks: train these tasks only.
+        strict: any problem of the data is an error.
+        resume: go on where an interrupted training stopped.
+        overwrite: replace a run that is there.
+        say: takes lines for people.
+        on_step: called after each step with its number.
+        progress: see `polyhead.train.fit`.
+
+    Raises:
+        ValueError: the data cannot be used, or a setting does not fit it.
+    """
+    rows, problems, labels = _read(data, tasks, config, say)
+    if validation_data is None and config.data.validation_fraction == 0:
+        split = Split(tuple(rows), (), {"by": "none"})
+    elif validation_data is None:
+        split = split_rows(
+            rows,
+            fraction=config.data.validation_fraction,
+            seed=config.data.split_seed,
+            by=config.data.split_by,
+            group_pattern=config.data.group_pattern,
+            contents=content_hashes({row.image for row in rows}),
+        )
+    else:
+        others, more, _ = _read(validation_data, tasks, config, say)
+        problems = [*problems, *more, *leaks(rows, others)]
+        split = Split(tuple(rows), tuple(others), {"by": "folder", "validation": str(validation_data.name)})
+    if strict:
+        require_none(problems)
+    found = tasks_of([*rows, *split.validation])
+    _check_sides(split)
+    say(f"{len(rows)} rows of {len(found)} tasks; {len(split.train)} to train, {len(split.validation)} to validate")
+    if problems:
+        say(f"{len(problems)} problems in the data, listed in {out / PROBLEMS_FILE}; first: {problems[0]}")
+
+    specs = task_specs(found, config, labels)
+    torch.manual_seed(config.training.seed)
+    model = build_model(specs, config.network)
+    if config.encoder_weights is not None:
+        _load_encoder(model, config.encoder_weights)
+    backbone = model.backbone
+    if not config.train_decoder:
+        assert isinstance(backbone.decoder, nn.Module)
+        backbone.decoder.requires_grad_(False)
+
+    info = describe(
+        config,
+        specs,
+        label_maps={task: dict(enumerate(names)) for task, names in labels.items() if task in specs},
+        data={"fingerprint": fingerprint(rows), "rows": len(rows), "split": split.to_json()},
+    )
+    run = Run.resume(out, info) if resume else Run.create(out, info, overwrite=overwrite)
+    write_problem_report(run.path / PROBLEMS_FILE, problems)
+    return fit(
+        model,
+        {name: task_loss(task, config) for name, task in specs.items()},
+        task_data(split.train, config),
+        config.training,
+        run,
+        validate=validator(split.validation, config) if split.validation else None,
+        resume=resume,
+        on_step=on_step,
+        progress=progress,
+    )
+
+
+def _read(
+    data: Path, tasks: Sequence[str] | None, config: UltrasoundConfig, say: Callable[[str], None]
+) -> tuple[list[Row], list[Problem], dict[str, tuple[str, ...]]]:
+    tables = read_tables(data)
+    rows = tables.rows
+    if tasks:
+        unknown = sorted(set(tasks) - {row.task for row in rows})
+        if unknown:
+            raise ValueError(f"{data} has no rows of {', '.join(unknown)}; it has {', '.join(tables.tasks())}")
+        rows = [row for row in rows if row.task in set(tasks)]
+    checked = check_rows(rows)
+    kept, extreme = _that_fit(checked.rows, config.network)
+    problems = [*tables.problems, *checked.problems, *extreme]
+    if not kept:
+        raise ValueError(f"{data}: no row can be used; {len(problems)} problems, first: {problems[0]}")
+    lost = sorted({row.task for row in rows} - {row.task for row in kept})
+    if lost and tasks:
+        raise ValueError(f"{data}: no row of {', '.join(lost)} can be used; first problem: {problems[0]}")
+    if lost:
+        say(f"no row of {', '.join(lost)} can be used: without a row there is no such task")
+    return kept, problems, tables.labels
+
+
+def _that_fit(rows: Sequence[Row], network: NetworkConfig) -> tuple[list[Row], list[Problem]]:
+    """The rows whose images keep both sides at the network's size, and a problem for each of the others."""
+    kept, problems = [], []
+    for row in rows:
+        try:
+            Frame.fit(*image_size(row.image), network.image_size, keep_aspect=network.keep_aspect)
+        except InvalidInput as bad:
+            problems.append(Problem(bad.code, f"{row.table}, line {row.line}", bad.reason, bad.remedy))
+        else:
+            kept.append(row)
+    return kept, problems
+
+
+def _check_sides(split: Split) -> None:
+    """Every task is trained and, where there is a validation, scored: better told now than after the first epoch."""
+    trained, scored = ({row.task for row in side} for side in (split.train, split.validation))
+    if scored - trained:
+        raise ValueError(f"the validation asks tasks that are not trained: {', '.join(sorted(scored - trained))}")
+    if scored and trained - scored:
+        missing = ", ".join(sorted(trained - scored))
+        raise ValueError(f"no validation rows of {missing}; add rows, or leave out the task or the validation")
+
+
+def _load_encoder(model: MultiHeadModel, source: str) -> None:
+    from domains.medical.ultrasound.networks.checkpoints import load_encoder
+    from domains.medical.ultrasound.networks.encoders import EfficientNetB4
+
+    encoder = model.backbone.encoder
+    if not isinstance(encoder, EfficientNetB4):
+        raise ValueError("encoder_weights are of EfficientNet-B4; this preset has another encoder")
+    load_encoder(encoder, source)
+
+
+def task_loss(task: TaskSpec, config: UltrasoundConfig) -> Callable[[Tensor, Tensor], Tensor]:
+    """The loss of a task as its system names it."""
+    names = {
+        "segmentation": config.segmentation_loss,
+        "classification": "cross-entropy",
+        "detection": config.detection_loss,
+        "keypoints": config.keypoints_loss,
+    }
+    return LOSSES[names[task.kind]]
+
+
+def fingerprint(rows: Sequence[Row]) -> str:
+    """A hash of what was learned from: paths as written and labels, in sorted order."""
+    lines = sorted(
+        repr((row.task, row.image_path, row.mask_path, row.label, row.box, row.points, row.outputs)) for row in rows
+    )
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def validator(rows: Sequence[Row], config: UltrasoundConfig) -> Callable[[nn.Module], Validation]:
+    """Scores a model on rows at the network's size; every task has a score in [0, 1].
+
+    The score of a task is the mean Dice over classes and images, the macro F1, the mean IoU, or 1 minus the mean
+    radial error over a quarter of the input's side.
+    """
+
+    data = task_data(rows, config)
+    size = config.network.image_size
+    frame = Frame(size, size, size, size, size)
+
+    def validate(model: nn.Module) -> Validation:
+        assert isinstance(model, MultiHeadModel)
+        device = next(model.parameters()).device
+        metrics: dict[str, dict[str, float]] = {}
+        scores: dict[str, float] = {}
+        for name, task_rows in data.items():
+            task = model.tasks[name]
+            answers, targets = [], []
+            for start in range(0, len(task_rows), config.training.batch_size):
+                indices = range(start, min(start + config.training.batch_size, len(task_rows)))
+                samples = [task_rows.sample(index, None) for index in indices]
+                images = torch.stack([image for image, _ in samples]).to(device)
+                raw = model(images.contiguous(memory_format=torch.channels_last), name)
+                answers += decode(raw, task, [frame] * len(samples), config.network)
+                targets += [target.numpy() for _, target in samples]
+            if task.kind == "segmentation":
+                overlaps = [
+                    _mean_dice(answer.mask, target, task.outputs)
+                    for answer, target in zip(answers, targets, strict=True)
+                ]
+                metrics[name] = {"DSC": float(np.mean(overlaps))}
+                scores[name] = metrics[name]["DSC"]
+            elif task.kind == "classification":
+                predicted = np.array([np.argmax(answer.probabilities) for answer in answers])
+                found = confusion_scores(confusion(np.array(targets), predicted, task.outputs))
+                metrics[name] = {key: float(found[key]) for key in ("F1_macro", "Accuracy")}
+                scores[name] = metrics[name]["F1_macro"]
+            elif task.kind == "detection":
+                iou = box_iou(np.array([answer.box for answer in answers]), np.stack(targets) * size)
+                metrics[name] = {"IoU": float(iou.mean())}
+                scores[name] = metrics[name]["IoU"]
+            else:
+                points = np.array([answer.points for answer in answers]) / size
+                error = float(np.linalg.norm(points - np.stack(targets), axis=-1).mean())
+                metrics[name] = {"MRE_of_side": error}
+                scores[name] = max(0.0, 1 - error / 0.25)
+        return Validation(metrics, scores)
+
+    return validate
+
+
+def _mean_dice(mask: np.ndarray | None, target: np.ndarray, classes: int) -> float:
+    """Mean Dice over the classes but the background; a class absent from both counts 1."""
+    assert mask is not None
+    return float(np.mean([dice(mask == index, target == index) for index in range(1, classes)])) if classes > 1 else 1.0

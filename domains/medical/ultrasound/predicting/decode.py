@@ -1,0 +1,184 @@
+"""Raw outputs of the heads to answers in the pixels of each image, batched and on the device."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from domains.medical.ultrasound.data.geometry import Frame
+from domains.medical.ultrasound.networks.heads import soft_argmax
+from domains.medical.ultrasound.presets import NetworkConfig
+from polyhead.tasks import TaskSpec
+
+
+@dataclass(frozen=True)
+class TaskAnswer:
+    """The answer of one task for one image; what the kind does not have is None.
+
+    Attributes:
+        kind: kind of the task.
+        labels: names of the classes or points.
+        mask: (H, W) uint8 class indices at the image's size.
+        probabilities: one a class, summing to 1.
+        box: (x_min, y_min, x_max, y_max) in pixels of the image.
+        score: in [0, 1], how much the best cell looks like an object.
+        points: (x, y) in pixels of the image.
+        confidence: in [0, 1]; 1 minus the normalised entropy of the answer's distribution, the score for boxes, None
+            for answers that carry no distribution. Not calibrated.
+        measurements: name, value and unit of what is measured on the answer.
+    """
+
+    kind: str
+    labels: tuple[str, ...]
+    mask: np.ndarray | None = None
+    probabilities: list[float] | None = None
+    box: tuple[float, float, float, float] | None = None
+    score: float | None = None
+    points: list[tuple[float, float]] | None = None
+    confidence: float | None = None
+    measurements: list[dict[str, Any]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Answers:
+    """The answers for one image.
+
+    Attributes:
+        image: (H, W, 3) uint8, as read.
+        spacing: mm per pixel (row, column), where the file tells it.
+        tasks: one answer a task.
+        unanswered: tasks that were asked and that the model does not have.
+        warnings: stable codes of what was odd about the image.
+    """
+
+    image: np.ndarray
+    spacing: tuple[float, float] | None
+    tasks: dict[str, TaskAnswer]
+    unanswered: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+def decode(raw: Tensor, task: TaskSpec, frames: Sequence[Frame], network: NetworkConfig) -> list[TaskAnswer]:
+    """Answers of one task for a batch.
+
+    Args:
+        raw: the head's output for `len(frames)` images.
+        task: what was asked.
+        frames: where each image lies in the input.
+        network: how outputs become answers.
+    """
+    decoders = {
+        "segmentation": _masks,
+        "classification": _classes,
+        "detection": _boxes,
+        "keypoints": _points,
+    }
+    return decoders[task.kind](raw, task, frames, network)
+
+
+def _masks(raw: Tensor, task: TaskSpec, frames: Sequence[Frame], network: NetworkConfig) -> list[TaskAnswer]:
+    raw = raw.float()
+    small = raw.argmax(dim=1)
+    confidence = _foreground_certainty(raw, small, frames).tolist()
+    answers = []
+    for index, frame in enumerate(frames):
+        size = (frame.height, frame.width)
+        if network.upsample_logits:
+            inner = raw[index : index + 1, :, : frame.inner_height, : frame.inner_width]
+            mask = functional.interpolate(inner, size=size, mode="bilinear", align_corners=False).argmax(dim=1)[0]
+        else:
+            inner = small[index, : frame.inner_height, : frame.inner_width].to(torch.uint8)
+            mask = functional.interpolate(inner[None, None], size=size, mode="nearest")[0, 0]
+        answers.append(
+            TaskAnswer(
+                task.kind, task.labels, mask=mask.to(torch.uint8).cpu().numpy(), confidence=round(confidence[index], 4)
+            )
+        )
+    return answers
+
+
+def _foreground_certainty(logits: Tensor, labels: Tensor, frames: Sequence[Frame]) -> Tensor:
+    """1 minus the normalised entropy, averaged over the pixels of the image that are foreground (over all, if none)."""
+    logs = functional.log_softmax(logits, dim=1)
+    certainty = 1 + (logs.exp() * logs).sum(dim=1) / math.log(max(2, logits.shape[1]))
+    inside = torch.zeros_like(certainty)
+    for index, frame in enumerate(frames):
+        inside[index, : frame.inner_height, : frame.inner_width] = 1
+    weight = inside * (labels > 0)
+    empty = weight.sum(dim=(1, 2), keepdim=True) == 0
+    weight = torch.where(empty, inside, weight)
+    return ((certainty * weight).sum(dim=(1, 2)) / weight.sum(dim=(1, 2))).clamp(0, 1)
+
+
+def _classes(raw: Tensor, task: TaskSpec, frames: Sequence[Frame], network: NetworkConfig) -> list[TaskAnswer]:
+    # On the host: some accelerators have no float64.
+    probabilities = functional.softmax(raw.cpu().double(), dim=1)
+    entropy = -(probabilities * probabilities.clamp_min(1e-300).log()).sum(dim=1)
+    confidence = (1 - entropy / math.log(max(2, raw.shape[1]))).clamp(0, 1).tolist()
+    return [
+        TaskAnswer(task.kind, task.labels, probabilities=row, confidence=round(sure, 4))
+        for row, sure in zip(probabilities.tolist(), confidence, strict=True)
+    ]
+
+
+def _boxes(raw: Tensor, task: TaskSpec, frames: Sequence[Frame], network: NetworkConfig) -> list[TaskAnswer]:
+    raw = raw.float()
+    height, width = raw.shape[-2:]
+    scores = raw[:, 4] if network.detection == "grid" else raw[:, 0]
+    best, cell = scores.flatten(1).max(dim=1)
+    row, column = cell // width, cell % width
+    values = raw[torch.arange(len(raw), device=raw.device), :, row, column]
+    if network.detection == "grid":
+        boxes = values[:, :4]
+    else:
+        offset, size = values[:, 3:5].sigmoid(), values[:, 1:3].sigmoid()
+        scale = torch.tensor([width, height], device=raw.device)
+        centre = (torch.stack([column, row], dim=1) + offset) / scale
+        boxes = torch.cat([centre - size / 2, centre + size / 2], dim=1)
+    answers = []
+    for index, (box, score) in enumerate(zip(boxes.cpu().double().numpy(), best.sigmoid().tolist(), strict=True)):
+        frame = frames[index]
+        corners = frame.to_image(box.reshape(2, 2))
+        if network.detection == "center":
+            corners = np.clip(corners, 0, [frame.width, frame.height])
+        x_min, y_min, x_max, y_max = corners.reshape(4).tolist()
+        answers.append(
+            TaskAnswer(
+                task.kind,
+                task.labels,
+                box=(x_min, y_min, x_max, y_max),
+                score=round(score, 4),
+                confidence=round(score, 4),
+            )
+        )
+    return answers
+
+
+def _points(raw: Tensor, task: TaskSpec, frames: Sequence[Frame], network: NetworkConfig) -> list[TaskAnswer]:
+    confidence: list[float | None] = [None] * len(frames)
+    if network.keypoints == "heatmap":
+        points, heat = soft_argmax(raw)
+        flat = heat.flatten(2)
+        entropy = -(flat * flat.clamp_min(1e-30).log()).sum(-1) / math.log(flat.shape[-1])
+        confidence = [round(value, 4) for value in (1 - entropy).clamp(0, 1).mean(dim=1).tolist()]
+    else:
+        points = raw.float().view(len(raw), -1, 2)
+    answers = []
+    for index, row in enumerate(points.cpu().double().numpy()):
+        frame = frames[index]
+        pixels = frame.to_image(row)
+        if network.keypoints == "heatmap":
+            pixels = np.clip(pixels, 0, [frame.width, frame.height])
+        answers.append(
+            TaskAnswer(
+                task.kind, task.labels, points=[(x, y) for x, y in pixels.tolist()], confidence=confidence[index]
+            )
+        )
+    return answers

@@ -1,0 +1,241 @@
+"""A trained run at work: images in, answers out, the encoder once for each image whatever is asked of it."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from domains.medical.intake.images import Image, read_image
+from domains.medical.ultrasound.data.geometry import Frame, resize_image
+from domains.medical.ultrasound.learning.dataset import IMAGENET_MEAN, IMAGENET_STD
+from domains.medical.ultrasound.networks.folded import FoldedPyramid
+from domains.medical.ultrasound.networks.network import PyramidBackbone, take_rows
+from domains.medical.ultrasound.predicting.decode import Answers, TaskAnswer, decode
+from domains.medical.ultrasound.predicting.measure import measurements
+from domains.medical.ultrasound.predicting.write import write_answers
+from domains.medical.ultrasound.saved import load_run
+from polyhead.batch.case import Case, InvalidInput, Record, Writer
+from polyhead.devices import choose_device
+from polyhead.inference import Engine, Precision, Quick, quicken
+from polyhead.model import task_rows
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class UltrasoundItem:
+    """A case that has been read: the image, its place in the network's input, and the tasks asked of it."""
+
+    image: Image
+    input: np.ndarray
+    frame: Frame
+    tasks: tuple[str, ...]
+    unanswered: tuple[str, ...] = ()
+
+
+class QuickBackbone:
+    """The backbone behind one call, run by the engine that suits the machine.
+
+    Rows that need the pyramid and rows that need the last map alone pass through two modules of their own: what lies
+    between encoder and pyramid then never leaves the engine.
+    """
+
+    def __init__(self, backbone: PyramidBackbone, example: Tensor, **options: object):
+        # Either kind of row is only some of a batch: short batches waste the least where lengths are fixed.
+        example = example[: -(-len(example) // 4)]
+        self.dense: Quick = quicken(_Dense(backbone).eval(), [example], **options)  # pyright: ignore[reportArgumentType]
+        options["precision"] = self.dense.precision
+        if self.dense.engine == "plain" or options.get("engine") != "auto":
+            # What was dropped for the first, with a warning, is not tried and warned of again.
+            options["engine"] = self.dense.engine
+        self.last: Quick = quicken(_Last(backbone).eval(), [example], **options)  # pyright: ignore[reportArgumentType]
+
+    def __call__(self, pixels: Tensor, needed: Mapping[str, Tensor | None]) -> dict[str, Tensor]:
+        every = torch.arange(len(pixels), device=pixels.device)
+        rows = {name: every if wanted is None else wanted for name, wanted in needed.items()}
+        dense = rows.get("fpn", every[:0])
+        alone = rows.get("c5", every[:0])
+        alone = alone[~torch.isin(alone, dense)]
+        place = torch.empty_like(every)
+        place[torch.cat([dense, alone])] = every[: len(dense) + len(alone)]
+        features, last = {}, []
+        if len(dense):
+            features["fpn"], found = self.dense(take_rows(pixels, dense))
+            last.append(found)
+        if len(alone):
+            last += self.last(take_rows(pixels, alone))
+        if "c5" in rows:
+            features["c5"] = take_rows(torch.cat(last), place[rows["c5"]])
+        return {name: features[name] for name in needed}
+
+
+class _Dense(nn.Module):
+    """Pixels (B, H, W, 3) uint8 to the pyramid's feature and the last encoder map."""
+
+    def __init__(self, backbone: PyramidBackbone):
+        super().__init__()
+        self.encoder, self.decoder = backbone.encoder, FoldedPyramid(backbone.decoder)
+
+    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        maps = self.encoder(normalise(pixels))[-4:]
+        return self.decoder(maps), maps[-1]
+
+
+class _Last(nn.Module):
+    """Pixels (B, H, W, 3) uint8 to the last encoder map."""
+
+    def __init__(self, backbone: PyramidBackbone):
+        super().__init__()
+        self.encoder = backbone.encoder
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        return self.encoder(normalise(pixels))[-1]
+
+
+class UltrasoundPredictor:
+    """Predicts with one run; implements `polyhead.batch.case.Predictor`.
+
+    Args:
+        run: the run folder.
+        device: "auto", "cpu", "cuda", "cuda:N" or "mps".
+        tasks: answer these tasks where a case names none; None answers all of the model's.
+        engine: see `polyhead.inference.quicken`.
+        precision: "float32" gives the same answer alone and in a batch; "bfloat16" and "auto" trade that for speed.
+        items: how many cases will come; decides whether preparing a quicker engine repays.
+        batch_size: how many images are encoded at once at most.
+        overlays: whether `write` draws the answers over the image.
+        cache: keep prepared engines in the run folder.
+    """
+
+    def __init__(
+        self,
+        run: str | Path,
+        device: str = "auto",
+        tasks: Sequence[str] | None = None,
+        *,
+        engine: Engine = "auto",
+        precision: Precision = "float32",
+        items: int | None = None,
+        batch_size: int = 16,
+        overlays: bool = True,
+        cache: bool = True,
+    ):
+        if batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+        self.model, self.config = load_run(Path(run))
+        self.default_tasks = tuple(self.model.tasks.subset(tasks)) if tasks else tuple(self.model.tasks)
+        self.device = choose_device(device)
+        self.batch_size = batch_size
+        self.overlays = overlays
+        self.model.eval().to(self.device).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+        self._options = {
+            "engine": engine,
+            "precision": precision,
+            "items": items,
+            "cache": Path(run) / "engines" if cache else None,
+        }
+        self._encode: QuickBackbone | None = None
+        self._lock = threading.Lock()
+
+    def read(self, case: Case) -> UltrasoundItem:
+        """Reads an image or one frame and brings it to the network's size.
+
+        Raises:
+            InvalidInput: the file cannot be read as an image, or none of the tasks asked is one of the model's.
+        """
+        if "problem" in case.options:
+            raise InvalidInput("bad-row", str(case.options["problem"]), "mend the table")
+        asked = case.tasks or self.default_tasks
+        tasks = tuple(task for task in dict.fromkeys(asked) if task in self.model.tasks)
+        unanswered = (
+            *(task for task in dict.fromkeys(asked) if task not in self.model.tasks),
+            *case.options.get("unknown_tasks", ()),
+        )
+        if not tasks:
+            raise InvalidInput(
+                "unknown-task",
+                f"the model has none of the tasks asked: {', '.join(unanswered)}",
+                f"it has: {', '.join(self.model.tasks)}",
+            )
+        image = read_image(case.path, case.options.get("frame"))
+        return self.prepare(image, tasks, unanswered)
+
+    def prepare(self, image: Image, tasks: Sequence[str], unanswered: Sequence[str] = ()) -> UltrasoundItem:
+        """An image in memory as an item to predict."""
+        network = self.config.network
+        frame = Frame.fit(*image.size, network.image_size, keep_aspect=network.keep_aspect)
+        return UltrasoundItem(image, resize_image(image.pixels, frame), frame, tuple(tasks), tuple(unanswered))
+
+    def predict(self, items: Sequence[UltrasoundItem]) -> list[Answers]:
+        """Answers all tasks of all items; each image passes through the encoder once."""
+        answers: list[Answers] = []
+        with self._lock, torch.inference_mode():
+            for start in range(0, len(items), self.batch_size):
+                answers += self._predict_batch(items[start : start + self.batch_size])
+        return answers
+
+    def _predict_batch(self, items: Sequence[UltrasoundItem]) -> list[Answers]:
+        pixels = torch.from_numpy(np.stack([item.input for item in items])).to(self.device)
+        if self._encode is None:
+            self._encode = self._quickened(pixels)
+        rows = {task: index.to(self.device) for task, index in task_rows([item.tasks for item in items]).items()}
+        outputs = self.model.answer_rows(pixels, rows, encode=self._encode)
+        found: list[dict[str, TaskAnswer]] = [{} for _ in items]
+        for task, raw in outputs.items():
+            concerned = rows[task].tolist()
+            frames = [items[index].frame for index in concerned]
+            decoded = decode(raw, self.model.tasks[task], frames, self.config.network)
+            for index, answer in zip(concerned, decoded, strict=True):
+                measured = measurements(answer, items[index].image.spacing)
+                found[index][task] = dataclasses.replace(answer, measurements=measured)
+        return [
+            Answers(
+                item.image.pixels,
+                item.image.spacing,
+                {task: answered[task] for task in item.tasks},
+                item.unanswered,
+                tuple(item.image.info.get("warnings", ())),
+            )
+            for item, answered in zip(items, found, strict=True)
+        ]
+
+    def _quickened(self, pixels: Tensor) -> QuickBackbone:
+        backbone = self.model.backbone
+        assert isinstance(backbone, PyramidBackbone)
+        example = pixels
+        if len(pixels) < self.batch_size and (self._options["items"] or 0) >= self.batch_size:
+            example = pixels[torch.arange(self.batch_size) % len(pixels)]
+        quick = QuickBackbone(backbone, example, **self._options)
+        logger.info(
+            "encoder and pyramid on %s in %s (prepared in %.1f s, error %.1e), encoder alone on %s",
+            quick.dense.engine,
+            quick.dense.precision,
+            quick.dense.seconds + quick.last.seconds,
+            max(quick.dense.error, quick.last.error),
+            quick.last.engine,
+        )
+        return quick
+
+    def write(self, case: Case, result: Answers, out: Writer) -> Record:
+        """Writes masks, overlays and ``result.json`` of one case; see `domains.medical.ultrasound.predicting.write`."""
+        return write_answers(result, out, overlays=self.overlays)
+
+
+def load_predictor(**arguments: object) -> UltrasoundPredictor:
+    """Builds a predictor from JSON values: what a worker process calls."""
+    return UltrasoundPredictor(**arguments)  # pyright: ignore[reportArgumentType]
+
+
+def normalise(pixels: Tensor) -> Tensor:
+    """(B, H, W, 3) uint8 to (B, 3, H, W) float32 in channels-last memory, by ImageNet's mean and deviation."""
+    mean = torch.tensor(IMAGENET_MEAN, device=pixels.device).view(1, 3, 1, 1) * 255
+    std = torch.tensor(IMAGENET_STD, device=pixels.device).view(1, 3, 1, 1) * 255
+    return (pixels.permute(0, 3, 1, 2).float() - mean) / std

@@ -1,0 +1,1 @@
+"""Predictions against references: metrics, the report, and what learning several tasks gains."""

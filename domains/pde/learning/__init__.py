@@ -1,0 +1,1 @@
+"""Training: samples as the loop takes them, losses, where a training starts, polishing, transfer."""

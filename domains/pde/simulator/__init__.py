@@ -1,0 +1,1 @@
+"""Samples made by our own solvers: drawn, solved and written block by block."""

@@ -1,0 +1,214 @@
+"""What a batch is to work on, for every application: a file, a folder, a glob or a list of paths; and their ids."""
+
+from __future__ import annotations
+
+import glob
+import logging
+import os
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from polyhead.batch.case import Case
+from polyhead.batch.naming import suffix_of, unique_ids, without_suffix
+from polyhead.batch.outcome import NoInput
+from polyhead.batch.path_lists import LIST_SUFFIXES, read_path_list
+from polyhead.batch.search import IsInput, PassedOver, is_hidden, search
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Input:
+    """A file, or a folder that is a case by itself.
+
+    Attributes:
+        path: where it is.
+        name: its path, POSIX, relative to what was searched, with its suffix; ids are made of it.
+        given: the id that a list gives it.
+        searched: the folder in which it was found; None where the user named it, by itself or in a list.
+    """
+
+    path: Path
+    name: str
+    given: str | None = None
+    searched: Path | None = None
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A case that has no id yet.
+
+    Attributes:
+        names: its id where that is unambiguous, and its id otherwise; see `id_names`.
+        path, tasks, options, files: as of a `Case`.
+    """
+
+    path: Path
+    names: tuple[str, str]
+    tasks: tuple[str, ...] = ()
+    options: Mapping[str, Any] = field(default_factory=dict)
+    files: tuple[Path, ...] = ()
+
+
+def find_inputs(
+    source: str | Path,
+    is_input: IsInput,
+    *,
+    looked_for: str,
+    folder_is_case: IsInput | None = None,
+) -> list[Input]:
+    """The inputs at `source`, in the order of their names, the same on every machine.
+
+    `source` is one of
+
+    - a file, whatever `is_input` says of it;
+    - a folder, searched with all below it; each folder is entered once, also where links lead to it again;
+    - a glob (``**`` goes down): the files that it matches, and folders, which are searched. Where its last part is
+      ``*`` or ``**`` the files are chosen as those of a folder;
+    - a list of paths (see `polyhead.batch.path_lists`), a file with a suffix of lists that is no input itself: its
+      entries, in its order, its folders searched. An entry that does not exist is an input too, and fails by name.
+
+    Hidden files and folders (dot files, ``__MACOSX``, ``Thumbs.db``, ``desktop.ini``) are left out. What else is passed
+    over, and folders that cannot be entered, are warned of, in a line each.
+
+    Args:
+        is_input: whether a file of a folder is wanted.
+        looked_for: what is, in the words of the user.
+        folder_is_case: whether a folder is one input by itself, such as a series of slices.
+
+    Raises:
+        NoInput: nothing was found.
+        ValueError: a list that cannot be read.
+    """
+    path, text, passed = Path(source), str(source), PassedOver()
+    looking = _Looking(is_input, folder_is_case, passed)
+    inputs: Iterable[Input]
+    if path.is_dir():
+        inputs = looking.folder(path)
+        what = f"{looked_for} in the folder {path} and below"
+    elif path.suffix.lower() in LIST_SUFFIXES and path.is_file() and not is_input(path):
+        inputs, what = looking.listed(path), f"paths in the list {path}"
+    elif path.exists():
+        inputs, what = [Input(path, path.name)], str(path)
+    elif path.is_symlink():
+        raise NoInput(f"{path} is a link to {path.readlink()}, which is not there; mend it, or name the file itself")
+    elif glob.has_magic(text):
+        inputs, what = looking.matches(text), f"{looked_for} matching {text}"
+    else:
+        raise NoInput(f"there is no file, folder or glob match {path}")
+    unique = list({(each.path, each.given): each for each in inputs}.values())
+    if not unique:
+        raise NoInput("; ".join([f"nothing to do: found no {what}", *passed.lines()]))
+    for line in passed.lines():
+        logger.warning("%s", line)
+    return unique
+
+
+@dataclass(frozen=True)
+class _Looking:
+    is_input: IsInput
+    folder_is_case: IsInput | None
+    passed: PassedOver
+
+    def folder(self, folder: Path, top: str = "") -> list[Input]:
+        """What a folder holds; `top` stands before the names."""
+        return self._found(folder, search(folder, self.is_input, self.passed, folder_is_case=self.folder_is_case), top)
+
+    def listed(self, path: Path) -> Iterator[Input]:
+        listed = read_path_list(path)
+        for entry in listed.entries:
+            name = relative_name(entry.path, listed.root)
+            if not entry.path.is_dir():
+                yield Input(entry.path, name, entry.id)
+            elif self.folder_is_case is not None and self.folder_is_case(entry.path):
+                yield Input(entry.path, name, entry.id)
+            else:
+                held = self.folder(entry.path, name)
+                yield from held
+                if not held:
+                    self.passed.folders.append((entry.path, "holds nothing that is looked for"))
+
+    def matches(self, pattern: str) -> list[Input]:
+        """What a glob matches: folders first, for what lies in them is theirs."""
+        parts = Path(pattern).parts
+        base = Path(*parts[: next(k for k, part in enumerate(parts) if glob.has_magic(part))])
+        found: list[Input] = []
+        entered: set[str] = set()
+        files: dict[tuple[str, str], Path] = {}
+        for path in sorted(map(Path, glob.glob(pattern, recursive=True)), key=_links_last):  # noqa: PTH207 - any root
+            name = relative_name(path, base)
+            # What begins with a dot was named by the pattern.
+            if any(is_hidden(part) and not part.startswith(".") for part in name.split("/")):
+                continue
+            if path.is_dir():
+                names = search(
+                    path,
+                    self.is_input,
+                    self.passed,
+                    folder_is_case=self.folder_is_case,
+                    entered=entered,
+                    with_results=False,
+                )
+                found += self._found(path, names, "" if name == "." else name)
+            else:
+                files.setdefault((os.path.realpath(path.parent), path.name), path)
+        for (place, _), path in files.items():
+            name = relative_name(path, base)
+            if place in entered:
+                continue
+            if parts[-1] not in ("*", "**") or self.is_input(path):
+                found.append(Input(path, name, searched=base))
+            else:
+                self.passed.add(name)
+        return sorted(found, key=lambda each: each.name.split("/"))
+
+    def _found(self, folder: Path, names: Iterable[str], top: str) -> list[Input]:
+        found = []
+        for name in sorted(names, key=lambda name: name.split("/")):
+            whole = "/".join(part for part in (top, name) if part) or folder.absolute().name
+            found.append(Input(folder / name, whole, searched=folder if name else None))
+        return found
+
+
+def _links_last(path: Path) -> tuple[bool, tuple[str, ...]]:
+    """Of several ways to one file the one without links comes first."""
+    return os.path.realpath(path.parent) != os.path.normpath(path.parent.absolute()) or path.is_symlink(), path.parts
+
+
+def relative_name(path: Path, base: Path) -> str:
+    """`path` against `base`, POSIX; one that lies elsewhere begins with ``..``."""
+    return Path(os.path.relpath(path, base)).as_posix()
+
+
+def id_names(found: Input, suffixes: Collection[str] | None = None, part: str = "") -> tuple[str, str]:
+    """The id of an input without its suffix, and with it, as `Wanted` needs them; an id that a list gives stays.
+
+    Args:
+        suffixes: those that are taken away, lower case; None takes any.
+        part: which part of the input, where it holds several cases; stands behind the name.
+    """
+    if found.given is not None:
+        return found.given, found.given
+    suffix = suffix_of(found.name.rpartition("/")[2]).lower()
+    known = suffixes is None or suffix in suffixes or f".{suffix.rpartition('.')[2]}" in suffixes
+    short = without_suffix(found.name) if known else found.name
+    return (f"{short}/{part}", f"{found.name}/{part}") if part else (short, found.name)
+
+
+def as_cases(wanted: Sequence[Wanted]) -> list[Case]:
+    """The cases under unique ids, in the order in which they are wanted."""
+    ids = unique_ids([each.names for each in wanted])
+    return [
+        Case(name, each.path, each.tasks, dict(each.options), each.files)
+        for name, each in zip(ids, wanted, strict=True)
+    ]
+
+
+def tell_not_read(folder: Path, holds: str, others: Sequence[Path]) -> None:
+    """One warning where a folder is read as one thing and `others` lie beside it, which would be inputs elsewhere."""
+    if others:
+        more = f" and {len(others) - 1} more" if len(others) > 1 else ""
+        text = "%s holds %s; not read beside them: %s%s; name a file itself to have it read"
+        logger.warning(text, folder, holds, relative_name(others[0], folder), more)
