@@ -99,7 +99,7 @@ def test_it_trains_and_answers_a_folder_with_a_broken_file(trained, polyhead, tm
 
 def test_nothing_to_answer_and_a_run_of_another_application(trained, polyhead, tmp_path):
     status, _, err = polyhead("tabular", "predict", trained / "run", tmp_path / "gone", "-o", tmp_path / "out")
-    assert (status, err) == (4, f"error: there is no CSV table at {tmp_path / 'gone'}\n")
+    assert (status, err) == (4, f"error: there is no file, folder or glob match {tmp_path / 'gone'}\n")
     info = json.loads((trained / "run" / "run.json").read_text()) | {"application": "other"}
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "run.json").write_text(json.dumps(info))

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from polyhead.batch.case import Case, InvalidInput, Record, Writer
-from polyhead.batch.outcome import NoInput
+from polyhead.batch.inputs import Wanted, as_cases, find_inputs, id_names
 from polyhead.devices import choose_device
 from polyhead.evaluate import MetricSpec, TaskScore, bootstrap_interval
 from polyhead.runs import Run, RunInfo
@@ -86,13 +86,9 @@ def train(data: Path, out: Path, configuration: Settings, session: Session) -> F
 
 
 def cases_from(source: str, *, tasks: Sequence[str]) -> list[Case]:
-    """A case a CSV table: of a folder and those below it, or one file."""
-    path = Path(source)
-    files = sorted(path.rglob("*.csv")) if path.is_dir() else [path] if path.is_file() else []
-    if not files:
-        raise NoInput(f"there is no CSV table at {path}")
-    base = path if path.is_dir() else path.parent
-    return [Case(file.relative_to(base).with_suffix("").as_posix(), file, tuple(tasks)) for file in files]
+    """A case a CSV table: of a folder and those below it, a glob, a list of paths, or one file."""
+    found = find_inputs(source, lambda path: path.suffix.lower() == ".csv", looked_for="CSV tables")
+    return as_cases([Wanted(each.path, id_names(each), tuple(tasks)) for each in found])
 
 
 class TablePredictor:
