@@ -11,19 +11,21 @@ from typing import Literal, Protocol
 
 Terms = Literal["permissive", "file-level copyleft", "copyleft", "unknown"]
 
-COPYLEFT = re.compile(
-    r"\b[AL]?GPL|GNU (Affero |Lesser |Library or Lesser )?General Public|\bEUPL|\bSSPL|\bOSL-|CC-BY-SA", re.IGNORECASE
+PATTERNS: tuple[tuple[Terms, re.Pattern[str]], ...] = (
+    (
+        "copyleft",
+        re.compile(
+            r"\b[AL]?GPL|GNU (Affero |Lesser |Library )?(or Lesser )?General Public|\bEUPL|\bSSPL|\bOSL-|CC-BY-SA", re.I
+        ),
+    ),
+    ("file-level copyleft", re.compile(r"\bMPL|Mozilla Public|\bEPL-|\bCDDL", re.I)),
+    (
+        "permissive",
+        re.compile(r"\bMIT\b|BSD|Apache|\bISC\b|\bPSF\b|Python Software|\bZlib|CC0|HPND|Unlicense|\bBSL-1|CNRI", re.I),
+    ),
 )
-"""Terms that reach beyond the package that has them."""
-
-FILE_LEVEL = re.compile(r"\bMPL|Mozilla Public|\bEPL-|\bCDDL", re.IGNORECASE)
-"""Terms that stay with the files that have them: allowed, and told. certifi and tqdm are of this kind."""
-
-PERMISSIVE = re.compile(
-    r"\bMIT\b|\bMIT-|BSD|Apache|\bISC\b|\bPSF\b|Python Software Foundation|\bZlib|CC0|HPND|Unlicense|\bBSL-1|CNRI",
-    re.IGNORECASE,
-)
-
+"""Words of the terms that reach beyond a package; of those that stay with its files, which is allowed and told (certifi
+and tqdm have them); and of those that ask for little more than their mention."""
 
 ORDER: tuple[Terms, ...] = ("permissive", "file-level copyleft", "unknown", "copyleft")
 """From the freest; what is unknown may be a vendor's own terms, as those of GPU libraries."""
@@ -97,7 +99,7 @@ def licence_of(package: str, metadata: Message) -> Licence:
 
 
 def _terms(words: str) -> Terms:
-    for pattern, terms in ((COPYLEFT, "copyleft"), (FILE_LEVEL, "file-level copyleft"), (PERMISSIVE, "permissive")):
+    for terms, pattern in PATTERNS:
         if pattern.search(words):
             return terms
     return "unknown"
@@ -112,14 +114,14 @@ def _terms_of_expression(expression: str) -> Terms:
     tokens = re.findall(r"[()]|[^\s()]+", expression)
 
     def alternatives() -> Terms:
-        found = [together()]
+        found: list[Terms] = [together()]
         while tokens and tokens[0].upper() == "OR":
             tokens.pop(0)
             found.append(together())
         return min(found, key=ORDER.index)
 
     def together() -> Terms:
-        found = [one()]
+        found: list[Terms] = [one()]
         while tokens and tokens[0].upper() == "AND":
             tokens.pop(0)
             found.append(one())

@@ -58,7 +58,7 @@ class ScoreReport:
             table.add_row(*map(_as_it_stands, _cells(score)))
         console.print(table)
         if self.problems:
-            console.print(f"{len(self.problems)} problems; the first: {_as_it_stands(str(self.problems[0]))}")
+            console.print(f"problems: {len(self.problems)}, the first: {_as_it_stands(str(self.problems[0]))}")
 
     def write(self, path: Path) -> list[Path]:
         """Writes the page to `path` and beside it the same as JSON and CSV; the three files."""

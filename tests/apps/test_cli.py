@@ -1,7 +1,6 @@
 """The command line as its users meet it: quick to start, clear when it ends, and the whole way of the data."""
 
 import csv
-import errno
 import json
 import shutil
 import signal
@@ -17,11 +16,9 @@ import pytest
 from PIL import Image
 
 from apps import cli
-from apps.exits import run
 from apps.systems import refused_system
 from apps.ultrasound.demo import run_demo
 from polyhead.application import RESEARCH_USE
-from polyhead.batch.outcome import NoInput
 from ui.runs import demo_folder, find_runs
 
 HEAVY = (
@@ -107,41 +104,6 @@ def test_what_a_disk_refuses_is_one_clear_line(polyhead, trained, tmp_path):
     status, out, err = polyhead(*predict, tmp_path / "notes.txt" / "out")
     assert (status, out) == (2, "") and err.count("\n") == 1
     assert err.startswith(f"error: {tmp_path / 'notes.txt'}") and "name another place" in err
-
-
-@pytest.mark.parametrize(
-    ("failure", "status", "line"),
-    [
-        (
-            OSError(errno.ENOSPC, "No space left on device", "out/a"),
-            2,
-            "error: out/a: No space left on device; free some space, or name another place",
-        ),
-        (
-            PermissionError(errno.EACCES, "Permission denied", "out"),
-            2,
-            "error: out: Permission denied; name a place that you may use, or change its permissions",
-        ),
-        (ConnectionError("lost"), 1, "internal error: ConnectionError: lost (POLYHEAD_DEBUG=1 shows where)"),
-        (
-            ModuleNotFoundError("No module named 'jax'", name="jax"),
-            2,
-            "error: the package jax is not installed; `polyhead doctor` says how to get it",
-        ),
-        (
-            ModuleNotFoundError("No module named 'domains.gone'", name="domains.gone"),
-            1,
-            "internal error: ModuleNotFoundError: No module named 'domains.gone' (POLYHEAD_DEBUG=1 shows where)",
-        ),
-        (NoInput("nothing there"), 4, "error: nothing there"),
-    ],
-)
-def test_how_failures_end(capsys, failure, status, line):
-    def fail():
-        raise failure
-
-    assert run(fail) == status
-    assert capsys.readouterr().err == line + "\n"
 
 
 def test_another_system_is_one_clear_line_but_the_doctor_sees_it(polyhead, monkeypatch):
