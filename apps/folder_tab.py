@@ -16,12 +16,12 @@ from ui.run_choice import sentence
 
 
 class Model(Protocol):
-    """The chosen run: its folder and the SHA-256 of its weights."""
+    """The chosen run: its folder and which model it holds."""
 
     @property
     def path(self) -> Path: ...
     @property
-    def weights_hash(self) -> str: ...
+    def identity(self) -> str: ...
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ def _start(tab: FolderTab, model: Model | None, known: Collection[str], batch: B
         st.info(tab.no_task)
         return
     if st.button(f"Start the job on {batch.count}", type="primary", key="start-job"):
-        out = results_folder() / output_name(batch.source, model.weights_hash, [*batch.tasks, *batch.options])
+        out = results_folder() / output_name(batch.source, model.identity, [*batch.tasks, *batch.options])
         command = predict_command(tab.application, model, known, batch, out)
         title = batch.title or f"{batch.source.name}: {batch.count}"
         start_job(jobs_folder(tab.application), command, title, out)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -23,19 +22,23 @@ def predict(
     factory: PredictorFactory,
     flags: BatchFlags,
     *,
-    weights: Sequence[Path],
+    model: str,
     parameters: Mapping[str, Any],
     info: Mapping[str, Any],
     on_finish: Callable[[Path, list[dict[str, Any]]], None] | None = None,
 ) -> Summary:
-    """Runs the batch with its progress on stderr and prints where the results are on stdout."""
+    """Runs the batch with its progress on stderr and prints where the results are on stdout.
+
+    Args:
+        model: what decides the answers, as `polyhead.runs.Run.identity`: a case is done anew where it has changed.
+    """
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     with progress_display(quiet=flags.quiet, log_json=flags.log_json) as progress:
         summary = run_batch(
             cases,
             flags.out,
             factory,
-            model_hash=_hash_of_all(weights),
+            model_hash=model,
             parameters=parameters,
             shard=flags.shard,
             workers=flags.workers,
@@ -63,22 +66,3 @@ def about(info: RunInfo, run: Path, source: str, **more: Any) -> dict[str, Any]:
     """What a batch says of where its answers come from."""
     said = {"application": info.application, "command": "predict", "run": str(run), "input": source, **more}
     return said | {"system": info.system, "preset": info.preset}
-
-
-def _hash_of_all(files: Sequence[Path]) -> str:
-    """The hash of one file, or of the hashes of several."""
-    hashes = [file_hash(file) for file in files]
-    return hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
-
-
-def file_hash(path: Path) -> str:
-    """SHA-256 of a file's bytes.
-
-    Raises:
-        ValueError: the file is not there.
-    """
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except FileNotFoundError:
-        raise ValueError(f"{path} is missing: the training of this run has not saved any weights yet") from None

@@ -9,6 +9,8 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from polyhead.launch import is_first_process
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -26,8 +28,8 @@ class Printed(Protocol):
 
 
 def sayer(quiet: bool) -> Callable[[str], None]:
-    """Prints lines for people on stderr, or nothing."""
-    return (lambda line: None) if quiet else say
+    """Prints lines for people on stderr, or nothing; of processes that train together the first speaks."""
+    return say if is_first_process() and not quiet else lambda line: None
 
 
 def say(line: str) -> None:

@@ -11,6 +11,7 @@ import typer
 from apps.flags import read_settings
 from apps.terminal import sayer, show_json, training_progress
 from apps.training_flags import TrainingFlags
+from polyhead.launch import is_first_process
 from polyhead.registry import UnknownName
 
 Settings = TypeVar("Settings")
@@ -83,4 +84,5 @@ def run_training(
     )
     for result in made if isinstance(made, Sequence) else [made]:
         say(f"{result.stopped} after {result.epoch} epochs in {result.seconds:.0f} s")
-    typer.echo(out)
+    if is_first_process():
+        typer.echo(out)

@@ -90,7 +90,7 @@ class Ours:
         set_statistics(model, {self.data.problem: self.data}, {task: self.data.problem}, {task: rows})
         network = backbone_of(model).network(self.data.problem)
         samples = TaskSamples(self.data, task, rows, network, self.points)
-        run = Run.create(self.folder / str(next(self.count)), describe(self.config, specs, descriptions, {}))
+        run = Run.begin(self.folder / str(next(self.count)), describe(self.config, specs, descriptions, {}))
         ticks: list[float] = []
         fit(
             model,

@@ -69,7 +69,7 @@ def make_run(rows: list[Row], path: Path, steps: int = 60) -> Run:
             optimizer.zero_grad()
             loss(model.head(name)(features), targets).backward()
             optimizer.step()
-    run = Run.create(path, describe(config, tasks, notes="random encoder, fitted heads: for timing"))
+    run = Run.begin(path, describe(config, tasks, notes="random encoder, fitted heads: for timing"))
     run.save_weights(model.state_dict())
     run.finish({})
     return run

@@ -145,7 +145,7 @@ def _network(split: Split, seed: int, settings: dict[str, Any]) -> tuple[list[in
     torch.manual_seed(seed)
     model = build_model(tasks, config.network)
     with tempfile.TemporaryDirectory() as folder:
-        run = Run.create(Path(folder) / "run", describe(config, tasks))
+        run = Run.begin(Path(folder) / "run", describe(config, tasks))
         losses = {name: task_loss(task, config) for name, task in tasks.items()}
         # No validation: the weights of the last epoch are taken, so the fold's fifth is seen once, at the end.
         fit(model, losses, task_data(split.train, config), config.training, run, progress="quiet")

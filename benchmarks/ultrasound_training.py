@@ -100,7 +100,7 @@ class Ours:
     def epoch(self) -> float:
         """Runs one epoch; every row is seen."""
         self.epochs += 1
-        run = Run.create(self.folder / f"run{self.epochs}", describe(self.config, self.model.tasks))
+        run = Run.begin(self.folder / f"run{self.epochs}", describe(self.config, self.model.tasks))
         fit(self.model, self.losses, self.data, self.config.training, run, validate=self.validate, progress="quiet")
         return 1.0
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
 from polyhead.devices import choose_device
+
+Value = TypeVar("Value")
 
 
 class Ranks:
@@ -84,3 +86,35 @@ class Ranks:
         values: list[Any] = [None] * self.world
         torch.distributed.all_gather_object(values, value)
         return values
+
+    def first_does(self, work: Callable[[], Value]) -> Value:
+        """What `work`, done by the first rank alone, gives; the others wait for it.
+
+        Args:
+            work: what it gives must be a value that pickle carries.
+
+        Raises:
+            ValueError: on every rank, what `work` raised on the first; another error is a `RuntimeError` on the others.
+        """
+        if self.world == 1:
+            return work()
+        if not self.first:
+            value, refused, failed = self.gather(None)[0]
+            if refused is not None:
+                raise ValueError(refused)
+            if failed is not None:
+                raise RuntimeError(f"the first process failed: {failed}")
+            return value
+        try:
+            value = work()
+        except ValueError as error:
+            self.gather((None, str(error), None))
+            raise
+        except BaseException as error:
+            self.gather((None, None, f"{type(error).__name__}: {error}"))
+            raise
+        return self.gather((value, None, None))[0][0]
+
+    def only_first(self, say: Callable[[str], None]) -> Callable[[str], None]:
+        """`say` on the first rank; on the others what says nothing."""
+        return say if self.first else lambda line: None

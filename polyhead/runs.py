@@ -2,140 +2,163 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-import platform
-import subprocess
-from collections.abc import Mapping
-from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ValidationError
 
+from polyhead.differences import differences, refuse_differences
 from polyhead.files import hash_file, replacing
-from polyhead.tasks import TaskSet
+from polyhead.identity import CALIBRATION_FILE, METRICS_FILE, PROBLEMS_FILE, RUN_FILE, SNAPSHOTS, digest_folder
+from polyhead.launch import process_count
+from polyhead.locks import HeldLock
+from polyhead.metrics_log import MetricsLog
+from polyhead.run_info import FORMAT, RunInfo, to_json
+from polyhead.settings import with_defaults
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
-FORMAT = 1
-RUN_FILE, WEIGHTS_FILE, METRICS_FILE, SNAPSHOTS = "run.json", "model.safetensors", "metrics.jsonl", "snapshots"
+    from polyhead.ranks import Ranks
 
-FREE_SETTINGS = frozenset({"workers", "device", "max_minutes", "snapshot_every"})
-"""Settings that may differ when a training goes on: they do not change what is computed."""
-
-
-def _versions() -> dict[str, str]:
-    found = {"python": platform.python_version()}
-    for package in ("polyhead", "torch"):
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            found[package] = "not installed"
-    return found
+WEIGHTS_FILE, FROZEN_FILE, LOCK_FILE = "model.safetensors", "frozen.safetensors", ".lock"
+_OWN_FILES = (METRICS_FILE, PROBLEMS_FILE, WEIGHTS_FILE, FROZEN_FILE)
 
 
-def _git_commit() -> str | None:
-    """The commit of the checkout that this package lies in, None for an installed package."""
-    root = Path(__file__).resolve().parents[1]
-    if not (root / ".git").exists():
-        return None
-    try:
-        answer = subprocess.run(
-            ["git", "-C", str(root), "rev-parse", "HEAD"], capture_output=True, text=True, timeout=10, check=True
-        )
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return answer.stdout.strip() or None
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-class RunInfo(BaseModel):
-    """What run.json says. Values are JSON values; numbers are finite.
-
-    Attributes:
-        tasks: `TaskSet.to_json`.
-        label_maps: for each task that has one, the name of each label value.
-        configuration: the resolved configuration of the training.
-        data: fingerprint of the data: sizes, hashes, splits.
-        metrics: metrics of the saved weights, when the training has finished.
-    """
-
-    model_config = ConfigDict(extra="forbid")
-
-    format: int = FORMAT
-    application: str
-    system: str
-    preset: str
-    tasks: list[dict[str, Any]]
-    label_maps: dict[str, Any] = Field(default_factory=dict)
-    configuration: dict[str, Any] = Field(default_factory=dict)
-    data: dict[str, Any] = Field(default_factory=dict)
-    versions: dict[str, str] = Field(default_factory=_versions)
-    git_commit: str | None = Field(default_factory=_git_commit)
-    created: str = Field(default_factory=_now)
-    finished: bool = False
-    metrics: dict[str, Any] = Field(default_factory=dict)
-    notes: str = ""
-
-    @property
-    def task_set(self) -> TaskSet:
-        return TaskSet.from_json(self.tasks)
-
-
-def differences(old: Any, new: Any, path: str = "") -> list[str]:
-    """Lines that say where two nested settings differ, `FREE_SETTINGS` left out."""
-    if isinstance(old, Mapping) and isinstance(new, Mapping):
-        found = []
-        for key in dict.fromkeys([*old, *new]):
-            if key in FREE_SETTINGS:
-                continue
-            name = f"{path}.{key}" if path else str(key)
-            if key not in old or key not in new:
-                found.append(f"{name} ({'only' if key in old else 'not'} in the run)")
-            else:
-                found += differences(old[key], new[key], name)
-        return found
-    same = json.dumps(old, sort_keys=True) == json.dumps(new, sort_keys=True)
-    return [] if same else [f"{path} (was {_short(old)}, now {_short(new)})"]
-
-
-def _short(value: Any) -> str:
-    text = json.dumps(value)
-    return text if len(text) <= 60 else text[:57] + "..."
+class RunInUse(ValueError):
+    """Another training works in the run folder."""
 
 
 class Run:
-    """A run folder. `path` is the folder, `info` what run.json says."""
+    """A run folder.
 
-    def __init__(self, path: Path, info: RunInfo):
-        self.path, self.info = path, info
-        self._metrics_checked = False
+    Attributes:
+        path: the folder.
+        info: what run.json says.
+        resumed: whether a training goes on here that began earlier.
+    """
+
+    def __init__(self, path: Path, info: RunInfo, *, resumed: bool = False):
+        self.path, self.info, self.resumed = path, info, resumed
+        self._lock: HeldLock | None = None
+        self._ranks: Ranks | None = None
+        self._metrics = MetricsLog(path / METRICS_FILE)
 
     @classmethod
-    def create(cls, path: str | Path, info: RunInfo, overwrite: bool = False) -> Run:
-        """Makes a run folder; one that holds anything is a `ValueError` unless it is a run and `overwrite` is set."""
-        path = Path(path)
-        if path.exists() and not path.is_dir():
-            raise ValueError(f"{path} is a file; name a folder for the run")
-        if path.is_dir() and any(path.iterdir()):
-            if not (path / RUN_FILE).is_file():
-                raise ValueError(f"{path} holds files that are no run; name another folder")
-            if not overwrite:
-                raise ValueError(f"{path} holds a run already; resume it, overwrite it, or name another folder")
-            _clear(path)
-        path.mkdir(parents=True, exist_ok=True)
-        run = cls(path, info)
-        run.save_info()
+    def begin(
+        cls,
+        path: str | Path,
+        info: RunInfo,
+        *,
+        resume: bool = False,
+        overwrite: bool = False,
+        configuration: type[BaseModel] | None = None,
+        ranks: Ranks | None = None,
+    ) -> Run:
+        """Makes or opens the folder of a training, and locks it until `close`, the end of a ``with`` block or of this.
+
+        Of several processes the first makes or opens it; the others wait, and end with its error where there is one.
+        A ``with`` block ends for the others when it has ended for the first, which may write until then.
+
+        Args:
+            path: the folder, which may be there if it is empty; hidden files do not count.
+            info: what is trained.
+            resume: go on with the run that is there; another system, task set, configuration or data is an error.
+            overwrite: replace a run that is there; files beside it are kept.
+            configuration: the model of `RunInfo.configuration`: settings that an older run does not name have its
+                defaults.
+            ranks: the processes that train together; by default as the launcher's environment says.
+
+        Raises:
+            RunInUse: another training works there.
+            ValueError: nothing to go on with, or something in the way.
+        """
+        if ranks is None and process_count() > 1:
+            from polyhead.ranks import Ranks
+
+            ranks = Ranks()
+        if ranks is None or ranks.world == 1:
+            return cls._begin(Path(path), info, resume, overwrite, configuration)
+        begun: list[Run] = []
+
+        def begin() -> tuple[str, bool]:
+            begun.append(cls._begin(Path(path), info, resume, overwrite, configuration))
+            return to_json(begun[0].info), begun[0].resumed
+
+        text, resumed = ranks.first_does(begin)
+        run = begun[0] if begun else cls(Path(path), RunInfo.model_validate_json(text), resumed=resumed)
+        run._ranks = ranks
         return run
 
     @classmethod
-    def open(cls, path: str | Path) -> Run:
-        """Opens a run folder; what is not a readable run of this or an older format is a `ValueError`."""
+    def _begin(
+        cls, path: Path, info: RunInfo, resume: bool, overwrite: bool, configuration: type[BaseModel] | None
+    ) -> Run:
+        if resume:
+            cls.open(path)
+        elif path.exists() and not path.is_dir():
+            raise ValueError(f"{path} is a file; name a folder for the run")
+        elif not (path / RUN_FILE).is_file() and _shown(path):
+            raise ValueError(f"{path} holds files that are no run; name another folder")
+        path.mkdir(parents=True, exist_ok=True)
+        lock = hold(path)
+        try:
+            if resume:
+                # Opened again: whoever held the lock before may have changed it.
+                run = cls.open(path)
+                run._refuse_changes(info, configuration)
+                if run.info.finished:
+                    run._drop_snapshots()
+            else:
+                if (path / RUN_FILE).is_file() and not overwrite:
+                    raise ValueError(f"{path} holds a run already; resume it, overwrite it, or name another folder")
+                _clear(path)
+                run = cls(path, info)
+                run.save_info()
+        except BaseException:
+            lock.release()
+            raise
+        run.resumed, run._lock = resume, lock
+        return run
+
+    def _refuse_changes(self, info: RunInfo, configuration: type[BaseModel] | None) -> None:
+        fields = ("application", "system", "preset", "tasks", "label_maps", "configuration", "data", "base")
+        wanted, there = json.loads(to_json(info)), json.loads(to_json(self.info))
+        there["tasks"] = self.info.task_set.to_json()
+        if configuration is not None:
+            there["configuration"] = with_defaults(configuration, there["configuration"])
+        refuse_differences(
+            self.path, [each for name in fields for each in differences(there[name], wanted[name], name)]
+        )
+
+    def close(self) -> None:
+        """Frees the folder for other trainings."""
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
+
+    def __enter__(self) -> Run:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+        if self._ranks is not None and error is None:
+            self._ranks.gather(None)
+
+    @classmethod
+    def open(cls, path: str | Path, *, application: str | None = None) -> Run:
+        """Opens a run folder to read it.
+
+        Raises:
+            ValueError: no readable run of this or an older format, or one of another application than that.
+        """
         path = Path(path)
         file = path / RUN_FILE
         if not file.is_file():
@@ -156,29 +179,42 @@ class Run:
             raise ValueError(f"{file} is damaged: {where or 'content'}: {first['msg']}") from error
         except (TypeError, ValueError) as error:
             raise ValueError(f"{file} is damaged: tasks: {error}") from error
+        if application not in (None, info.application):
+            raise ValueError(f"{path} is a run of {info.application!r}, not of {application!r}")
         return cls(path, info)
 
-    @classmethod
-    def resume(cls, path: str | Path, info: RunInfo) -> Run:
-        """Opens a run to go on with it; another system, task set, configuration or data is a `ValueError`."""
-        run = cls.open(path)
-        fields = ("application", "system", "preset", "tasks", "label_maps", "configuration", "data")
-        wanted = json.loads(_to_json(info))
-        changed = [line for field in fields for line in differences(getattr(run.info, field), wanted[field], field)]
-        if changed:
-            raise ValueError(f"{run.path} cannot be resumed, these differ: {'; '.join(changed)}")
-        return run
+    @contextmanager
+    def named(self) -> Iterator[None]:
+        """Puts the folder in front of what a `ValueError` of the block says."""
+        try:
+            yield
+        except ValueError as error:
+            raise ValueError(f"{self.path}: {error}") from error
 
     def save_info(self) -> None:
         """Writes run.json; a non-finite number is a `ValueError`."""
-        text = _to_json(self.info)
+        text = to_json(self.info)
         with replacing(self.path / RUN_FILE) as temporary:
             temporary.write_text(text, encoding="utf-8")
 
     def finish(self, metrics: Mapping[str, Any]) -> None:
-        """Marks the run as finished, with the metrics of its weights."""
+        """Marks the run as finished, with the metrics of its weights, and drops its snapshots."""
         self.info = self.info.model_copy(update={"finished": True, "metrics": dict(metrics)})
         self.save_info()
+        self._drop_snapshots()
+
+    def _drop_snapshots(self) -> None:
+        import shutil
+
+        if self.snapshots.is_dir():
+            shutil.rmtree(self.snapshots)
+
+    def drop_calibration(self, say: Callable[[str], None]) -> None:
+        """Removes the calibration of former weights, where the run is not finished, and says so."""
+        file = self.path / CALIBRATION_FILE
+        if not self.info.finished and file.is_file():
+            file.unlink()
+            say(f"{CALIBRATION_FILE} is removed: it was of other weights; calibrate the run again")
 
     @property
     def snapshots(self) -> Path:
@@ -198,97 +234,88 @@ class Run:
 
     def save_weights(self, state_dict: Mapping[str, Tensor]) -> None:
         """Writes model.safetensors. Tensors that are one (tied weights) are written once and named twice."""
-        from safetensors.torch import save_file
+        from polyhead.weights import save_tensors
 
-        unique: dict[str, Tensor] = {}
-        aliases: dict[str, str] = {}
-        seen: dict[tuple, str] = {}
-        for name, tensor in state_dict.items():
-            tensor = tensor.detach()
-            place = (tensor.device, tensor.data_ptr(), tensor.dtype, tuple(tensor.shape), tensor.stride())
-            if tensor.numel() and place in seen:
-                aliases[name] = seen[place]
-                continue
-            seen[place] = name
-            unique[name] = tensor.cpu().contiguous()
-        shared_storage = len({tensor.untyped_storage().data_ptr() for tensor in unique.values()}) < len(unique)
-        if shared_storage:  # views of one buffer that are not equal: safetensors wants each on its own
-            unique = {name: tensor.clone() for name, tensor in unique.items()}
-        with replacing(self.path / WEIGHTS_FILE) as temporary:
-            save_file(unique, temporary, metadata={"aliases": json.dumps(aliases)})
+        save_tensors(self.path / WEIGHTS_FILE, state_dict)
+
+    def save_frozen(self, state_dict: Mapping[str, Tensor]) -> None:
+        """Writes frozen.safetensors: what the model has beside its trained weights, and training leaves as it is."""
+        from polyhead.weights import save_tensors
+
+        save_tensors(self.path / FROZEN_FILE, state_dict)
 
     def load_weights(self) -> dict[str, Tensor]:
-        """The state dict on the CPU; no or damaged weights are a `ValueError`."""
-        from safetensors import SafetensorError, safe_open
+        """The state dict on the CPU, trained and frozen weights together; no or damaged ones are a `ValueError`."""
+        from polyhead.weights import load_tensors
 
-        file = self.weights
-        try:
-            with safe_open(file, framework="pt") as reader:
-                tensors = {name: reader.get_tensor(name) for name in reader.keys()}  # noqa: SIM118
-                aliases = json.loads((reader.metadata() or {}).get("aliases", "{}"))
-        except (SafetensorError, ValueError) as error:
-            raise ValueError(f"{file} is damaged: {error}") from error
-        return tensors | {name: tensors[source] for name, source in aliases.items()}
+        frozen = self.path / FROZEN_FILE
+        trained = load_tensors(self.weights)
+        return (load_tensors(frozen) if frozen.is_file() else {}) | trained
+
+    def load_into(self, model: nn.Module, state: Mapping[str, Tensor] | None = None) -> None:
+        """Puts the run's weights, or those of `state`, in the place of the model's, which may be of the meta device.
+
+        Raises:
+            ValueError: no weights, damaged ones, or others than the model has; one line says which.
+        """
+        from polyhead.weights import Loaded
+
+        given = self.load_weights() if state is None else state
+        found = Loaded.of(model.state_dict(), given)
+        if not found.whole:
+            raise ValueError(f"{self.path}: the weights do not fit the model: {found.misfits}")
+        model.load_state_dict(dict(given), assign=True)
 
     def weights_hash(self) -> str:
-        """SHA-256 of the weights file, hexadecimal."""
-        return hash_file(self.weights)
+        """SHA-256, hexadecimal, of the weights file; of the hashes of both files where there are frozen weights too."""
+        trained, frozen = hash_file(self.weights), self.path / FROZEN_FILE
+        if not frozen.is_file():
+            return trained
+        return hashlib.sha256((trained + hash_file(frozen)).encode()).hexdigest()
+
+    def identity(self, *, leaving_out: Collection[str] = ()) -> str:
+        """A digest of all that decides what the model answers: see `polyhead.identity`.
+
+        Args:
+            leaving_out: files of the folder that decide nothing of what is asked.
+
+        Raises:
+            ValueError: there are no weights yet.
+        """
+        _ = self.weights
+        return digest_folder(self.path, self.info.model_dump(mode="json"), leaving_out=leaving_out)
 
     def append_metrics(self, line: Mapping[str, Any]) -> None:
         """Adds one line to metrics.jsonl; a non-finite number is a `ValueError`. Mends a line that a kill tore."""
-        text = json.dumps(line, allow_nan=False)
-        file = self.path / METRICS_FILE
-        if not self._metrics_checked:
-            lines, torn = self._read_metrics()
-            if torn:
-                self._write_metrics(lines)
-            self._metrics_checked = True
-        with file.open("a", encoding="utf-8") as out:
-            out.write(text + "\n")
+        self._metrics.append(line)
 
     def metrics(self) -> list[dict[str, Any]]:
         """The lines of metrics.jsonl; a torn last line is left out, a damaged one before it is a `ValueError`."""
-        return self._read_metrics()[0]
+        return self._metrics.read()
 
     def truncate_metrics(self, step: int) -> None:
         """Drops the lines of steps after `step`."""
-        lines, torn = self._read_metrics()
-        kept = [line for line in lines if line["step"] <= step]
-        if torn or len(kept) < len(lines):
-            self._write_metrics(kept)
-
-    def _read_metrics(self) -> tuple[list[dict[str, Any]], bool]:
-        file = self.path / METRICS_FILE
-        if not file.is_file():
-            return [], False
-        raw = file.read_bytes()
-        parts = raw.split(b"\n")
-        torn = parts.pop() != b""
-        lines = []
-        for number, part in enumerate(parts, start=1):
-            try:
-                lines.append(json.loads(part))
-            except ValueError as error:
-                raise ValueError(f"{file} is damaged at line {number}: {error}") from error
-        return lines, torn
-
-    def _write_metrics(self, lines: list[dict[str, Any]]) -> None:
-        with replacing(self.path / METRICS_FILE) as temporary:
-            temporary.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+        self._metrics.truncate(step)
 
 
-def _to_json(info: RunInfo) -> str:
-    try:
-        return json.dumps(info.model_dump(), indent=2, allow_nan=False, ensure_ascii=False) + "\n"
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"run.json holds what JSON cannot: {error}") from error
+def hold(path: Path) -> HeldLock:
+    """Locks a run folder against trainings; one that is being trained is a `RunInUse`."""
+    lock = HeldLock.take(path / LOCK_FILE)
+    if lock is None:
+        raise RunInUse(f"another training is writing to {path}; wait for it, or name another folder")
+    return lock
+
+
+def _shown(path: Path) -> bool:
+    """Whether a folder holds anything but hidden files."""
+    return path.is_dir() and any(not entry.name.startswith(".") for entry in path.iterdir())
 
 
 def _clear(path: Path) -> None:
-    """Removes the files of a run, and nothing that lies beside them."""
+    """Removes the files of a run, and nothing that lies beside them; run.json last: a kill leaves a run."""
     import shutil
 
-    for name in (METRICS_FILE, WEIGHTS_FILE, RUN_FILE):
-        (path / name).unlink(missing_ok=True)
     if (path / SNAPSHOTS).is_dir():
         shutil.rmtree(path / SNAPSHOTS)
+    for name in (*_OWN_FILES, RUN_FILE):
+        (path / name).unlink(missing_ok=True)

@@ -44,6 +44,15 @@ def validated(model: type[Model], values: Mapping[str, Any]) -> Model:
         raise ValueError(f"settings that do not fit: {'; '.join(wrong)}") from error
 
 
+def with_defaults(model: type[BaseModel], values: dict[str, Any]) -> dict[str, Any]:
+    """JSON settings and the defaults of those that they lack, as settings saved before a new one came; where they do
+    not fit the model they stay as they are."""
+    try:
+        return model.model_validate(values).model_dump(mode="json")
+    except ValidationError:
+        return values
+
+
 def _copied(values: Mapping[str, Any]) -> dict[str, Any]:
     return {key: _copied(value) if isinstance(value, Mapping) else value for key, value in values.items()}
 

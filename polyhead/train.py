@@ -18,13 +18,16 @@ from accelerate.utils.operations import convert_to_fp32
 from torch import Tensor, nn
 
 from polyhead.balance import NonFiniteLoss, Parameters, StepLosses, make_balancer
+from polyhead.differences import differences, refuse_differences
 from polyhead.loading import BatchedTaskData, TaskData, step_loader
 from polyhead.progress import Mode, TrainingProgress
 from polyhead.ranks import Ranks
-from polyhead.runs import Run, differences
+from polyhead.runs import Run
 from polyhead.sampling import Step, TaskSampler, shard
 from polyhead.schedule import TrainConfig
+from polyhead.settings import with_defaults
 from polyhead.snapshots import latest_snapshot, save_snapshot
+from polyhead.tasks import TaskSet
 from polyhead.training_state import (
     Best,
     TrainingState,
@@ -342,9 +345,12 @@ def _restore(state: TrainingState, run: Run, identity: Mapping[str, Any], ranks:
     found = latest_snapshot(run.snapshots)
     step, saved = found if found is not None else (0, None)
     if saved is not None:
-        changed = [line for key in identity for line in differences(saved[key], identity[key], key)]
-        if changed:
-            raise ValueError(f"{run.path} cannot be resumed, these differ: {'; '.join(changed)}")
+        there = saved | {
+            "config": with_defaults(TrainConfig, saved["config"]),
+            "tasks": TaskSet.from_json(saved["tasks"]).to_json(),
+        }
+        changed = [line for key in identity for line in differences(there[key], identity[key], key)]
+        refuse_differences(run.path, changed)
         state.load_state_dict(saved["training"])
         restore_random_states(saved["random"][ranks.index], ranks.device)
     if ranks.first:

@@ -37,9 +37,9 @@ def polyhead(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "apps.cli", *arguments]
 
 
-def output_name(source: Path, weights_hash: str, choice: Sequence[str]) -> str:
+def output_name(source: Path, identity: str, choice: Sequence[str]) -> str:
     """A folder name: the same source, weights and choice go on in the same folder, any other choice gets its own."""
-    asked = "\n".join([str(source.resolve()), weights_hash, *sorted(choice)])
+    asked = "\n".join([str(source.resolve()), identity, *sorted(choice)])
     return f"{upload.safe_name(source.name)}-{hashlib.sha256(asked.encode()).hexdigest()[:12]}"
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import streamlit as st
 
 from polyhead.application import cards_folder
+from polyhead.identity import RUN_FILE, deciding_files
 from polyhead.runs import Run
 from ui import upload
 from ui.provenance import card_panel, read_card, run_facts
@@ -62,15 +63,16 @@ def _typed_run(text: str, application: str) -> Run | None:
     return found.run
 
 
-@st.cache_data(max_entries=50, show_spinner="Checking the weights ...")
-def _weights_hash(path: str, modified: int, size: int) -> str:
-    return Run.open(path).weights_hash()
+@st.cache_data(max_entries=50, show_spinner="Checking the model ...")
+def _identity(path: str, states: tuple[tuple[str, int, int], ...]) -> str:
+    return Run.open(path).identity()
 
 
-def weights_hash(run: Run) -> str:
-    """SHA-256 of a run's weights, computed once as long as the file stays as it is."""
-    state = run.weights.stat()
-    return _weights_hash(str(run.path), state.st_mtime_ns, state.st_size)
+def identity(run: Run) -> str:
+    """Which model a run holds (see `polyhead.identity`), computed once as long as its files stay as they are."""
+    files = {RUN_FILE: run.path / RUN_FILE, **deciding_files(run.path)}
+    states = ((name, file.stat()) for name, file in files.items())
+    return _identity(str(run.path), tuple((name, state.st_mtime_ns, state.st_size) for name, state in states))
 
 
 def run_title(run: Run) -> str:

@@ -80,15 +80,15 @@ def predict(
 
     Exit status: 0 all done, 3 some records failed, 4 no valid input, 130 interrupted. The same command goes on.
     """
-    from apps.predicting import about, file_hash
+    from apps.predicting import about
     from apps.predicting import predict as run_predict
     from domains.genomics.asking.sources import cases_from
     from domains.genomics.uncertainty.calibrate import CALIBRATION_FILE
     from polyhead.batch.worker import PredictorFactory
-    from polyhead.runs import WEIGHTS_FILE
     from polyhead.runs import Run as RunFolder
 
-    info = RunFolder.open(run).info
+    folder = RunFolder.open(run)
+    info = folder.info
     wanted = list(info.task_set.subset(task) if task else info.task_set)
     cases = cases_from(
         _spooled(out) if source == "-" else source,
@@ -109,8 +109,6 @@ def predict(
         "pictures": pictures,
     }
     calibration = run / CALIBRATION_FILE
-    held = {CALIBRATION_FILE: file_hash(calibration)} if calibrated and calibration.is_file() else {}
-    held |= info.data.get("codecs", {})
     labels = {name: spec.labels for name, spec in info.task_set.items() if spec.labels and name in wanted}
     summary = run_predict(
         cases,
@@ -118,8 +116,8 @@ def predict(
             "domains.genomics.predicting.predict:load_predictor", arguments | {"run": str(run), "device": device}
         ),
         flags,
-        weights=[run / WEIGHTS_FILE],
-        parameters=arguments | {"files": held},
+        model=folder.identity(leaving_out=() if calibrated else (CALIBRATION_FILE,)),
+        parameters=arguments,
         info=about(info, run, source, split=split),
         on_finish=partial(_merge, labels, table, calibration if calibrated else None),
     )

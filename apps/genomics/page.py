@@ -30,7 +30,7 @@ def render() -> None:
         st.header("Model")
         run = choose_run("genomics", "runs/genomics")
         model = _described(run)
-    banner(model.title if model else None, model.weights_hash if model else None)
+    banner(model.title if model else None, model.identity if model else None)
     st.title(TITLE)
     _sweep()
     if run is None:

@@ -65,7 +65,7 @@ def _attribution(model: Loaded, record: SequenceRecord, window: str, start: int,
     if prefix is None or task not in prefix.tasks:
         st.info("Gradients are shown for tasks whose labels are one token each; see the changes below instead.")
         return
-    asked = signature(model.model.weights_hash, id(model), window, task, label)
+    asked = signature(model.model.identity, id(model), window, task, label)
     try:
         values: np.ndarray = kept("genomics-attribution", asked, lambda: attribution(window, prefix, task, label))
     except ValueError as error:
@@ -81,7 +81,7 @@ def _attribution(model: Loaded, record: SequenceRecord, window: str, start: int,
 
 def _likelihood(model: Loaded, record: SequenceRecord, window: str, start: int) -> None:
     st.markdown("**How expected each base is**")
-    asked = signature(model.model.weights_hash, id(model), window)
+    asked = signature(model.model.identity, id(model), window)
     try:
         told = kept("genomics-likelihood", asked, lambda: model.scorer.log_likelihood([window])[0])
     except ValueError as error:
@@ -119,7 +119,7 @@ def _mutagenesis(
         span = (low - 1 - start, min(high - start, low - 1 - start + MOST_CHANGED))
     tasks = () if task == LIKELIHOOD else (task,)
     both = reading.both_strands and (not tasks or model.model.tasks[task].both_strands)
-    asked = signature(model.model.weights_hash, id(model), window, span, tasks, both)
+    asked = signature(model.model.identity, id(model), window, span, tasks, both)
     held = st.session_state.get("genomics-mutagenesis")
     if held is None or held[0] != asked:
         if not st.button(f"Change {span[1] - span[0]} bases, {3 * (span[1] - span[0])} windows", key="mutate"):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from polyhead.runs import Run
-from ui.run_choice import run_title, weights_hash
+from ui.run_choice import identity, run_title
 
 if TYPE_CHECKING:
     import numpy as np
@@ -42,11 +42,11 @@ class TaskSide:
 
 @dataclass(frozen=True)
 class Model:
-    """A run: where it lies, what it is called, the SHA-256 of its weights, and its tasks."""
+    """A run: where it lies, what it is called, which model it holds, and its tasks."""
 
     path: Path
     title: str
-    weights_hash: str
+    identity: str
     tasks: Mapping[str, TaskSide]
 
     @property
@@ -78,7 +78,7 @@ def describe(run: Run) -> Model:
         )
         for name, task in tasks.items()
     }
-    return Model(run.path, run_title(run), weights_hash(run), sides)
+    return Model(run.path, run_title(run), identity(run), sides)
 
 
 def task_title(task: str) -> str:
@@ -131,16 +131,14 @@ class Loaded:
 
 
 def loaded(model: Model) -> Loaded:
-    """The model of a run; loaded anew where its weights or its calibration have changed."""
-    file = model.path / "calibration.json"
-    stamp = file.stat().st_mtime_ns if file.is_file() else 0
-    return _load(model, model.weights_hash, stamp)
+    """The model of a run; loaded anew where anything that decides its answers has changed."""
+    return _load(model, model.identity)
 
 
 @st.cache_resource(
     max_entries=4, show_spinner="Loading the model ...", hash_funcs={Model: lambda model: str(model.path)}
 )
-def _load(model: Model, digest: str, calibrated: int) -> Any:
+def _load(model: Model, identity: str) -> Any:
     from domains.genomics.predicting.asked_run import open_run
 
     return Loaded(model, open_run(model.path))

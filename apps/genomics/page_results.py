@@ -95,7 +95,7 @@ Answered = list[tuple[SequenceRecord, dict[str, np.ndarray], int]]
 
 def answered(model: Loaded, records: Sequence[SequenceRecord], reading: Reading) -> Answered:
     """Each record with its probabilities and its windows, asked once as long as the question stays."""
-    asked = signature(model.model.weights_hash, id(model), reading, [(r.name, r.sequence) for r in records])
+    asked = signature(model.model.identity, id(model), reading, [(r.name, r.sequence) for r in records])
 
     def make() -> Answered:
         bar = st.progress(0.0, text="Reading the sequences ...") if len(records) > 3 else None
@@ -194,7 +194,7 @@ def track_of(
     """Runs of bases that the same windows cover: start, end, one probability a track."""
     from domains.genomics.predicting.scan import Region, ScanWindows, scan
 
-    asked = signature(model.model.weights_hash, id(model), reading, record.name, record.sequence, tasks)
+    asked = signature(model.model.identity, id(model), reading, record.name, record.sequence, tasks)
     settings = ScanWindows(
         size=reading.window,
         stride=min(reading.stride, reading.window),
@@ -226,7 +226,7 @@ def _written(model: Loaded, record: SequenceRecord) -> None:
     if not tasks:
         return
     st.markdown("**Written answers**")
-    asked = signature(model.model.weights_hash, id(model), record.name, record.sequence)
+    asked = signature(model.model.identity, id(model), record.name, record.sequence)
     held = st.session_state.get("genomics-written")
     if held is None or held[0] != asked:
         names = ", ".join(task_title(task) for task in tasks)
@@ -343,7 +343,7 @@ def about_json(model: Model, reading: Reading) -> bytes:
     told = {
         "research_use": RESEARCH_USE,
         "model": model.title,
-        "weights_sha256": model.weights_hash,
+        "model_identity": model.identity,
         "window": reading.window,
         "step": reading.stride,
         "both_strands": {

@@ -83,7 +83,7 @@ def variants_part(model: Loaded, records: Sequence[SequenceRecord]) -> None:
             help="How many ways of cutting the window into tokens are averaged",
         )
         both = st.toggle("Both strands", value=True, key="variant-strands")
-    key = signature(model.model.weights_hash, id(model), asked, size, boundaries, both)
+    key = signature(model.model.identity, id(model), asked, size, boundaries, both)
     held = st.session_state.get("genomics-variants")
     if held is None or held[0] != key:
         if not st.button(f"Score {len(asked.variants)} variants", type="primary", key="score-variants"):

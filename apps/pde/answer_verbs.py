@@ -54,13 +54,13 @@ def predict(
 
     Exit status: 0 all done, 3 some cases failed, 4 no valid input, 130 interrupted. The same command goes on.
     """
-    from apps.predicting import about, file_hash
+    from apps.predicting import about
     from apps.predicting import predict as run_predict
     from domains.pde.asking.sources import cases_from
-    from domains.pde.predicting.members import member_runs
+    from domains.pde.predicting.members import identity, member_runs
     from domains.pde.uncertainty.calibrate import CALIBRATION_FILE
     from polyhead.batch.worker import PredictorFactory
-    from polyhead.runs import WEIGHTS_FILE
+    from polyhead.files import hash_file
     from polyhead.runs import Run as RunFolder
 
     members = member_runs(run)
@@ -79,15 +79,14 @@ def predict(
     }
     calibration = run / CALIBRATION_FILE
     # What a file holds decides the answer, not its name.
-    held = {str(name): file_hash(Path(name)) for name in (points, field) if name is not None and Path(name).is_file()}
-    held |= {CALIBRATION_FILE: file_hash(calibration)} if calibration.is_file() else {}
+    held = {str(name): hash_file(Path(name)) for name in (points, field) if name is not None and Path(name).is_file()}
     summary = run_predict(
         cases,
         PredictorFactory(
             "domains.pde.predicting.predict:load_predictor", arguments | {"run": str(run), "device": device}
         ),
         flags,
-        weights=[member / WEIGHTS_FILE for member in members],
+        model=identity(run),
         parameters=arguments | {"files": held},
         info=about(info, run, source, split=split),
         on_finish=partial(_keep_calibration, calibration),

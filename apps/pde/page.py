@@ -39,7 +39,7 @@ def render() -> None:
         run = choose_run("pde", "runs/darcy")
         model = _described(run)
         task = choose_task(model) if model else None
-    banner(model.title if model else None, model.weights_hash if model else None)
+    banner(model.title if model else None, model.identity if model else None)
     st.title(TITLE)
     if run is None:
         no_run(

@@ -63,7 +63,7 @@ def _readme(model: Model) -> bytes:
         RESEARCH_USE,
         "",
         f"Model: {model.title}",
-        f"Weights (SHA-256): {model.weights_hash}",
+        f"Identity of the model: {model.identity}",
         "The folder input holds the question; the same answer comes from:",
         "polyhead pde predict RUN input/request.json -o OUT",
         "",

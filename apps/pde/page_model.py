@@ -10,19 +10,18 @@ from typing import Any
 import streamlit as st
 
 from domains.pde.networks.description import Description
-from domains.pde.uncertainty.calibrate import CALIBRATION_FILE
 from polyhead.batch.case import InvalidInput
 from polyhead.runs import Run
-from ui.run_choice import run_title, weights_hash
+from ui.run_choice import identity, run_title
 
 
 @dataclass(frozen=True)
 class Model:
-    """A run: where it lies, what it is called, the SHA-256 of its weights, and the problem of each of its tasks."""
+    """A run: where it lies, what it is called, which model it holds, and the problem of each of its tasks."""
 
     path: Path
     title: str
-    weights_hash: str
+    identity: str
     problems: Mapping[str, Description]
 
 
@@ -36,20 +35,16 @@ def describe(run: Run) -> Model:
     lost = [name for name, task in tasks.items() if task.reads not in problems]
     if lost:
         raise ValueError(f"{run.path} does not describe the problem of {lost[0]}; train it again")
-    return Model(
-        run.path, run_title(run), weights_hash(run), {name: problems[task.reads] for name, task in tasks.items()}
-    )
+    return Model(run.path, run_title(run), identity(run), {name: problems[task.reads] for name, task in tasks.items()})
 
 
 def predictor(model: Model) -> Any:
-    """The predictor of a run; loaded anew where its weights or its calibration have changed."""
-    calibration = model.path / CALIBRATION_FILE
-    stamp = calibration.stat().st_mtime_ns if calibration.is_file() else 0
-    return _load(str(model.path), model.weights_hash, stamp)
+    """The predictor of a run; loaded anew where anything that decides its answers has changed."""
+    return _load(str(model.path), model.identity)
 
 
 @st.cache_resource(max_entries=4, show_spinner="Loading the model ...")
-def _load(path: str, digest: str, calibrated: int) -> Any:
+def _load(path: str, identity: str) -> Any:
     from domains.pde.predicting.predict import PDEPredictor
 
     return PDEPredictor(Path(path), device="auto")

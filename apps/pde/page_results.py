@@ -42,7 +42,7 @@ def with_solver(model: Model, asked: Asked, answer: Answer) -> tuple[Answer, str
 
 
 def _signature(model: Model, asked: Asked) -> str:
-    return f"{model.weights_hash} {asked.signature}"
+    return f"{model.identity} {asked.signature}"
 
 
 def field_part(answer: Answer) -> None:

@@ -127,10 +127,10 @@ def predict(
     from domains.medical.ultrasound.asking.sources import cases_from
     from domains.medical.ultrasound.data.fm_uia import is_data_root
     from polyhead.batch.worker import PredictorFactory
-    from polyhead.runs import WEIGHTS_FILE
     from polyhead.runs import Run as RunFolder
 
-    info = RunFolder.open(run).info
+    folder = RunFolder.open(run)
+    info = folder.info
     known = info.task_set
     wanted = known.subset(task) if task else known
     root = is_data_root(Path(source))
@@ -149,7 +149,7 @@ def predict(
         cases,
         PredictorFactory("domains.medical.ultrasound.predicting.predict:load_predictor", arguments),
         flags,
-        weights=[run / WEIGHTS_FILE],
+        model=folder.identity(),
         parameters=answering,
         info=about(info, run, source),
         on_finish=partial(_write_challenge, Path(source), cases, flags.quiet) if format == "fm-uia" else None,

@@ -13,7 +13,7 @@ from apps.ultrasound.page_images import images_part
 from apps.ultrasound.page_results import Model
 from polyhead.runs import Run
 from ui.banner import banner
-from ui.run_choice import about_run, choose_run, run_title, weights_hash
+from ui.run_choice import about_run, choose_run, identity, run_title
 from ui.runs import demo_folder
 from ui.theme import page_style
 
@@ -26,7 +26,7 @@ def render() -> None:
         run = choose_run("ultrasound", "runs/thyroid")
         model = describe(run) if run else None
         tasks = choose_tasks(model) if model else []
-    banner(model.title if model else None, model.weights_hash if model else None)
+    banner(model.title if model else None, model.identity if model else None)
     st.title("Ultrasound: one network, many tasks")
     if run is None:
         no_run(
@@ -46,9 +46,7 @@ def render() -> None:
 
 def describe(run: Run) -> Model:
     """The run as the other parts of the page need it."""
-    return Model(
-        run.path, run_title(run), weights_hash(run), {name: task.kind for name, task in run.info.task_set.items()}
-    )
+    return Model(run.path, run_title(run), identity(run), {name: task.kind for name, task in run.info.task_set.items()})
 
 
 def choose_tasks(model: Model) -> list[str]:

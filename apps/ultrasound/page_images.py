@@ -29,7 +29,7 @@ DROP, SIMULATE, SERVER = "Drop files", "Simulated sample", "Folder on the server
 
 
 @st.cache_resource(max_entries=2, show_spinner="Loading the model ...")
-def load_predictor(path: str, weights_hash: str) -> tuple[Any, threading.Lock]:
+def load_predictor(path: str, identity: str) -> tuple[Any, threading.Lock]:
     """The predictor of a run, once for all sessions, and the lock that its users share."""
     from domains.medical.ultrasound.predicting.predict import UltrasoundPredictor
 
@@ -206,7 +206,7 @@ def _ready(model: Model | None, tasks: Sequence[str], cases: Sequence[Any]) -> b
 
 def _signature(model: Model, tasks: Sequence[str], cases: Sequence[tuple[str, Case]]) -> str:
     files = [[name, str(case.path), case.path.stat().st_mtime_ns, dict(case.options)] for name, case in cases]
-    return hashlib.sha256(json.dumps([model.weights_hash, list(tasks), files]).encode()).hexdigest()
+    return hashlib.sha256(json.dumps([model.identity, list(tasks), files]).encode()).hexdigest()
 
 
 def _analyse(model: Model, cases: Sequence[tuple[str, Case]], signature: str) -> None:
@@ -214,7 +214,7 @@ def _analyse(model: Model, cases: Sequence[tuple[str, Case]], signature: str) ->
     began = time.perf_counter()
     try:
         with st.spinner("Analysing ..."):
-            predictor, lock = load_predictor(str(model.path), model.weights_hash)
+            predictor, lock = load_predictor(str(model.path), model.identity)
             with lock:
                 answered = answer(predictor, cases)
     except (ValueError, RuntimeError) as error:

@@ -27,7 +27,7 @@ class Model:
 
     path: Path
     title: str
-    weights_hash: str
+    identity: str
     tasks: Mapping[str, str]
 
 
@@ -112,7 +112,7 @@ def files(model: Model, good: Sequence[Answered], checks: Sequence[Check]) -> di
     entries["measurements.csv"] = page_answers.table_csv(rows)
     entries["input check.csv"] = page_answers.table_csv([entry.row() for entry in checks])
     entries["READ ME.txt"] = (
-        f"{RESEARCH_USE}\n\nModel: {model.title}\nWeights (SHA-256): {model.weights_hash}\n"
+        f"{RESEARCH_USE}\n\nModel: {model.title}\nIdentity of the model: {model.identity}\n"
         "Masks are index images: 0 is background. Coordinates are pixels of the original picture, x to the right, "
         "y downwards.\n"
     ).encode()

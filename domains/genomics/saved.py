@@ -48,12 +48,10 @@ def load_run(path: str | Path) -> tuple[MultiHeadModel, DnaTokenizer, dict[str, 
     Raises:
         ValueError: not a run of this application, or its files are missing or do not fit.
     """
-    run = Run.open(path)
-    if run.info.application != APPLICATION:
-        raise ValueError(f"{path} is a run of {run.info.application!r}, not of {APPLICATION!r}")
+    run = Run.open(path, application=APPLICATION)
     state = run.load_weights()
     with_adapters = any("lora_" in name for name in state)
-    try:
+    with run.named():
         config = read_config(run.info.configuration)
         tokenizer = DnaTokenizer.load(run.path)
         answers = load_answers(run.path)
@@ -61,20 +59,15 @@ def load_run(path: str | Path) -> tuple[MultiHeadModel, DnaTokenizer, dict[str, 
         missing = [name for name, task in tasks.items() if task.kind != PRETRAIN_KIND and name not in answers]
         if missing:
             raise ValueError(f"{ANSWERS_FILE} does not say how {', '.join(missing)} answers")
+        if "vocabulary" not in run.info.data:
+            raise ValueError("run.json does not say the vocabulary")
         context = config.context if answers else config.pretrain.context
         vocabulary = int(run.info.data["vocabulary"])
         decoder = build_decoder(model_shape_of(config), vocabulary, context=context, initialise=False)
         # Adapters that were merged after the training are no longer there.
         built = config if with_adapters else config.model_copy(update={"lora": None})
         model = build_model(tasks, built, decoder, tokenizer, answers)
-    except KeyError as missing_key:
-        raise ValueError(f"{path}: run.json does not say {missing_key}") from missing_key
-    except ValueError as failure:
-        raise ValueError(f"{path}: {failure}") from failure
-    try:
-        model.load_state_dict(state, assign=True)
-    except RuntimeError as failure:
-        raise ValueError(f"{path}: the weights do not fit the model ({str(failure).splitlines()[0]})") from failure
+    run.load_into(model, state)
     if with_adapters:
         merge_lora(backbone_of(model))
     return model.eval(), tokenizer, answers, config

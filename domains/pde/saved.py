@@ -40,10 +40,8 @@ def load_run(path: Path) -> tuple[MultiHeadModel, PdeConfig, dict[str, Descripti
     Raises:
         ValueError: not a run of this application, or its weights are missing or do not fit.
     """
-    run = Run.open(path)
-    if run.info.application != APPLICATION:
-        raise ValueError(f"{path} is a run of {run.info.application!r}, not of {APPLICATION!r}")
-    try:
+    run = Run.open(path, application=APPLICATION)
+    with run.named():
         config = read_config(run.info.configuration)
         problems = run.info.data.get("problems")
         if not isinstance(problems, dict) or not problems:
@@ -52,10 +50,5 @@ def load_run(path: Path) -> tuple[MultiHeadModel, PdeConfig, dict[str, Descripti
         # Every number comes from the file: without memory of its own the model is built in a moment.
         with torch.device("meta"):
             model = build_model(run.info.task_set, config, descriptions)
-    except ValueError as failure:
-        raise ValueError(f"{path}: {failure}") from failure
-    try:
-        model.load_state_dict(run.load_weights(), assign=True)
-    except RuntimeError as failure:
-        raise ValueError(f"{path}: the weights do not fit the model ({str(failure).splitlines()[0]})") from failure
+    run.load_into(model)
     return model.eval(), config, descriptions

@@ -111,7 +111,7 @@ def workspace(tmp_path, monkeypatch) -> Path:
         created="2026-01-02T03:04:05+00:00",
         finished=True,
     )
-    run = Run.create(tmp_path / "runs" / "first", info)
+    run = Run.begin(tmp_path / "runs" / "first", info)
     (run.path / "model.safetensors").write_bytes(b"weights")
     broken = tmp_path / "runs" / "broken"
     broken.mkdir()

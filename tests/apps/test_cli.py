@@ -274,6 +274,34 @@ def test_a_folder_with_a_broken_file(polyhead, trained, tmp_path):
     assert [event["exit_status"] for event in events if event["event"] == "finish"] == [0]
 
 
+def test_another_run_json_answers_anew(polyhead, trained, tmp_path):
+    run, out = tmp_path / "run", tmp_path / "out"
+    shutil.copytree(trained / "run", run)
+    image = shutil.copy(next((trained / "data" / "Regression").rglob("*.png")), tmp_path / "a.png")
+    command = ["ultrasound", "predict", run, image, "-o", out, "--task", "breast_2cls", "--inference", "plain"]
+
+    def asked():
+        status, _, err = polyhead(*command)
+        assert status == 0, err
+        (row,) = results(out).values()
+        return row["status"], row["record"]["tasks"]["breast_2cls"]["label"]
+
+    status, label = asked()
+    assert (status, asked()) == ("ok", ("skipped", label))
+    said = json.loads((run / "run.json").read_text())
+    (task,) = (task for task in said["tasks"] if task["name"] == "breast_2cls")
+    task["labels"].reverse()
+    (run / "run.json").write_text(json.dumps(said))
+    (other,) = {*task["labels"]} - {label}
+    assert asked() == ("ok", other)
+    said["configuration"]["network"]["keep_aspect"] = not said["configuration"]["network"]["keep_aspect"]
+    (run / "run.json").write_text(json.dumps(said))
+    assert asked()[0] == "ok"
+    (run / "run.json").write_text(json.dumps(said | {"notes": "mine", "created": "2020-01-01"}))
+    (run / "metrics.jsonl").unlink()
+    assert asked()[0] == "skipped"
+
+
 def test_the_demonstration_goes_the_whole_way_once(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     out = tmp_path / "demo" / "ultrasound"

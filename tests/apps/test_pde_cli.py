@@ -159,9 +159,16 @@ def test_an_ensemble_goes_the_same_way_and_is_held_against_a_run(polyhead, folde
     mine = next(score for score in report["tasks"][0]["scores"] if score["metric"] == "relative_l2")
     assert status == 0 and found["multi"] == mine["value"] and report["tasks"][0]["coverage"]["rows"] == 6
     assert found["delta_m"] == pytest.approx(100 * (found["multi"] / found["single"] - 1))
+    ensemble = ["pde", "predict", run, data, "-o", out, "--no-plots"]
+    assert "6 skipped" in polyhead(*ensemble)[2]
+    member = run / "member-1" / "run.json"
+    member.write_text(json.dumps(json.loads(member.read_text()) | {"label_maps": {"fisher/fisher": {"0": "x"}}}))
+    assert "6 ok" in polyhead(*ensemble)[2], "what one member says of itself counts"
+    (run / "calibration.json").unlink()
+    assert "6 ok" in polyhead(*ensemble)[2]
     (run / "member-1" / "model.safetensors").unlink()
     status, _, err = polyhead("pde", "predict", run, data, "-o", out, "-q")
-    assert status == 2 and "model.safetensors is missing" in err
+    assert status == 2 and "has no model.safetensors: its training saved no weights yet" in err
 
 
 def test_foreign_data_are_imported(polyhead, tmp_path):

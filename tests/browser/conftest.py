@@ -58,7 +58,7 @@ def make_run(folder: Path) -> None:
         configuration=config.model_dump(mode="json"),
         notes="untrained, for a test",
     )
-    run = Run.create(folder, info)
+    run = Run.begin(folder, info)
     run.save_weights(build_model(tasks, config.network).state_dict())
     run.finish({})
 

@@ -61,7 +61,7 @@ def test_the_example_goes_through_every_tab(screen, server, runs, scheme):
     seen(screen.get_by_text("This run is not calibrated"))
     picture(screen, f"genomics-about-{scheme}")
     banner = screen.get_by_role("note", name="Conditions of use")
-    assert RESEARCH_USE in banner.inner_text() and "Weights:" in banner.inner_text()
+    assert RESEARCH_USE in banner.inner_text() and "Identity:" in banner.inner_text()
 
 
 def test_answers_are_sent_with_what_stands_behind_them(screen, server, runs):

@@ -51,7 +51,7 @@ def test_a_field_at_once_and_the_solver_beside_it(screen, server, runs, problem,
         assert screen.locator(".gl-container canvas").first.is_visible()
     picture(screen, f"pde-{problem}-solved-{scheme}")
     banner = screen.get_by_role("note", name="Conditions of use")
-    assert RESEARCH_USE in banner.inner_text() and "Weights:" in banner.inner_text()
+    assert RESEARCH_USE in banner.inner_text() and "Identity:" in banner.inner_text()
 
 
 def test_a_polygon_drawn_in_the_table_is_answered_and_sent_as_files(screen, server, runs):

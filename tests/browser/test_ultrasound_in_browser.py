@@ -55,7 +55,7 @@ def test_an_image_from_drop_to_zip(screen, server, workspace, scheme):
         assert sum(told["tasks"]["breast_3cls"]["probabilities"]) == pytest.approx(1, abs=1e-5)
     banner = screen.get_by_role("note", name="Conditions of use")
     banner.scroll_into_view_if_needed()
-    assert RESEARCH_USE in banner.inner_text() and "Weights:" in banner.inner_text()
+    assert RESEARCH_USE in banner.inner_text() and "Identity:" in banner.inner_text()
 
 
 def test_the_banner_stays_in_sight_when_the_page_scrolls(screen, server, workspace):

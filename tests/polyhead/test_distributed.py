@@ -20,7 +20,7 @@ def rank_of_two(rank, port, path, config):
     torch.set_num_threads(1)
     ranks = Ranks(config.device)
     data, info = make_data(), make_info(config)
-    run = Run.create(path, info) if ranks.first else Run(path, info)
+    run = Run.begin(path, info, ranks=ranks)
     model = ToyModel(seed=rank)  # ranks begin with different weights; those of the first count
     result = fit(model, LOSSES, data, config, run, validate=validator(data), progress="quiet")
     flat = torch.cat([parameter.detach().flatten() for parameter in model.parameters()])

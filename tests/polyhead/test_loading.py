@@ -56,7 +56,7 @@ def test_training_on_whole_batches_equals_training_on_rows(tmp_path):
     config = TrainConfig(epochs=1, steps_per_epoch=6, batch_size=8, schedule="constant", learning_rate=1e-2)
     _, expected = train(tmp_path / "rows", config, model=ToyModel())
     model = ToyModel()
-    run = Run.create(tmp_path / "batches", make_info(config))
+    run = Run.begin(tmp_path / "batches", make_info(config))
     fit(model, LOSSES, {task: Fine(task) for task in SIZES}, config, run, progress="quiet")
     for one, other in zip(model.parameters(), expected.parameters(), strict=True):
         torch.testing.assert_close(one, other, rtol=0, atol=0)

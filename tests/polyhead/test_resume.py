@@ -61,10 +61,7 @@ def assert_same_run(run, whole):
     assert run.info.metrics == whole.info.metrics and run.info.finished
     strip = [[{k: v for k, v in line.items() if k != "seconds"} for line in r.metrics()] for r in (run, whole)]
     assert strip[0] == strip[1]
-    (step, mine), (other_step, other) = latest_snapshot(run.snapshots), latest_snapshot(whole.snapshots)
-    assert step == other_step
-    for part in ("model", "average"):
-        assert all(torch.equal(value, other["training"][part][name]) for name, value in mine["training"][part].items())
+    assert not run.snapshots.exists() and not whole.snapshots.exists()
 
 
 @pytest.mark.parametrize(("workers", "at"), [(0, 13), (2, 17)])
@@ -127,7 +124,7 @@ def test_resume_with_other_settings_or_data_is_refused(tmp_path, whole, monkeypa
     with pytest.raises(ValueError, match=r"these differ: rows.side \(was 17, now 18\)$"):
         train(path, CONFIG, resume=True)
     monkeypatch.undo()
-    with pytest.raises(ValueError, match=r"rows.angle \(only in the run\); tasks \(was"):
+    with pytest.raises(ValueError, match=r"rows.angle \(only in the run\); tasks\[angle\] \(only in the run\)$"):
         train(path, CONFIG, resume=True, model=ToyModel(TASKS.subset(["length", "side"]), batch_norm=True))
 
 

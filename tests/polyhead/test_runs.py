@@ -1,18 +1,19 @@
-"""Run folders and snapshots: round trips to the bit, and every kind of damage named in one line."""
+"""Run folders: begun once, locked while trained, round trips to the bit, every kind of damage named in one line."""
 
 import json
-import logging
 import math
-import random
+import os
+import shutil
 import subprocess
 import sys
 
-import numpy as np
 import pytest
 import torch
+from pydantic import BaseModel
+from torch import nn
 
-from polyhead.runs import Run, RunInfo
-from polyhead.snapshots import latest_snapshot, save_snapshot
+from polyhead.runs import Run, RunInfo, RunInUse
+from polyhead.snapshots import save_snapshot
 from polyhead.tasks import TaskSet, TaskSpec
 
 TASKS = TaskSet(
@@ -27,7 +28,7 @@ def make_info(**changes):
 
 def test_create_open_round_trip(tmp_path):
     info = make_info(configuration={"train": {"epochs": 3}}, data={"rows": 7}, label_maps={"organ": {"1": "left"}})
-    Run.create(tmp_path / "run", info)
+    Run.begin(tmp_path / "run", info)
     run = Run.open(tmp_path / "run")
     assert run.info == info
     assert run.info.task_set["organ"] == TASKS["organ"] and list(run.info.task_set) == ["organ", "x"]
@@ -42,25 +43,112 @@ def test_create_open_round_trip(tmp_path):
 
 
 def test_reading_a_run_needs_no_torch(tmp_path):
-    Run.create(tmp_path / "run", make_info())
+    Run.begin(tmp_path / "run", make_info())
     code = "import sys; from polyhead.runs import Run; Run.open(sys.argv[1]); assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code, str(tmp_path / "run")], check=True)
 
 
-def test_create_never_destroys_by_accident(tmp_path):
-    run = Run.create(tmp_path / "run", make_info())
-    run.append_metrics({"step": 1})
+def test_begin_never_destroys_by_accident(tmp_path):
+    with Run.begin(tmp_path / "run", make_info()) as run:
+        run.append_metrics({"step": 1})
+        save_snapshot(run.snapshots, 1, {"x": 1})
     (run.path / "mine.txt").write_text("keep")
     with pytest.raises(ValueError, match="holds a run already"):
-        Run.create(run.path, make_info())
-    again = Run.create(run.path, make_info(preset="other"), overwrite=True)
-    assert again.metrics() == [] and (run.path / "mine.txt").read_text() == "keep"
+        Run.begin(run.path, make_info())
+    with Run.begin(run.path, make_info(preset="other"), overwrite=True) as again:
+        assert again.metrics() == [] and (run.path / "mine.txt").read_text() == "keep"
+        assert not again.snapshots.exists() and not again.resumed
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "a.png").write_bytes(b"x")
     with pytest.raises(ValueError, match="no run"):
-        Run.create(tmp_path / "photos", make_info(), overwrite=True)
+        Run.begin(tmp_path / "photos", make_info(), overwrite=True)
+    assert [path.name for path in (tmp_path / "photos").iterdir()] == ["a.png"]
     with pytest.raises(ValueError, match="is a file"):
-        Run.create(run.path / "mine.txt", make_info(), overwrite=True)
+        Run.begin(run.path / "mine.txt", make_info(), overwrite=True)
+    with pytest.raises(ValueError, match="is not a run"):
+        Run.begin(tmp_path / "nowhere", make_info(), resume=True)
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_hidden_files_make_no_folder_full(tmp_path):
+    (tmp_path / ".DS_Store").write_bytes(b"x")
+    with Run.begin(tmp_path, make_info()) as run:
+        assert run.info.preset == "tiny"
+
+
+def test_an_overwriting_that_is_killed_leaves_a_run(tmp_path, monkeypatch):
+    with Run.begin(tmp_path / "run", make_info()) as run:
+        run.append_metrics({"step": 1})
+        save_snapshot(run.snapshots, 1, {"x": 1})
+    removed = []
+
+    def killed(path, *_):
+        removed.append(path.name)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(shutil, "rmtree", killed)
+    with pytest.raises(KeyboardInterrupt):
+        Run.begin(run.path, make_info(), overwrite=True)
+    assert removed == ["snapshots"] and Run.open(run.path).metrics() == [{"step": 1}]
+    monkeypatch.undo()
+    with Run.begin(run.path, make_info(), overwrite=True) as again:
+        assert again.metrics() == []
+
+
+def begins(path, *options):
+    """What another process is told when it begins the run."""
+    code = (
+        "import sys; from polyhead.runs import Run, RunInfo\n"
+        "info = RunInfo.model_validate_json(sys.argv[2])\n"
+        "try: Run.begin(sys.argv[1], info, **dict.fromkeys(sys.argv[3:], True)); print('begun')\n"
+        "except ValueError as error: print(f'{type(error).__name__}: {error}')\n"
+    )
+    command = [sys.executable, "-c", code, str(path), make_info().model_dump_json(), *options]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def test_a_run_is_locked_while_it_is_trained(tmp_path):
+    path = tmp_path / "run"
+    in_use = f"RunInUse: another training is writing to {path}; wait for it, or name another folder"
+    run = Run.begin(path, make_info())
+    for options in ((), ("resume",), ("overwrite",)):
+        assert begins(path, *options) == in_use
+    with pytest.raises(RunInUse, match="another training is writing"):
+        Run.begin(path, make_info(), resume=True)
+    run.finish({})
+    assert begins(path, "resume") == in_use, "what is trained may be changed once more after its end"
+    run.close()
+    assert begins(path, "resume") == "begun"
+    with Run.begin(path, make_info(), resume=True) as again:
+        assert again.resumed and again.info.finished
+    del run
+    held = Run.begin(path, make_info(), overwrite=True)
+    assert begins(path, "resume") == in_use
+    del held
+    assert begins(path, "resume") == "begun"
+
+
+def test_a_forked_loader_does_not_hold_the_lock(tmp_path):
+    run = Run.begin(tmp_path / "run", make_info())
+    read, write = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.read(read, 1)
+        os._exit(0)
+    run.close()
+    assert begins(run.path, "resume") == "begun"
+    os.write(write, b"x")
+    os.waitpid(child, 0)
+
+
+def test_finish_drops_the_snapshots(tmp_path):
+    with Run.begin(tmp_path / "run", make_info()) as run:
+        save_snapshot(run.snapshots, 1, {"x": 1})
+        run.finish({"score": 0.5})
+        assert not run.snapshots.exists()
+        save_snapshot(run.snapshots, 2, {"x": 1})
+    with Run.begin(run.path, make_info(), resume=True) as again:
+        assert not again.snapshots.exists(), "a kill may have come between"
 
 
 @pytest.mark.parametrize(
@@ -84,14 +172,15 @@ def test_open_says_what_is_wrong(tmp_path, text, message):
 
 def test_resume_names_what_differs(tmp_path):
     info = make_info(configuration={"train": {"epochs": 3, "workers": 0}, "size": 64}, data={"hash": "a", "rows": 5})
-    Run.create(tmp_path / "run", info)
+    Run.begin(tmp_path / "run", info).close()
     same = info.model_copy(update={"configuration": {"train": {"epochs": 3, "workers": 4}, "size": 64}})
-    assert Run.resume(tmp_path / "run", same).info == info
+    with Run.begin(tmp_path / "run", same, resume=True) as run:
+        assert run.info == info
     other = info.model_copy(
         update={"configuration": {"train": {"epochs": 4}, "new": 1}, "data": {"hash": "b", "rows": 5}}
     )
     with pytest.raises(ValueError) as caught:
-        Run.resume(tmp_path / "run", other)
+        Run.begin(tmp_path / "run", other, resume=True)
     for part in (
         "train.epochs (was 3, now 4)",
         "size (only in the run)",
@@ -102,8 +191,27 @@ def test_resume_names_what_differs(tmp_path):
     assert "workers" not in str(caught.value) and "rows" not in str(caught.value)
 
 
+class Settings(BaseModel):
+    size: int = 64
+    colour: str = "grey"
+
+
+def test_a_new_setting_with_its_default_is_no_difference(tmp_path):
+    old = make_info(configuration={"size": 32})
+    del (tasks := json.loads(json.dumps(old.tasks)))[0]["lr_scale"]
+    Run.begin(tmp_path / "run", old.model_copy(update={"tasks": tasks})).close()
+    new = make_info(configuration=Settings(size=32).model_dump())
+    with Run.begin(tmp_path / "run", new, resume=True, configuration=Settings) as run:
+        assert run.resumed
+    other = make_info(configuration=Settings(size=32, colour="red").model_dump())
+    with pytest.raises(ValueError, match=r'differ: configuration.colour \(was "grey", now "red"\)$'):
+        Run.begin(tmp_path / "run", other, resume=True, configuration=Settings)
+    with pytest.raises(ValueError, match=r"differ: configuration.colour \(not in the run\)$"):
+        Run.begin(tmp_path / "run", new, resume=True)
+
+
 def test_weights_round_trip(tmp_path):
-    run = Run.create(tmp_path / "run", make_info())
+    run = Run.begin(tmp_path / "run", make_info())
     with pytest.raises(ValueError, match="no weights yet"):
         run.load_weights()
     base = torch.arange(24.0)
@@ -132,11 +240,11 @@ def test_weights_round_trip(tmp_path):
     run.weights.write_bytes(run.weights.read_bytes()[:-40])
     with pytest.raises(ValueError, match=r"model.safetensors is damaged"):
         run.load_weights()
-    assert sorted(path.name for path in run.path.iterdir()) == ["model.safetensors", "run.json"]
+    assert sorted(path.name for path in run.path.iterdir()) == [".lock", "model.safetensors", "run.json"]
 
 
 def test_metrics_survive_a_torn_line(tmp_path):
-    run = Run.create(tmp_path / "run", make_info())
+    run = Run.begin(tmp_path / "run", make_info())
     assert run.metrics() == []
     for step in (1, 2, 3):
         run.append_metrics({"step": step, "loss": 0.1 * step})
@@ -156,77 +264,47 @@ def test_metrics_survive_a_torn_line(tmp_path):
         again.metrics()
 
 
-def assert_same(a, b):
-    assert type(a) is type(b)
-    if isinstance(a, dict):
-        assert list(a) == list(b) and [type(k) for k in a] == [type(k) for k in b]
-        for key in a:
-            assert_same(a[key], b[key])
-    elif isinstance(a, list | tuple):
-        assert len(a) == len(b)
-        for x, y in zip(a, b, strict=True):
-            assert_same(x, y)
-    elif isinstance(a, torch.Tensor):
-        assert a.dtype == b.dtype and a.shape == b.shape
-        assert bytes(a.contiguous().flatten().view(torch.uint8)) == bytes(b.contiguous().flatten().view(torch.uint8))
-    elif isinstance(a, np.ndarray | np.generic):
-        assert a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes()
-    else:
-        assert repr(a) == repr(b)
+def test_frozen_weights_lie_beside_the_trained(tmp_path):
+    base = {"source": "somewhere/base", "sha256": "0" * 64}
+    with Run.begin(tmp_path / "run", make_info(base=base)) as run:
+        run.save_frozen({"trunk.weight": torch.ones(2, 2), "trunk.bias": torch.zeros(2)})
+        run.save_weights({"head.weight": torch.full((1, 2), 3.0)})
+        before = run.identity()
+        loaded = run.load_weights()
+        assert set(loaded) == {"trunk.weight", "trunk.bias", "head.weight"}
+        assert torch.equal(loaded["trunk.weight"], torch.ones(2, 2)) and loaded["head.weight"].tolist() == [[3.0, 3.0]]
+        run.save_frozen({"trunk.weight": torch.ones(2, 2), "trunk.bias": torch.ones(2)})
+        assert run.identity() != before
+    assert Run.open(run.path).info.base == base
+    with Run.begin(run.path, make_info(), overwrite=True) as again:
+        again.save_weights({"head.weight": torch.ones(1)})
+        assert set(again.load_weights()) == {"head.weight"}
 
 
-def test_snapshot_round_trip_is_exact(tmp_path):
-    model = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.BatchNorm1d(4))
-    optimizer = torch.optim.AdamW(model.parameters())
-    model(torch.randn(5, 3)).sum().backward()
-    optimizer.step()
-    shared = torch.randn(3)
-    state = {
-        "model": dict(model.state_dict()),
-        "optimizer": optimizer.state_dict(),
-        "torch": torch.get_rng_state(),
-        "python": random.getstate(),
-        "numpy": np.random.get_state(),  # noqa: NPY002
-        "floats": [0.1, -0.0, math.inf, -math.inf, math.nan, 5e-324, 1.7976931348623157e308],
-        "numbers": [True, False, 1, 2**80, None, "text \u00a0 {tuple}"],
-        "keys": {1: "a", "1": "b", (2, "x"): None, True and "tuple": {"dict": [], "tensor": "t0"}},
-        "empty": [torch.zeros(0), torch.zeros(2, 0, 3), [], {}, ()],
-        "tied": (shared, shared, shared[:2]),
-        "dtypes": [
-            torch.tensor([1.0, math.nan, -0.0]).to(dtype) for dtype in (torch.bfloat16, torch.half, torch.double)
-        ],
-        "kinds": [torch.tensor(True), torch.tensor(3, dtype=torch.uint8), torch.tensor([1 + 2j, 3j]), torch.eye(3).T],
-        "arrays": [np.float32(0.1), np.int64(5), np.zeros((0, 2)), np.asfortranarray(np.arange(6.0).reshape(2, 3))],
+def test_load_into_names_what_does_not_fit(tmp_path):
+    run = Run.begin(tmp_path / "run", make_info())
+    with torch.device("meta"):
+        model = nn.Sequential(nn.Linear(3, 2), nn.Linear(2, 1))
+    given = {
+        "0.weight": torch.ones(2, 3),
+        "0.bias": torch.ones(2),
+        "1.weight": torch.ones(1, 2),
+        "1.bias": torch.ones(1),
     }
-    save_snapshot(tmp_path / "s", 12, state)
-    found = latest_snapshot(tmp_path / "s")
-    assert found is not None and found[0] == 12
-    assert_same(found[1], state)
-    with pytest.raises(ValueError, match=r"state\.a\[0\] cannot be saved: it is a set"):
-        save_snapshot(tmp_path / "s", 13, {"a": [{1}]})
-    assert latest_snapshot(tmp_path / "s")[0] == 12
+    run.save_weights(given)
+    run.load_into(model)
+    assert model(torch.ones(1, 3)).tolist() == [[9.0]]
+    run.save_weights({"0.weight": torch.ones(2, 4), "1.weight": torch.ones(1, 2), "2.bias": torch.ones(1)})
+    with pytest.raises(ValueError) as caught:
+        run.load_into(model)
+    assert str(caught.value) == (
+        f"{run.path}: the weights do not fit the model: 2 missing: 0.bias, 1.bias; 1 unexpected: 2.bias; "
+        "1 of another shape: 0.weight ((2, 4) for (2, 3))"
+    )
 
 
-def test_damaged_snapshots_are_passed_over(tmp_path, caplog):
-    folder = tmp_path / "s"
-    assert latest_snapshot(folder) is None
-    for step in (5, 10, 15):
-        save_snapshot(folder, step, {"x": torch.full((100,), float(step)), "step": step})
-    assert sorted(path.name for path in folder.iterdir()) == ["step-0000000010", "step-0000000015"]
-    (folder / ".step-0000000020.1.tmp").mkdir()
-    assert latest_snapshot(folder)[0] == 15 and not caplog.records
-
-    tensors = folder / "step-0000000015" / "state.safetensors"
-    data = bytearray(tensors.read_bytes())
-    data[-1] ^= 1
-    tensors.write_bytes(data)
-    with caplog.at_level(logging.WARNING):
-        step, state = latest_snapshot(folder)
-    assert step == 10 and state["step"] == 10 and torch.equal(state["x"], torch.full((100,), 10.0))
-    assert "step-0000000015 is damaged and passed over: state.safetensors does not match its hash" in caplog.text
-
-    (folder / "step-0000000010" / "state.json").write_text('{"format": 1, "st')
-    assert latest_snapshot(folder) is None
-    save_snapshot(folder, 15, {"x": 1})
-    assert latest_snapshot(folder) == (15, {"x": 1})
-    assert not list(folder.glob(".*"))
+def test_open_for_an_application(tmp_path):
+    Run.begin(tmp_path, make_info()).close()
+    assert Run.open(tmp_path, application="demo").info.application == "demo"
+    with pytest.raises(ValueError, match=r"is a run of 'demo', not of 'mri'$"):
+        Run.open(tmp_path, application="mri")

@@ -190,7 +190,7 @@ def test_non_finite_loss_names_step_task_and_rows(tmp_path):
         return torch.nn.functional.mse_loss(output, target) * (math.nan if next(calls) == 3 else 1.0)
 
     config = TrainConfig(epochs=2, steps_per_epoch=9, batch_size=4, sampler="round_robin", snapshot_every=5)
-    run = Run.create(tmp_path / "run", make_info(config))
+    run = Run.begin(tmp_path / "run", make_info(config))
     model = ToyModel()
     states = []
     with pytest.raises(TrainingDiverged) as caught:
@@ -216,7 +216,7 @@ def test_non_finite_gradient_is_found(tmp_path):
     losses = LOSSES | {"length": lambda output, target: (output * 0).sum().sqrt()}
     config = TrainConfig(epochs=1, batch_size=4, sampler="round_robin")
     with pytest.raises(TrainingDiverged, match="step 1: the norm of the gradient is nan"):
-        fit(ToyModel(), losses, make_data(), config, Run.create(tmp_path, make_info(config)), progress="quiet")
+        fit(ToyModel(), losses, make_data(), config, Run.begin(tmp_path, make_info(config)), progress="quiet")
 
 
 @pytest.mark.parametrize(
@@ -236,7 +236,7 @@ def test_every_task_must_be_scored(tmp_path, scores, message):
 
 def test_errors_at_the_border(tmp_path):
     config = TrainConfig(epochs=1, steps_per_epoch=2, batch_size=4, sampler="round_robin")
-    run = Run.create(tmp_path / "run", make_info(config))
+    run = Run.begin(tmp_path / "run", make_info(config))
     data = make_data()
     with pytest.raises(ValueError, match="data and tasks of the model differ in: angle"):
         fit(ToyModel(), LOSSES, {t: d for t, d in data.items() if t != "angle"}, config, run)

@@ -99,10 +99,11 @@ def make_info(config):
 def train(path, config, *, resume=False, on_step=None, model=None, noise=0.05, **options):
     model = ToyModel(dropout=0.2, batch_norm=True) if model is None else model
     data = make_data(model.tasks, noise)
-    run = Run.open(path) if resume else Run.create(path, make_info(config))
     options = {"validate": validator(data), "progress": "quiet"} | options
     losses = {task: LOSSES[task] for task in model.tasks}
-    return fit(model, losses, data, config, run, resume=resume, on_step=on_step, **options), model
+    info = Run.open(path).info if resume else make_info(config)
+    with Run.begin(path, info, resume=resume) as run:
+        return fit(model, losses, data, config, run, resume=resume, on_step=on_step, **options), model
 
 
 def start(function, *arguments):

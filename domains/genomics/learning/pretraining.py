@@ -23,6 +23,7 @@ from domains.genomics.sequences.tokenizer import CLS, TOKENIZER_FILE, DnaTokeniz
 from domains.genomics.settings import GenomicsConfig, PretrainConfig
 from polyhead.model import MultiHeadModel
 from polyhead.progress import Mode
+from polyhead.ranks import Ranks
 from polyhead.runs import Run
 from polyhead.tasks import TaskSet, TaskSpec
 from polyhead.train import FitResult, Validation, fit
@@ -61,6 +62,8 @@ def pretrain(
     """
     out = Path(out)
     settings = config.pretrain
+    ranks = Ranks(settings.training.device)
+    say = ranks.only_first(say)
     rejected: list[RejectedRecord] = []
     records = read_sequences(Path(source), rejected) if isinstance(source, (str, Path)) else source
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -75,7 +78,7 @@ def pretrain(
         lost = [each for each in rejected if each.lost]
         if lost:
             say(f"{len(lost)} records are left out; first: {lost[0]}")
-        return _pretrain(corpus, out, config, init_from, resume, overwrite, say, on_step, progress)
+        return _pretrain(corpus, out, config, init_from, resume, overwrite, ranks, say, on_step, progress)
 
 
 def _pretrain(
@@ -85,6 +88,7 @@ def _pretrain(
     init_from: str | Path | None,
     resume: bool,
     overwrite: bool,
+    ranks: Ranks,
     say: Say,
     on_step: Callable[[int], None] | None,
     progress: Mode,
@@ -119,22 +123,23 @@ def _pretrain(
             "init_from": None if init_from is None else str(Path(init_from).name),
         },
     )
-    run = Run.resume(out, info) if resume else Run.create(out, info, overwrite=overwrite)
-    save_parts(run, tokenizer, {})
     scored = held_out[: settings.validation_pieces]
     if not len(scored):
         say("no validation pieces: the weights of the last epoch are kept")
-    return fit(
-        model,
-        {PRETRAIN_TASK: weighted_cross_entropy},
-        {PRETRAIN_TASK: CorpusRows(corpus, training, tokenizer, settings)},
-        settings.training,
-        run,
-        validate=validator(corpus, scored, tokenizer, settings) if len(scored) else None,
-        resume=resume,
-        on_step=on_step,
-        progress=progress,
-    )
+    with Run.begin(out, info, resume=resume, overwrite=overwrite, configuration=GenomicsConfig, ranks=ranks) as run:
+        if ranks.first:
+            save_parts(run, tokenizer, {})
+        return fit(
+            model,
+            {PRETRAIN_TASK: weighted_cross_entropy},
+            {PRETRAIN_TASK: CorpusRows(corpus, training, tokenizer, settings)},
+            settings.training,
+            run,
+            validate=validator(corpus, scored, tokenizer, settings) if len(scored) else None,
+            resume=run.resumed,
+            on_step=on_step,
+            progress=progress,
+        )
 
 
 class CorpusRows:

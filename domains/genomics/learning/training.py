@@ -26,17 +26,16 @@ from domains.genomics.saved import describe, save_parts
 from domains.genomics.sequences.alphabet import reverse_complement
 from domains.genomics.sequences.tokenizer import TOKENIZER_FILE
 from domains.genomics.settings import GenomicsConfig
-from domains.genomics.uncertainty.calibrate import CALIBRATION_FILE
 from polyhead.files import replacing
+from polyhead.identity import PROBLEMS_FILE
 from polyhead.model import MultiHeadModel
 from polyhead.progress import Mode
+from polyhead.ranks import Ranks
 from polyhead.report import Problem
 from polyhead.runs import Run
 from polyhead.train import FitResult, fit
 
 Say = Callable[[str], None]
-
-PROBLEMS_FILE = "problems.csv"
 
 
 def train(
@@ -79,6 +78,8 @@ def train(
         ValueError: the data cannot be used, or a setting does not fit them.
     """
     out = Path(out)
+    ranks = Ranks(config.training.device)
+    say = ranks.only_first(say)
     found = _read(data, config, tasks)
     training, held_out = sides(found, config, say)
     config = _with_tasks_per_step(config, len(training.tasks))
@@ -128,29 +129,28 @@ def train(
             **({"codecs": codecs} if codecs else {}),
         },
     )
-    run = Run.resume(out, info) if resume else Run.create(out, info, overwrite=overwrite)
-    save_parts(run, tokenizer, answers)
-    if not run.info.finished and (run.path / CALIBRATION_FILE).is_file():
-        (run.path / CALIBRATION_FILE).unlink()
-        say(f"{CALIBRATION_FILE} is removed: it was of other weights; calibrate the run again")
-    drop_codecs(run.path, keep=codecs)
-    if found.folder is not None:
-        copy_codecs(found.folder, run.path, codecs)
-    _write_problems(run.path / PROBLEMS_FILE, problems)
-    result = fit(
-        model,
-        dict.fromkeys(specs, weighted_cross_entropy),
-        rows,
-        config.training,
-        run,
-        validate=None if len(lacking) == len(specs) else validator(scored, most_written=config.validation_rows),
-        resume=resume,
-        on_step=on_step,
-        progress=progress,
-    )
-    if result.stopped != "time":
-        _merge_adapters(model, run)
-    return result
+    with Run.begin(out, info, resume=resume, overwrite=overwrite, configuration=GenomicsConfig, ranks=ranks) as run:
+        if ranks.first:
+            save_parts(run, tokenizer, answers)
+            run.drop_calibration(say)
+            drop_codecs(run.path, keep=codecs)
+            if found.folder is not None:
+                copy_codecs(found.folder, run.path, codecs)
+            _write_problems(run.path / PROBLEMS_FILE, problems)
+        result = fit(
+            model,
+            dict.fromkeys(specs, weighted_cross_entropy),
+            rows,
+            config.training,
+            run,
+            validate=None if len(lacking) == len(specs) else validator(scored, most_written=config.validation_rows),
+            resume=run.resumed,
+            on_step=on_step,
+            progress=progress,
+        )
+        if ranks.first and result.stopped != "time":
+            _merge_adapters(model, run)
+        return result
 
 
 def _read(data: str | Path | LabelledData, config: GenomicsConfig, tasks: Sequence[str] | None) -> LabelledData:

@@ -16,8 +16,8 @@ from domains.genomics.evaluation.metrics import Bin, calibration_error, reliabil
 from polyhead.application import RESEARCH_USE
 from polyhead.batch.writer import dump_json
 from polyhead.files import write_whole
+from polyhead.identity import CALIBRATION_FILE
 
-CALIBRATION_FILE = "calibration.json"
 FEWEST = 20
 """Validation rows below which no temperature is fitted."""
 

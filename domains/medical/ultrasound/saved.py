@@ -34,20 +34,13 @@ def load_run(path: Path) -> tuple[MultiHeadModel, UltrasoundConfig]:
     Raises:
         ValueError: not a run of this application, or its weights are missing or do not fit.
     """
-    run = Run.open(path)
-    if run.info.application != APPLICATION:
-        raise ValueError(f"{path} is a run of {run.info.application!r}, not of {APPLICATION!r}")
-    try:
+    run = Run.open(path, application=APPLICATION)
+    with run.named():
         config = read_config(run.info.configuration)
-    except ValueError as failure:
-        raise ValueError(f"{path}: {failure}") from failure
     # Every parameter comes from the file: without memory of its own the model is built in a moment.
     with torch.device("meta"):
         model = build_model(run.info.task_set, config.network)
-    try:
-        model.load_state_dict(run.load_weights(), assign=True)
-    except RuntimeError as failure:
-        raise ValueError(f"{path}: the weights do not fit the model ({str(failure).splitlines()[0]})") from failure
+    run.load_into(model)
     return model.eval(), config
 
 
@@ -65,7 +58,7 @@ def import_baseline(checkpoint: Path, path: Path, *, overwrite: bool = False) ->
     model = build_model(tasks, config.network)
     load_baseline(model, state)
     info = describe(config, tasks, notes=f"imported from the baseline checkpoint {checkpoint.name}")
-    run = Run.create(path, info, overwrite=overwrite)
-    run.save_weights(model.state_dict())
-    run.finish({})
+    with Run.begin(path, info, overwrite=overwrite) as run:
+        run.save_weights(model.state_dict())
+        run.finish({})
     return run

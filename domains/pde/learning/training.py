@@ -21,6 +21,7 @@ from domains.pde.saved import describe
 from domains.pde.settings import PdeConfig
 from polyhead.model import MultiHeadModel
 from polyhead.progress import Mode
+from polyhead.ranks import Ranks
 from polyhead.runs import Run
 from polyhead.train import FitResult, Validation, fit
 
@@ -67,6 +68,8 @@ def train(
     Raises:
         ValueError: the data cannot be used, or a setting does not fit them.
     """
+    ranks = Ranks(config.training.device)
+    say = ranks.only_first(say)
     found = read_problems(data, config, tasks, say)
     chosen = _trained_tasks(found, tasks)
     descriptions = {
@@ -107,29 +110,31 @@ def train(
             "frozen": list(freeze),
         },
     )
-    run = Run.resume(out, info) if resume else Run.create(out, info, overwrite=overwrite)
-    if not resume:
-        forget_unpolished(run)
-    if config.pod_steps and init_from is None and not (resume and run.has_weights):
-        for name in found:
-            mine = [data_sets[task] for task, problem in chosen.items() if problem == name]
-            missed = fit_trunk_to_pod(model, name, mine, config.pod_steps, seed=config.training.seed)
-            say(f"{name}: the trunk starts as POD modes of the training fields, misfit {missed:.2%}")
-    result = fit(
-        model,
-        {task: _loss(model, config, problem) for task, problem in chosen.items()},
-        data_sets,
-        config.training,
-        run,
-        validate=validator(held_out) if held_out else None,
-        resume=resume,
-        on_step=on_step,
-        progress=progress,
-    )
-    if config.polish and result.stopped != "time" and "polish" not in run.info.metrics:
-        metrics = _polish(model, chosen, data_sets, held_out, run, say)
-        result = FitResult(result.stopped, result.step, result.epoch, metrics, result.seconds)
-    return result
+    with Run.begin(out, info, resume=resume, overwrite=overwrite, configuration=PdeConfig, ranks=ranks) as run:
+        if ranks.first:
+            run.drop_calibration(say)
+            if not run.resumed:
+                forget_unpolished(run)
+        if config.pod_steps and init_from is None and not (run.resumed and run.has_weights):
+            for name in found:
+                mine = [data_sets[task] for task, problem in chosen.items() if problem == name]
+                missed = fit_trunk_to_pod(model, name, mine, config.pod_steps, seed=config.training.seed)
+                say(f"{name}: the trunk starts as POD modes of the training fields, misfit {missed:.2%}")
+        result = fit(
+            model,
+            {task: _loss(model, config, problem) for task, problem in chosen.items()},
+            data_sets,
+            config.training,
+            run,
+            validate=validator(held_out) if held_out else None,
+            resume=run.resumed,
+            on_step=on_step,
+            progress=progress,
+        )
+        if ranks.first and config.polish and result.stopped != "time" and "polish" not in run.info.metrics:
+            metrics = _polish(model, chosen, data_sets, held_out, run, say)
+            result = FitResult(result.stopped, result.step, result.epoch, metrics, result.seconds)
+        return result
 
 
 def read_problems(

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from polyhead.batch.writer import dump_json
 from polyhead.files import write_whole
-from polyhead.runs import RUN_FILE, Run
+from polyhead.identity import digest_folder
+from polyhead.runs import RUN_FILE, Run, hold
 
 if TYPE_CHECKING:
     from domains.pde.settings import PdeConfig
@@ -39,6 +40,17 @@ def member_runs(folder: Path) -> list[Path]:
     return members
 
 
+def identity(folder: Path) -> str:
+    """Which model answers: that of a run, or of all members of an ensemble and what lies beside them.
+
+    Raises:
+        ValueError: as `member_runs`, or a run has no weights yet.
+    """
+    if not is_ensemble(folder):
+        return Run.open(folder).identity()
+    return digest_folder(folder, {"members": [Run.open(member).identity() for member in member_runs(folder)]})
+
+
 def train_members(
     data: Path,
     out: Path,
@@ -65,10 +77,13 @@ def train_members(
         ValueError: `out` holds something else, or an ensemble of another size.
     """
     from domains.pde.learning.training import train
+    from polyhead.ranks import Ranks
 
     if members < 2:
         raise ValueError(f"an ensemble needs at least two members, got {members}")
-    _open(out, members, resume, overwrite)
+    ranks = Ranks(config.training.device)
+    say = ranks.only_first(say)
+    ranks.first_does(lambda: _open(out, members, resume, overwrite))
     results = []
     for number, member in enumerate(_members(out, members)):
         seed = config.training.seed + number
@@ -88,9 +103,11 @@ def _open(out: Path, members: int, resume: bool, overwrite: bool) -> None:
     if is_ensemble(out):
         count = _count(out)
         if overwrite and not resume:
-            for member in _members(out, count):
-                if (member / RUN_FILE).is_file():
-                    shutil.rmtree(member)
+            there = [member for member in _members(out, count) if (member / RUN_FILE).is_file()]
+            held = [hold(member) for member in there]
+            for member, lock in zip(there, held, strict=True):
+                shutil.rmtree(member)
+                lock.release()
             # Bands are of the members that they were made with.
             (out / CALIBRATION_FILE).unlink(missing_ok=True)
         elif not resume:

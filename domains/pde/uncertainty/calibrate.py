@@ -16,11 +16,11 @@ from domains.pde.uncertainty.bands import Calibration, Coverage, calibrate, cove
 from polyhead.application import RESEARCH_USE
 from polyhead.batch.writer import dump_json
 from polyhead.files import write_whole
+from polyhead.identity import CALIBRATION_FILE
 
 if TYPE_CHECKING:
     from domains.pde.predicting.predict import PDEPredictor
 
-CALIBRATION_FILE = "calibration.json"
 BATCH = 64
 
 

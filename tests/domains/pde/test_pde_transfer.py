@@ -257,6 +257,6 @@ def test_what_the_operator_refuses(tmp_path, runs, darcy):
     with pytest.raises(ValueError, match=r"is not a run: it has no run\.json"):
         load_operator(tmp_path)
     other = RunInfo(application="ultrasound", system="a", preset="b", tasks=[])
-    Run.create(tmp_path / "other", other)
+    Run.begin(tmp_path / "other", other)
     with pytest.raises(ValueError, match="is a run of 'ultrasound', not of 'pde'"):
         load_run(tmp_path / "other")

@@ -45,7 +45,7 @@ def make_run(path: Path, preset: str = "tiny", tasks=TASKS) -> Path:
         tasks=specs.to_json(),
         configuration=config.model_dump(mode="json"),
     )
-    run = Run.create(path, info)
+    run = Run.begin(path, info)
     run.save_weights(model.state_dict())
     run.finish({})
     return path
@@ -211,10 +211,10 @@ def test_a_request_that_the_machine_cannot_meet_is_one_line(run, folder, caplog,
 def test_what_is_no_run_of_ours_is_refused(tmp_path, run):
     with pytest.raises(ValueError, match="not a run"):
         load_run(tmp_path)
-    other = Run.create(tmp_path / "other", Run.open(run).info.model_copy(update={"application": "mri"}))
+    other = Run.begin(tmp_path / "other", Run.open(run).info.model_copy(update={"application": "mri"}))
     with pytest.raises(ValueError, match="'mri'"):
         load_run(other.path)
-    newer = Run.create(tmp_path / "newer", Run.open(run).info.model_copy(update={"configuration": {"colour": 1}}))
+    newer = Run.begin(tmp_path / "newer", Run.open(run).info.model_copy(update={"configuration": {"colour": 1}}))
     with pytest.raises(ValueError, match=r"newer.*colour"):
         load_run(newer.path)
     fewer = make_run(tmp_path / "fewer", tasks={"cls": ("classification", 4)})

@@ -27,13 +27,13 @@ from domains.medical.ultrasound.presets import NetworkConfig, UltrasoundConfig
 from domains.medical.ultrasound.saved import describe
 from polyhead.batch.case import InvalidInput
 from polyhead.confusion import confusion
+from polyhead.identity import PROBLEMS_FILE
 from polyhead.model import MultiHeadModel
+from polyhead.ranks import Ranks
 from polyhead.report import Problem
 from polyhead.runs import Run
 from polyhead.tasks import TaskSpec
 from polyhead.train import FitResult, Validation, fit
-
-PROBLEMS_FILE = "problems.csv"
 
 
 def train(
@@ -70,6 +70,8 @@ def train(
     Raises:
         ValueError: the data cannot be used, or a setting does not fit it.
     """
+    ranks = Ranks(config.training.device)
+    say = ranks.only_first(say)
     rows, problems, labels = _read(data, tasks, config, say)
     if validation_data is None and config.data.validation_fraction == 0:
         split = Split(tuple(rows), (), {"by": "none"})
@@ -110,19 +112,20 @@ def train(
         label_maps={task: dict(enumerate(names)) for task, names in labels.items() if task in specs},
         data={"fingerprint": fingerprint(rows), "rows": len(rows), "split": split.to_json()},
     )
-    run = Run.resume(out, info) if resume else Run.create(out, info, overwrite=overwrite)
-    write_problem_report(run.path / PROBLEMS_FILE, problems)
-    return fit(
-        model,
-        {name: task_loss(task, config) for name, task in specs.items()},
-        task_data(split.train, config),
-        config.training,
-        run,
-        validate=validator(split.validation, config) if split.validation else None,
-        resume=resume,
-        on_step=on_step,
-        progress=progress,
-    )
+    with Run.begin(out, info, resume=resume, overwrite=overwrite, configuration=UltrasoundConfig, ranks=ranks) as run:
+        if ranks.first:
+            write_problem_report(run.path / PROBLEMS_FILE, problems)
+        return fit(
+            model,
+            {name: task_loss(task, config) for name, task in specs.items()},
+            task_data(split.train, config),
+            config.training,
+            run,
+            validate=validator(split.validation, config) if split.validation else None,
+            resume=run.resumed,
+            on_step=on_step,
+            progress=progress,
+        )
 
 
 def _read(
