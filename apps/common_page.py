@@ -15,18 +15,18 @@ from apps.page_demo import no_run
 from polyhead.application import Application, find_part
 from ui import upload
 from ui.banner import banner
-from ui.run_choice import about_run, choose_run, run_title, weights_hash
+from ui.run_choice import about_run, choose_run, identity, run_title
 from ui.runs import demo_folder
 from ui.theme import page_style
 
 
 @dataclass(frozen=True)
 class Model:
-    """The chosen run: its folder, what it is called, the SHA-256 of its weights, and its tasks."""
+    """The chosen run: its folder, what it is called, which model it holds, and its tasks."""
 
     path: Path
     title: str
-    weights_hash: str
+    identity: str
     tasks: tuple[str, ...]
 
 
@@ -47,8 +47,8 @@ def common_page(application: Application, work: str, *, about: str, asks: str, p
         with st.sidebar:
             st.header("Model")
             run = choose_run(application.name, "runs/first")
-        model = Model(run.path, run_title(run), weights_hash(run), tuple(run.info.task_set)) if run else None
-        banner(model.title if model else None, model.weights_hash if model else None)
+        model = Model(run.path, run_title(run), identity(run), tuple(run.info.task_set)) if run else None
+        banner(model.title if model else None, model.identity if model else None)
         st.title(application.title)
         if run is None and find_part(application.name, "demo"):
             no_run(application.name, "The demonstration makes one", out=demo_folder(), tab="Folder")

@@ -138,10 +138,10 @@ def common_verbs(application: Application, work: str) -> typer.Typer:
         from apps.predicting import about
         from apps.predicting import predict as run_predict
         from polyhead.batch.worker import PredictorFactory
-        from polyhead.runs import WEIGHTS_FILE
         from polyhead.runs import Run as RunFolder
 
-        info = RunFolder.open(run).info
+        folder = RunFolder.open(run)
+        info = folder.info
         if info.application != application.name:
             raise ValueError(f"{run} is a run of {info.application}: polyhead {info.application} predict {run} ...")
         tasks = list(info.task_set.subset(task) if task else info.task_set)
@@ -149,7 +149,7 @@ def common_verbs(application: Application, work: str) -> typer.Typer:
             load_work(work).cases_from(source, tasks=tasks),
             PredictorFactory(f"{work}:load_predictor", {"run": str(run), "tasks": tasks, "device": device}),
             flags,
-            weights=[run / WEIGHTS_FILE],
+            model=folder.identity(),
             parameters={"tasks": tasks},
             info=about(info, run, source),
         )

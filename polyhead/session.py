@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from pydantic import BaseModel
+
 from polyhead.progress import Mode
 from polyhead.runs import Run, RunInfo
 
@@ -32,6 +34,6 @@ class Session:
     progress: Mode = "quiet"
     on_step: Callable[[int], None] | None = None
 
-    def begin(self, path: Path, info: RunInfo) -> Run:
-        """The run folder, new or opened to go on with it; one that does not fit is a `ValueError`."""
-        return Run.resume(path, info) if self.resume else Run.create(path, info, overwrite=self.overwrite)
+    def begin(self, path: Path, info: RunInfo, configuration: type[BaseModel] | None = None) -> Run:
+        """The run folder, new or opened to go on with it, and locked; see `polyhead.runs.Run.begin`."""
+        return Run.begin(path, info, resume=self.resume, overwrite=self.overwrite, configuration=configuration)

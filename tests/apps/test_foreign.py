@@ -7,6 +7,7 @@ import sys
 
 import pytest
 from foreign import EXAMPLE, install, install_example, installed
+from ranks_of_cli import as_two
 from streamlit.testing.v1 import AppTest
 
 from apps import cli, home
@@ -95,6 +96,15 @@ def test_it_trains_and_answers_a_folder_with_a_broken_file(trained, polyhead, tm
         scores["cultivar"]["above_baseline"] and scores["cultivar"]["value"] > 0.8 and scores["cultivar"]["rows"] == 44
     )
     assert (tmp_path / "out" / "report.html").is_file() and str(tmp_path / "out" / "report.html") in err
+
+
+def test_two_processes_train_one_run(trained, tmp_path):
+    command = ["tabular", "train", trained / "data", "-o", tmp_path / "run", "--set", "epochs=2"]
+    (first, out, err), other = as_two(tmp_path, *command)
+    assert (first, out, other) == (0, f"{tmp_path / 'run'}\n", (0, "", "")), err
+    assert "finished after 2 epochs in" in err
+    for status, _, err in as_two(tmp_path, *command):
+        assert status == 2 and f"error: {tmp_path / 'run'} holds a run already; resume it" in err
 
 
 def test_nothing_to_answer_and_a_run_of_another_application(trained, polyhead, tmp_path):

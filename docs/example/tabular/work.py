@@ -79,10 +79,9 @@ def train(data: Path, out: Path, configuration: Settings, session: Session) -> F
         configuration=configuration.model_dump(mode="json"),
         data={"rows": len(held), "scale": scale},
     )
-    run = session.begin(out, info)
-    model = build_model(configuration)
-    settings = configuration.training
-    return fit(model, LOSSES, rows, settings, run, validate=validate, resume=session.resume, progress=session.progress)
+    model, training = build_model(configuration), configuration.training
+    with session.begin(out, info, Settings) as run:
+        return fit(model, LOSSES, rows, training, run, validate=validate, resume=run.resumed, progress=session.progress)
 
 
 def cases_from(source: str, *, tasks: Sequence[str]) -> list[Case]:
