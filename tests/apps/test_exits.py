@@ -25,7 +25,7 @@ from polyhead.batch.outcome import NoInput
         (
             ModuleNotFoundError("No module named 'jax'", name="jax"),
             2,
-            "error: the package jax is not installed; `polyhead doctor` says how to get it",
+            "error: the Python module jax is not installed; `polyhead doctor` says how to get it",
         ),
         (
             ModuleNotFoundError("No module named 'domains.gone'", name="domains.gone"),
