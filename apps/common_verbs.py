@@ -53,7 +53,7 @@ class Work(Protocol):
         """Writes a small labelled data set; a folder that holds something else is a `ValueError`."""
         ...
 
-    def train(self, data: Path, out: Path, configuration: Any, session: Session) -> FitResult:
+    def train(self, data: Path, out: Path, configuration: Any, *, session: Session) -> FitResult:
         """Trains a model on `data` into the run folder `out`; bad data or settings are a `ValueError`."""
         ...
 
@@ -113,12 +113,7 @@ def common_verbs(application: Application, work: str) -> typer.Typer:
         if flags.dry_run:
             show_configuration(preset, working.PRESETS, configuration)
             return
-        from polyhead.session import Session
-
-        def begin(data: Path, out: Path, configuration: Any, **session: Any) -> FitResult:
-            return working.train(data, out, configuration, Session(**session))
-
-        run_training(begin, data, out, configuration, flags)
+        run_training(working.train, data, out, configuration, flags)
 
     @app.command()
     @with_batch_flags(16, "Cases answered at once.")

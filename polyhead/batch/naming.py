@@ -98,9 +98,7 @@ def _safe(part: str) -> str:
 
 def _folded(name: str) -> str:
     """What names have in common that some file systems take for one."""
-    return (
-        name.lower() if name.isascii() else unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
-    )
+    return name.lower() if name.isascii() else unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
 
 def _folders(name: str) -> Iterator[str]:

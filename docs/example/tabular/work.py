@@ -53,7 +53,7 @@ def scaled(table: Mapping[str, np.ndarray], columns: Sequence[str], scale: Scale
     ).float()
 
 
-def train(data: Path, out: Path, configuration: Settings, session: Session) -> FitResult:
+def train(data: Path, out: Path, configuration: Settings, *, session: Session) -> FitResult:
     """Trains on ``DATA/train``; every fifth row chooses the weights."""
     table = read_folder(data / "train", [*INPUTS, *TASKS])
     held = np.arange(len(table["ash"])) % 5 == 0
