@@ -12,13 +12,19 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export HF_HUB_OFFLINE := 1
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
-.PHONY: help setup demo app lint test clean
+# What needs no torch, and is tested on a second Python too, with these packages.
+LIGHT_TESTS := tests/polyhead/batch $(addprefix tests/polyhead/test_,sampling.py evaluate.py confusion.py score_report.py)
+LIGHT_PACKAGES := hypothesis numpy pydantic pytest pytest-timeout rich scikit-learn scipy
+LIGHT_BIN := .venv-light/bin
+
+.PHONY: help setup demo app lint test test-light clean
 
 help:
 	@echo "make demo    set up, then train, predict and score on simulated images; minutes on two cores"
 	@echo "make app     set up, then serve the pages on port $(PORT)"
 	@echo "make test    set up, then everything that CI runs"
-	@echo "make lint    the checks of make test that run no code: format, lint, types, layers, cards"
+	@echo "make lint    the checks of make test that run no code: format, lint, types, layers, cards, licences"
+	@echo "make test-light PYTHON=python3.13   what needs no torch, on another Python"
 	@echo "make setup   the environment in .venv alone"
 	@echo "make clean   remove caches, builds, the demo and the environment"
 
@@ -42,10 +48,17 @@ lint: $(SETUP)
 	$(BIN)/pyright
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/polyhead cards check
+	$(BIN)/polyhead doctor --licences
 
 test: lint
 	$(BIN)/python -m pytest
 
+test-light:
+	$(PYTHON) -m venv --clear .venv-light
+	$(LIGHT_BIN)/python -m pip install --quiet -c constraints.txt $(LIGHT_PACKAGES)
+	$(LIGHT_BIN)/python -W error -m compileall -q -f polyhead domains apps ui data_cards docs/example
+	$(LIGHT_BIN)/python -m pytest $(LIGHT_TESTS)
+
 clean:
-	rm -rf .venv demo build dist *.egg-info .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .venv .venv-light demo build dist *.egg-info .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from apps.systems import refused_system
 from polyhead import __version__
 from polyhead.application import RESEARCH_USE, BrokenApplication, application_names, load_application, load_part
 
@@ -76,11 +77,14 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def _root(
+    context: typer.Context,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and stop.")
     ] = False,
 ) -> None:
-    pass
+    refused = refused_system()
+    if refused is not None and context.invoked_subcommand not in ("doctor", "info"):
+        raise ValueError(refused)
 
 
 @app.command()
@@ -128,13 +132,24 @@ def _describe(name: str) -> dict[str, Any]:
 
 
 @app.command()
-def doctor() -> None:
-    """What is missing on this machine, and how to fix it. Exit status 1 if something needed is missing."""
-    from apps.doctor import checks
+def doctor(
+    licences: Annotated[
+        bool, typer.Option("--licences", help="List the licences of all packages that are required, and stop.")
+    ] = False,
+) -> None:
+    """What is missing on this machine, and how to fix it. Exit status 1 if something needed is missing or wrong."""
+    from apps import doctor as doctors
 
+    if licences:
+        found = doctors.required()
+        for each in found:
+            typer.echo(f"{each.package}: {each.words}" + ("" if each.terms == "permissive" else f" [{each.terms}]"))
+        checks = iter([doctors.licences(found)])
+    else:
+        checks = doctors.checks()
     failed = False
-    for check in checks():
-        failed |= check.state == "missing"
+    for check in checks:
+        failed |= check.state in ("missing", "wrong")
         typer.echo(f"{check.state:8} {check.name}: {check.found}" + (f" -> {check.remedy}" if check.remedy else ""))
     raise typer.Exit(1 if failed else 0)
 

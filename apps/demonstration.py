@@ -6,6 +6,7 @@ import shlex
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import typer
@@ -43,6 +44,54 @@ class Stages:
             say(line)
 
 
+def demonstrate(
+    application: str,
+    verbs: typer.Typer,
+    out: Path,
+    *,
+    answered: str = "",
+    sample: Sequence[str] = (),
+    train: Sequence[str] = (),
+    evaluate: Sequence[str] = (),
+) -> Path:
+    """The verbs of `apps.common_verbs` one after the other; a repeated call does what is left to do.
+
+    The folder: ``data/`` the sample, ``run/`` the trained model, ``predictions/`` answers, ``report.html``.
+
+    Args:
+        application: its name.
+        verbs: its command line.
+        out: folder for everything.
+        answered: the folder of the sample that is answered; all of it where it is empty.
+        sample, train, evaluate: further words of these verbs.
+
+    Returns:
+        The report, one HTML page.
+
+    Raises:
+        ValueError: the folder holds something else, or a demonstration with other settings.
+        RuntimeError: cases failed.
+    """
+    command = typer.main.get_command(verbs)
+    data, run, predictions = out / "data", out / "run", out / "predictions"
+    sampled = data.exists()
+    stage = Stages(application, 3 if sampled else 4)
+
+    def call(verb: str, *words: object) -> None:
+        with stage(verb, *words):
+            status = command.main([verb, *map(str, words)], standalone_mode=False)
+            if status:
+                raise typer.Exit(status)
+
+    if not sampled:
+        call("sample", data, *sample)
+    call("train", data, "-o", run, *train, *(["--resume"] if is_begun(run) else []))
+    answer_all(partial(call, "predict", run, data / answered, "-o", predictions), predictions)
+    call("evaluate", predictions, data, "-o", out, *evaluate)
+    stage.finish(f"scores:   {out / 'report.html'}", f"answers:  {predictions / 'summary.html'}")
+    return out / "report.html"
+
+
 def repeated(flag: str, values: Sequence[str] | None) -> list[str]:
     """The flag once before each value, as it is typed."""
     return [word for value in values or () for word in (flag, value)]
@@ -54,7 +103,7 @@ def is_begun(run: Path) -> bool:
 
 
 def answer_all(predict: Callable[[], None], predictions: Path) -> None:
-    """Runs the verb `predict`, which ends by `typer.Exit`.
+    """Runs the verb `predict`, which may end by `typer.Exit`.
 
     Raises:
         KeyboardInterrupt: it was interrupted.

@@ -7,11 +7,14 @@ import re
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, requires, version
+from importlib.metadata import PackageNotFoundError, metadata, requires, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
+
+from apps.licences import ORDER, Licence, required_licences
+from apps.systems import NEWEST, OLDEST, refused_system
 
 if TYPE_CHECKING:
     from packaging.requirements import Requirement
@@ -26,18 +29,23 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stab
 
 @dataclass(frozen=True)
 class Check:
-    """One finding: "ok", "missing" (polyhead needs it), or "optional" (it does without); what is there; what to do."""
+    """One finding: what was looked at, its state, what is there, and what to do.
+
+    States are "ok", "missing" (polyhead needs it), "wrong" (it must not be so), and "optional" (it does without).
+    """
 
     name: str
-    state: Literal["ok", "missing", "optional"]
+    state: Literal["ok", "missing", "wrong", "optional"]
     found: str
     remedy: str = ""
 
 
 def checks() -> Iterator[Check]:
     """The findings, the quick ones first; importing torch, the last, takes seconds."""
-    yield _python()
+    yield system()
+    yield python(sys.version_info[:3])
     yield from packages()
+    yield licences(required())
     yield _browser()
     yield Check("processors", "ok", str(usable_processors()))
     yield _memory()
@@ -47,15 +55,49 @@ def checks() -> Iterator[Check]:
     yield from _torch()
 
 
-def _python() -> Check:
-    found = ".".join(map(str, sys.version_info[:3]))
+def system(platform: str = sys.platform) -> Check:
+    """Whether polyhead runs on a platform, a value of `sys.platform`."""
+    refused = refused_system(platform)
+    return Check("system", "ok", platform) if refused is None else Check("system", "missing", platform, refused)
+
+
+def python(found: tuple[int, ...]) -> Check:
+    """Whether a version of Python is one that polyhead is tested with."""
+    words = ".".join(map(str, found))
+    tested = f"{'.'.join(map(str, OLDEST))} to {'.'.join(map(str, NEWEST))}"
+    if found[:2] < OLDEST:
+        return Check("python", "missing", words, f"use Python {tested}")
     return (
-        Check("python", "ok", found) if sys.version_info >= (3, 11) else Check("python", "missing", found, "use 3.11")
+        Check("python", "ok", words) if found[:2] <= NEWEST else Check("python", "optional", words, f"tried: {tested}")
     )
 
 
-EXTRAS = {"fast": "quicker prediction on CPUs", "pde": "the PDE application"}
-"""What the extras that a machine may do without are good for."""
+USES = {"fast": "quicker prediction on CPUs", "genomics": "the genomics application", "pde": "the PDE application"}
+"""What extras are good for, where their name does not say it."""
+
+DEVELOPMENT = frozenset({"test"})
+"""Extras that no user of the applications needs."""
+
+
+def required(distribution: str = "polyhead") -> list[Licence]:
+    """The licences of all packages that a distribution needs without its extras."""
+    try:
+        return required_licences(requires(distribution) or [])
+    except PackageNotFoundError:
+        return []
+
+
+def licences(found: Iterable[Licence]) -> Check:
+    """Whether all that is required leaves its users free: copyleft is wrong, but that of files only, which is told."""
+    all_of = list(found)
+    told = {terms: [each for each in all_of if each.terms == terms] for terms in ORDER}
+    if wrong := told["copyleft"]:
+        named = ", ".join(f"{each.package} ({each.words})" for each in wrong)
+        return Check("licences", "wrong", f"copyleft is required: {named}", "install anew: make setup; else report it")
+    words = [f"{sum(map(len, told.values()))} required packages, none copyleft"]
+    for terms, said in (("file-level copyleft", "of single files only (MPL)"), ("unknown", "terms not recognised")):
+        words += [f"{said}: {', '.join(each.package for each in told[terms])}"] if told[terms] else []
+    return Check("licences", "ok", "; ".join(words))
 
 
 def packages(distribution: str = "polyhead") -> Iterator[Check]:
@@ -65,15 +107,18 @@ def packages(distribution: str = "polyhead") -> Iterator[Check]:
     remedy = "install it anew: make setup, or pip install -c constraints.txt -e ."
     try:
         wanted = [Requirement(line) for line in requires(distribution) or []]
+        extras = _extras(distribution)
     except PackageNotFoundError:
         yield Check(distribution, "missing", "not installed", remedy)
         return
     for requirement in wanted:
-        extra = _extra(requirement)
+        extra = _extra(requirement, extras)
         if extra is None and requirement.marker is not None and not requirement.marker.evaluate({"extra": ""}):
             continue
         state = "missing" if extra is None else "optional"
-        advice = remedy if extra is None else f"{EXTRAS[extra]}: pip install -c constraints.txt -e '.[{extra}]'"
+        advice = (
+            remedy if extra is None else f"{USES.get(extra, extra)}: pip install -c constraints.txt -e '.[{extra}]'"
+        )
         try:
             found = version(requirement.name)
         except PackageNotFoundError:
@@ -85,11 +130,16 @@ def packages(distribution: str = "polyhead") -> Iterator[Check]:
             yield Check(requirement.name, state, f"{found}, needed {requirement.specifier}", advice)
 
 
-def _extra(requirement: Requirement) -> str | None:
-    """The extra of `EXTRAS` that alone asks for a requirement."""
+def _extras(distribution: str) -> list[str]:
+    """The extras that a distribution offers its users."""
+    return [name for name in metadata(distribution).get_all("Provides-Extra") or [] if name not in DEVELOPMENT]
+
+
+def _extra(requirement: Requirement, extras: Iterable[str]) -> str | None:
+    """The extra that alone asks for a requirement."""
     if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
         return None
-    return next((name for name in EXTRAS if requirement.marker.evaluate({"extra": name})), None)
+    return next((name for name in extras if requirement.marker.evaluate({"extra": name})), None)
 
 
 def _browser() -> Check:

@@ -53,7 +53,7 @@ def run(app: Any) -> int:
     except ModuleNotFoundError as absent:
         if absent.name is None or absent.name.partition(".")[0] in ("apps", "domains", "polyhead", "ui"):
             return _internal(absent)
-        lacking = f"the package {absent.name} is not installed; `polyhead doctor` says how to get it"
+        lacking = f"the Python module {absent.name} is not installed; `polyhead doctor` says how to get it"
         return _say(f"error: {lacking}", EXIT_USAGE)
     except Exception as failure:
         return _internal(failure)

@@ -71,17 +71,11 @@ def run_training(
     **options: Any,
 ) -> None:
     """One training, or the several of an ensemble: progress and how each ended on stderr, the folder on stdout."""
+    from polyhead.session import Session
+
     say = sayer(flags.quiet)
-    made = fit(
-        data,
-        out,
-        configuration,
-        resume=flags.resume,
-        overwrite=flags.overwrite,
-        say=say,
-        progress=training_progress(flags.quiet),
-        **options,
-    )
+    session = Session(flags.resume, flags.overwrite, say, progress=training_progress(flags.quiet))
+    made = fit(data, out, configuration, session=session, **options)
     for result in made if isinstance(made, Sequence) else [made]:
         say(f"{result.stopped} after {result.epoch} epochs in {result.seconds:.0f} s")
     if is_first_process():

@@ -30,6 +30,7 @@ from polyhead.evaluate import Interval, bootstrap_counts, percentile_interval
 from polyhead.files import hash_file, replacing
 from polyhead.runs import RUN_FILE
 from polyhead.schedule import TrainConfig
+from polyhead.session import Session
 
 Record = dict[str, Any]
 """What is kept of a measurement: plain JSON."""
@@ -212,7 +213,7 @@ def tuned(
         resume = (out / RUN_FILE).is_file()
         changed = config.model_copy(update={"training": work.with_clock(config.training, seed)})
         source = init[0] if init else None
-        result = train(data, out, changed, init_from=source, tasks=tasks, resume=resume, progress="quiet")
+        result = train(data, out, changed, init_from=source, tasks=tasks, session=Session(resume=resume))
         if result.stopped == "time":
             return None
         chosen = tuple(tasks or data.tasks)

@@ -49,6 +49,7 @@ from domains.genomics.learning.pretraining import pretrain
 from domains.genomics.settings import GenomicsConfig
 from polyhead.evaluate import percentile_interval
 from polyhead.runs import RUN_FILE
+from polyhead.session import Session
 
 TASKS = ("H3", "H3K14ac", "H3K36me3", "H3K4me1", "H3K4me2", "H3K4me3", "H3K79me3", "H3K9ac", "H4", "H4ac")
 PROMOTERS = "prom_300_tata"
@@ -131,7 +132,7 @@ def pretrained(work: Work, side: Side, config: GenomicsConfig) -> tuple[Path, st
         changed = config.model_copy(update={"pretrain": config.pretrain.model_copy(update={"training": schedule})})
         windows = ((f"window{place}", sequence) for place, sequence in enumerate(side.unlabelled))
         resume = (folder / RUN_FILE).is_file()
-        result = pretrain(windows, folder, changed, resume=resume, progress="quiet")
+        result = pretrain(windows, folder, changed, session=Session(resume=resume))
         if result.stopped == "time":
             return None
         return {"metrics": dict(result.metrics), "steps": result.step}

@@ -52,6 +52,7 @@ from domains.genomics.simulator.needle import (
     plant,
 )
 from polyhead.runs import RUN_FILE
+from polyhead.session import Session
 
 NEEDLE, PICTURE, FUNCTION = "needle", "needle_picture", "function"
 LENGTHS = {NEEDLE: 300, FUNCTION: 240}
@@ -132,7 +133,7 @@ def trained(work: Work, out: Path, data: LabelledData, config: GenomicsConfig, s
     """Trains a model for all tasks; None where the time is over."""
     resume = (out / RUN_FILE).is_file()
     changed = config.model_copy(update={"training": work.with_clock(config.training, seed)})
-    if train(data, out, changed, resume=resume, progress="quiet").stopped == "time":
+    if train(data, out, changed, session=Session(resume=resume)).stopped == "time":
         return None
     model, tokenizer, answers, config = load_run(out)
     return Scorer(model, tokenizer, answers, layout=Layout(config.layout, config.replication))

@@ -27,6 +27,7 @@ from domains.pde.predicting.ensemble import load_operator
 from domains.pde.presets import PdeConfig, resolve
 from domains.pde.problems.catalogue import problem
 from domains.pde.simulator.making import make
+from polyhead.session import Session
 
 Errors = dict[str, dict[str, float]]
 """For each task the means over its test samples, by metric."""
@@ -162,7 +163,7 @@ def fitted(data: OperatorData, config: PdeConfig, seed: int, *, tasks: Sequence[
 
     def run(out: Path) -> Errors:
         settings = resolve_seed(config, seed)
-        train({data.problem: data}, out, settings, tasks=tasks, overwrite=True, progress="quiet")
+        train({data.problem: data}, out, settings, tasks=tasks, session=Session(overwrite=True))
         return operator_errors(out, data, tasks or data.tasks)
 
     return Fit(run, network_key(data, config, tasks))

@@ -39,6 +39,7 @@ from domains.pde.data.symmetry import positions, turned
 from domains.pde.learning.transfer import PUBLISHED_FREEZE, adapt, fine_tuning
 from domains.pde.presets import PdeConfig
 from polyhead.runs import RUN_FILE
+from polyhead.session import Session
 
 DEEPXDE = DeepXdeSettings(iterations=700)
 FNO = FnoSettings(epochs=10)
@@ -217,8 +218,7 @@ def _adapted(
             config=tuning,
             samples=samples,
             seed=seed,
-            overwrite=True,
-            progress="quiet",
+            session=Session(overwrite=True),
         )
         return {TARGET: {"relative_l2": point.relative_l2_mean, "range_error": float("nan")}}
 

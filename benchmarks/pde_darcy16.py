@@ -33,6 +33,7 @@ from domains.pde.data.samples import SPLITS, OperatorData, Quantity
 from domains.pde.learning.training import train
 from domains.pde.predicting.ensemble import load_operator
 from domains.pde.presets import PdeConfig
+from polyhead.session import Session
 
 FOLDER = shared_data("pde")
 TASK = "darcy/square"
@@ -113,7 +114,7 @@ def network(data: OperatorData, config: PdeConfig, seed: int) -> Fit:
     """Trains a network at 16 x 16, and asks it at both resolutions."""
 
     def run(out: Path) -> Errors:
-        train({"darcy": data}, out, resolve_seed(config, seed), overwrite=True, progress="quiet")
+        train({"darcy": data}, out, resolve_seed(config, seed), session=Session(overwrite=True))
         operator = load_operator(out)
         found: Errors = {}
         for side in (16, 32):

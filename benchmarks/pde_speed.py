@@ -39,6 +39,7 @@ from domains.pde.predicting.ensemble import load_operator
 from domains.pde.presets import PdeConfig
 from domains.pde.saved import describe
 from polyhead.runs import Run
+from polyhead.session import Session
 from polyhead.train import fit
 
 
@@ -245,7 +246,7 @@ def _answer_times(work: Work, data: OperatorData, repeats: int) -> dict[str, flo
     # What an answer costs does not depend on the weights.
     config = config.model_copy(update={"polish": False})
     few = data.take(data.rows(task=task, split="train")[:16])
-    train({problem: few}, out, config, overwrite=True, progress="quiet")
+    train({problem: few}, out, config, session=Session(overwrite=True))
     operator = load_operator(out)
     chosen = data.rows(task=task, split="test")[:200]
     distance = None if data.distance is None else data.distance[data.geometry[chosen[0]]]

@@ -14,6 +14,7 @@ from domains.pde.data.samples import OperatorData
 from domains.pde.learning.training import train
 from polyhead.runs import Run
 from polyhead.schedule import TrainConfig
+from polyhead.session import Session
 
 TARGETS = {"fisher": 0.02, "darcy": 0.06, "plate": 0.01}
 PLUS_SCALE = {"fisher": 0.4, "darcy": 0.15, "plate": 0.3}
@@ -96,7 +97,7 @@ def _curve(
     out = work.folder / "speed" / name
     # The clock of a training counts its validations, which must stay few beside it: a plate has 137,781 nodes.
     count = 2 if data.problem == "plate" else 20
-    train({data.problem: _lightly_validated(data, count)}, out, config, overwrite=True, progress="quiet")
+    train({data.problem: _lightly_validated(data, count)}, out, config, session=Session(overwrite=True))
     seconds, errors, passed = [], [], 0.0
     for line in Run.open(out).metrics():
         if line["split"] == "train":

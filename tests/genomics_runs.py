@@ -52,4 +52,4 @@ def make_run(data: Path, run: Path) -> None:
         "training.warmup_steps": 0,
         "validation_rows": 2,
     }
-    train(data, run, resolve("tiny", changes), progress="quiet")
+    train(data, run, resolve("tiny", changes))

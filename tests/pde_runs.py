@@ -15,4 +15,4 @@ def make_run(problem: str, data: Path, run: Path) -> None:
     changes = {"epochs": 1, "steps_per_epoch": 5, "validate_every": 1, "points": 32}
     if problem == "fisher":
         changes["pod_steps"] = 20
-    train(data, run, resolve(f"tiny-{problem}", changes), progress="quiet")
+    train(data, run, resolve(f"tiny-{problem}", changes))

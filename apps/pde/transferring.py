@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from polyhead.session import Session
+
 
 def run_transfer(
     run: Path,
@@ -75,8 +77,6 @@ def run_transfer(
             seeds=[seed],
             ways=("transfer", "scratch") if from_scratch else ("transfer",),
             freeze=freeze,
-            overwrite=overwrite,
-            say=say,
-            progress="quiet",
+            session=Session(overwrite=overwrite, say=say),
         )
     return write_curves(curves, out / "learning_curve.html")

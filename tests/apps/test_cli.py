@@ -16,6 +16,7 @@ import pytest
 from PIL import Image
 
 from apps import cli
+from apps.systems import refused_system
 from apps.ultrasound.demo import run_demo
 from polyhead.application import RESEARCH_USE
 from ui.runs import demo_folder, find_runs
@@ -94,6 +95,37 @@ def test_a_wrong_call_ends_with_one_clear_line(polyhead, tmp_path, monkeypatch, 
     assert (found, out) == (status, "")
     assert words in " ".join(err.split())
     assert "Traceback" not in err and not list(tmp_path.iterdir())
+
+
+def test_what_a_disk_refuses_is_one_clear_line(polyhead, trained, tmp_path):
+    """A file where a folder is wanted, and a disk without space: the user can mend both."""
+    (tmp_path / "notes.txt").write_text("notes")
+    predict = ["ultrasound", "predict", trained / "run", trained / "data", "-o"]
+    status, out, err = polyhead(*predict, tmp_path / "notes.txt" / "out")
+    assert (status, out) == (2, "") and err.count("\n") == 1
+    assert err.startswith(f"error: {tmp_path / 'notes.txt'}") and "name another place" in err
+
+
+def test_another_system_is_one_clear_line_but_the_doctor_sees_it(polyhead, monkeypatch):
+    monkeypatch.setattr("apps.cli.refused_system", lambda: refused_system("win32"))
+    status, out, err = polyhead("cards", "check")
+    assert (status, out) == (2, "")
+    assert err.startswith("error: polyhead runs on Linux and macOS, not on Windows: it needs POSIX file locks")
+    assert polyhead("info")[0] == 0
+
+
+def test_a_table_that_does_not_fit_the_model_is_no_missing_input(polyhead, trained, tmp_path):
+    """Only what was not found is status 4: the user must mend this one by another model or table."""
+    shutil.copytree(trained / "data", tmp_path / "data")
+    run = json.loads((trained / "run" / "run.json").read_text())
+    for task in run["tasks"]:
+        if task["name"] == "breast_2cls":
+            task |= {"outputs": 3, "labels": []}
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "run.json").write_text(json.dumps(run))
+    shutil.copy(trained / "run" / "model.safetensors", tmp_path / "run")
+    status, _, err = polyhead("ultrasound", "predict", tmp_path / "run", tmp_path / "data", "-o", tmp_path / "out")
+    assert status == 2 and "use the model that was trained for these tables" in err
 
 
 def test_a_port_in_use_is_told(polyhead):

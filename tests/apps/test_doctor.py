@@ -3,6 +3,7 @@
 import importlib.metadata
 import os
 import stat
+from types import SimpleNamespace
 
 import pytest
 
@@ -14,7 +15,12 @@ def test_this_machine_has_what_is_needed():
     found = list(checks())
     names = [check.name for check in found]
     assert [str(check) for check in found if check.state == "missing"] == []
-    assert names[0] == "python" and {"torch", "streamlit", "openvino", "chromium", "memory", "disk"} <= set(names)
+    assert (
+        names[:2] == ["system", "python"]
+        and "licences" in names
+        and "pysam" in names
+        and {"torch", "streamlit", "openvino", "chromium", "memory", "disk"} <= set(names)
+    )
     assert names.index("torch starts") > names.index("working folder")
     assert all(check.found for check in found)
     assert all(check.remedy for check in found if check.state == "optional")
@@ -29,6 +35,13 @@ def test_packages_are_held_against_what_is_asked_for(monkeypatch):
     assert (absent.name, absent.state, absent.found) == ("no-such-package", "missing", "not installed")
 
 
+def test_systems_and_pythons_that_are_supported():
+    assert [doctor.system(name).state for name in ("linux", "darwin", "win32")] == ["ok", "ok", "missing"]
+    assert "not on Windows" in doctor.system("win32").remedy and "WSL" in doctor.system("win32").remedy
+    assert doctor.python((3, 10, 1)) == Check("python", "missing", "3.10.1", "use Python 3.11 to 3.13")
+    assert [doctor.python(found).state for found in ((3, 11, 7), (3, 13, 0), (3, 14, 0))] == ["ok", "ok", "optional"]
+
+
 def test_a_polyhead_that_is_not_installed_is_told():
     (only,) = packages("no-such-distribution")
     assert (only.state, only.found) == ("missing", "not installed")
@@ -39,11 +52,16 @@ def test_optional_things_say_what_they_are_good_for(monkeypatch):
         raise importlib.metadata.PackageNotFoundError(name)
 
     wanted = ['openvino>=1; extra == "fast"', 'jax>=0.6; python_version > "3" and extra == "pde"']
+    wanted += ['pysam; extra == "genomics"', 'more; extra == "other"', 'pytest; extra == "test"']
     monkeypatch.setattr(doctor, "requires", lambda name: wanted)
+    extras = {"Provides-Extra": ["fast", "pde", "genomics", "other", "test"]}
+    monkeypatch.setattr(doctor, "metadata", lambda name: SimpleNamespace(get_all=extras.get))
     monkeypatch.setattr(doctor, "version", gone)
     monkeypatch.setattr("shutil.which", lambda name: None)
-    openvino, jax = packages()
-    assert openvino.state == jax.state == doctor._browser().state == "optional"
+    openvino, jax, pysam, more = packages()
+    assert {each.state for each in (openvino, jax, pysam, more, doctor._browser())} == {"optional"}
+    assert pysam.remedy == "the genomics application: pip install -c constraints.txt -e '.[genomics]'"
+    assert more.remedy == "other: pip install -c constraints.txt -e '.[other]'"
     assert "[fast]" in openvino.remedy and "the PDE application" in jax.remedy and "[pde]" in jax.remedy
     assert "chromium" in doctor._browser().remedy
 

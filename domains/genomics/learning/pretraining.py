@@ -22,9 +22,8 @@ from domains.genomics.sequences.records import RejectedRecord, SequenceRecord
 from domains.genomics.sequences.tokenizer import CLS, TOKENIZER_FILE, DnaTokenizer
 from domains.genomics.settings import GenomicsConfig, PretrainConfig
 from polyhead.model import MultiHeadModel
-from polyhead.progress import Mode
 from polyhead.ranks import Ranks
-from polyhead.runs import Run
+from polyhead.session import Session
 from polyhead.tasks import TaskSet, TaskSpec
 from polyhead.train import FitResult, Validation, fit
 
@@ -37,11 +36,7 @@ def pretrain(
     config: GenomicsConfig,
     *,
     init_from: str | Path | None = None,
-    resume: bool = False,
-    overwrite: bool = False,
-    say: Say = lambda text: None,
-    on_step: Callable[[int], None] | None = None,
-    progress: Mode = "auto",
+    session: Session = Session(),
 ) -> FitResult:
     """Trains a decoder on sequences into a run folder, which `training.train` takes as `init_from`.
 
@@ -53,9 +48,7 @@ def pretrain(
         out: the run folder.
         config: the system; its `pretrain` holds the schedule.
         init_from: a run or checkpoint to go on from.
-        resume: go on where an interrupted pretraining stopped.
-        overwrite: replace a run that is there.
-        say, on_step, progress: see `training.train`.
+        session: how the training is carried out.
 
     Raises:
         ValueError: no usable sequence, or a setting that does not fit.
@@ -63,7 +56,7 @@ def pretrain(
     out = Path(out)
     settings = config.pretrain
     ranks = Ranks(settings.training.device)
-    say = ranks.only_first(say)
+    session = session.among(ranks)
     rejected: list[RejectedRecord] = []
     records = read_sequences(Path(source), rejected) if isinstance(source, (str, Path)) else source
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -77,8 +70,8 @@ def pretrain(
         )
         lost = [each for each in rejected if each.lost]
         if lost:
-            say(f"{len(lost)} records are left out; first: {lost[0]}")
-        return _pretrain(corpus, out, config, init_from, resume, overwrite, ranks, say, on_step, progress)
+            session.say(f"{len(lost)} records are left out; first: {lost[0]}")
+        return _pretrain(corpus, out, config, init_from, session, ranks)
 
 
 def _pretrain(
@@ -86,16 +79,12 @@ def _pretrain(
     out: Path,
     config: GenomicsConfig,
     init_from: str | Path | None,
-    resume: bool,
-    overwrite: bool,
+    session: Session,
     ranks: Ranks,
-    say: Say,
-    on_step: Callable[[int], None] | None,
-    progress: Mode,
 ) -> FitResult:
     settings = config.pretrain
     training, held_out = (corpus.rows(held_out=side) for side in (False, True))
-    kept = out if resume and (out / TOKENIZER_FILE).is_file() else None
+    kept = out if session.resume and (out / TOKENIZER_FILE).is_file() else None
     torch.manual_seed(settings.training.seed)
     decoder, tokenizer, config = start(
         config,
@@ -110,7 +99,9 @@ def _pretrain(
     # Adapters and noise are for tuning: pretraining moves every weight.
     model = build_model(specs, config.model_copy(update={"lora": None, "neftune": 0.0}), decoder, tokenizer, {})
     bases = int(corpus.pieces[training, 1].sum())
-    say(f"{bases} bases in {len(training)} pieces to train, {corpus.bases - bases} in {len(held_out)} to validate")
+    session.say(
+        f"{bases} bases in {len(training)} pieces to train, {corpus.bases - bases} in {len(held_out)} to validate"
+    )
     info = describe(
         config,
         specs,
@@ -125,8 +116,8 @@ def _pretrain(
     )
     scored = held_out[: settings.validation_pieces]
     if not len(scored):
-        say("no validation pieces: the weights of the last epoch are kept")
-    with Run.begin(out, info, resume=resume, overwrite=overwrite, configuration=GenomicsConfig, ranks=ranks) as run:
+        session.say("no validation pieces: the weights of the last epoch are kept")
+    with session.begin(out, info, GenomicsConfig) as run:
         if ranks.first:
             save_parts(run, tokenizer, {})
         return fit(
@@ -137,8 +128,8 @@ def _pretrain(
             run,
             validate=validator(corpus, scored, tokenizer, settings) if len(scored) else None,
             resume=run.resumed,
-            on_step=on_step,
-            progress=progress,
+            on_step=session.on_step,
+            progress=session.progress,
         )
 
 

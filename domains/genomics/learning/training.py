@@ -29,10 +29,10 @@ from domains.genomics.settings import GenomicsConfig
 from polyhead.files import hash_file, replacing
 from polyhead.identity import PROBLEMS_FILE
 from polyhead.model import MultiHeadModel
-from polyhead.progress import Mode
 from polyhead.ranks import Ranks
 from polyhead.report import Problem
 from polyhead.runs import Run
+from polyhead.session import Session
 from polyhead.train import FitResult, fit
 
 Say = Callable[[str], None]
@@ -45,11 +45,7 @@ def train(
     *,
     init_from: str | Path | None = None,
     tasks: Sequence[str] | None = None,
-    resume: bool = False,
-    overwrite: bool = False,
-    say: Say = lambda text: None,
-    on_step: Callable[[int], None] | None = None,
-    progress: Mode = "auto",
+    session: Session = Session(),
 ) -> FitResult:
     """Trains one model for all tasks of a data set into a run folder.
 
@@ -68,18 +64,15 @@ def train(
         init_from: a run of `pretraining.pretrain` or of a training, a checkpoint's folder, or a hub id; its tokenizer
             and shape win over those of `config`.
         tasks: train these tasks only.
-        resume: go on where an interrupted training stopped.
-        overwrite: replace a run that is there.
-        say: takes lines for people.
-        on_step: called after each step with its number.
-        progress: see `polyhead.train.fit`.
+        session: how the training is carried out.
 
     Raises:
         ValueError: the data cannot be used, or a setting does not fit them.
     """
     out = Path(out)
     ranks = Ranks(config.training.device)
-    say = ranks.only_first(say)
+    session = session.among(ranks)
+    say = session.say
     found = _read(data, config, tasks)
     training, held_out = sides(found, config, say)
     config = config.model_copy(update={"training": config.training.for_tasks(len(training.tasks))})
@@ -87,7 +80,7 @@ def train(
     for line in layout.warnings(training.tasks):
         say(line)
 
-    kept = out if resume and (out / TOKENIZER_FILE).is_file() else None
+    kept = out if session.resume and (out / TOKENIZER_FILE).is_file() else None
     answers = load_answers(out) if kept and (out / ANSWERS_FILE).is_file() else build_answers(training, config)
     codecs = _codecs(found.folder, answers, say)
     torch.manual_seed(config.training.seed)
@@ -129,7 +122,7 @@ def train(
             **({"codecs": codecs} if codecs else {}),
         },
     )
-    with Run.begin(out, info, resume=resume, overwrite=overwrite, configuration=GenomicsConfig, ranks=ranks) as run:
+    with session.begin(out, info, GenomicsConfig) as run:
         if ranks.first:
             save_parts(run, tokenizer, answers)
             run.drop_calibration(say)
@@ -145,8 +138,8 @@ def train(
             run,
             validate=None if len(lacking) == len(specs) else validator(scored, most_written=config.validation_rows),
             resume=run.resumed,
-            on_step=on_step,
-            progress=progress,
+            on_step=session.on_step,
+            progress=session.progress,
         )
         if ranks.first and result.stopped != "time":
             _merge_adapters(model, run)

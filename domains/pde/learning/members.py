@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from domains.pde.settings import PdeConfig
 from polyhead.identity import CALIBRATION_FILE
 from polyhead.ranks import Ranks
 from polyhead.runs import RUN_FILE, hold
+from polyhead.session import Session
 from polyhead.train import FitResult
 
 
@@ -22,9 +23,7 @@ def train_members(
     config: PdeConfig,
     members: int,
     *,
-    resume: bool = False,
-    overwrite: bool = False,
-    say: Callable[[str], None] = lambda line: None,
+    session: Session = Session(),
     **options: Any,
 ) -> list[FitResult]:
     """Trains runs with the seeds `training.seed`, + 1, ... into the folders of an ensemble.
@@ -32,8 +31,8 @@ def train_members(
     Args:
         data, config, options: as of `domains.pde.learning.training.train`.
         members: how many, at least two.
-        resume: go on where an interrupted call stopped; members that are finished stay.
-        overwrite: replaces the ensemble that is there, its bands included.
+        session: one that is resumed leaves members that are finished as they are; one that overwrites replaces the
+            ensemble that is there, its bands included.
 
     Returns:
         how each member ended; fewer than `members` where a limit of time ended one.
@@ -44,17 +43,17 @@ def train_members(
     if members < 2:
         raise ValueError(f"an ensemble needs at least two members, got {members}")
     ranks = Ranks(config.training.device)
-    say = ranks.only_first(say)
-    ranks.first_does(lambda: _open(out, members, resume, overwrite))
+    session = session.among(ranks)
+    ranks.first_does(lambda: _open(out, members, session.resume, session.overwrite))
     results = []
     for number, member in enumerate(member_folders(out, members)):
         seed = config.training.seed + number
-        say(f"member {number + 1} of {members}, seed {seed}")
+        session.say(f"member {number + 1} of {members}, seed {seed}")
         seeded = config.model_copy(update={"training": config.training.model_copy(update={"seed": seed})})
-        begun = resume and (member / RUN_FILE).is_file()
-        results.append(train(data, member, seeded, resume=begun, overwrite=overwrite, say=say, **options))
+        begun = replace(session, resume=session.resume and (member / RUN_FILE).is_file())
+        results.append(train(data, member, seeded, session=begun, **options))
         if results[-1].stopped == "time":
-            say(f"{member} ran out of time; the same command with --resume goes on")
+            session.say(f"{member} ran out of time; the same command with --resume goes on")
             break
     return results
 

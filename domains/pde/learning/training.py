@@ -20,9 +20,9 @@ from domains.pde.networks.model import backbone_of, build_model, freeze_parts, t
 from domains.pde.saved import describe
 from domains.pde.settings import PdeConfig
 from polyhead.model import MultiHeadModel
-from polyhead.progress import Mode
 from polyhead.ranks import Ranks
 from polyhead.runs import Run
+from polyhead.session import Session
 from polyhead.train import FitResult, Validation, fit
 
 Say = Callable[[str], None]
@@ -36,11 +36,7 @@ def train(
     tasks: Sequence[str] | None = None,
     init_from: Path | None = None,
     freeze: Sequence[str] = (),
-    resume: bool = False,
-    overwrite: bool = False,
-    say: Say = lambda text: None,
-    on_step: Callable[[int], None] | None = None,
-    progress: Mode = "auto",
+    session: Session = Session(),
 ) -> FitResult:
     """Trains operator networks into a run folder, on the samples of the split ``train``.
 
@@ -59,17 +55,14 @@ def train(
             input is that of the new training samples, of the field that of the run; heads of new tasks start at the
             mean of the run's heads.
         freeze: see `networks.model.freeze_parts`; each pattern is of every problem.
-        resume: go on where an interrupted training stopped.
-        overwrite: replace a run that is there.
-        say: takes lines for people.
-        on_step: called after each step with its number.
-        progress: see `polyhead.train.fit`.
+        session: how the training is carried out.
 
     Raises:
         ValueError: the data cannot be used, or a setting does not fit them.
     """
     ranks = Ranks(config.training.device)
-    say = ranks.only_first(say)
+    session = session.among(ranks)
+    say = session.say
     found = read_problems(data, config, tasks, say)
     chosen = _trained_tasks(found, tasks)
     descriptions = {
@@ -110,7 +103,7 @@ def train(
             "frozen": list(freeze),
         },
     )
-    with Run.begin(out, info, resume=resume, overwrite=overwrite, configuration=PdeConfig, ranks=ranks) as run:
+    with session.begin(out, info, PdeConfig) as run:
         if ranks.first:
             run.drop_calibration(say)
             if not run.resumed:
@@ -128,8 +121,8 @@ def train(
             run,
             validate=validator(held_out) if held_out else None,
             resume=run.resumed,
-            on_step=on_step,
-            progress=progress,
+            on_step=session.on_step,
+            progress=session.progress,
         )
         if ranks.first and config.polish and result.stopped != "time" and "polish" not in run.info.metrics:
             metrics = _polish(model, chosen, data_sets, held_out, run, say)

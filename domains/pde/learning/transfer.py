@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -16,8 +16,8 @@ from domains.pde.networks.model import backbone_of
 from domains.pde.saved import load_run
 from domains.pde.settings import PdeConfig
 from polyhead.files import replacing
-from polyhead.progress import Mode
 from polyhead.runs import RUN_FILE, Run
+from polyhead.session import Session
 
 PUBLISHED_FREEZE = ("branch.conv[2-9]", "trunk.layer*")
 """What the paper keeps: all but the first convolution, the branch's dense layers and gates, and the trunk's output.
@@ -70,9 +70,7 @@ def adapt(
     samples: int,
     seed: int = 0,
     freeze: Sequence[str] = (),
-    overwrite: bool = False,
-    say: Callable[[str], None] = lambda text: None,
-    progress: Mode = "auto",
+    session: Session = Session(),
 ) -> TransferPoint:
     """Trains one task on few samples into a run folder, and measures it on the task's test samples.
 
@@ -96,9 +94,7 @@ def adapt(
         tasks=[task],
         init_from=source,
         freeze=freeze if source is not None else (),
-        overwrite=overwrite,
-        say=say,
-        progress=progress,
+        session=session,
     )
     mean, median = evaluate_task(out, data, task)
     return TransferPoint(
@@ -159,14 +155,12 @@ def learning_curve(
     seeds: Sequence[int] = (0,),
     ways: Sequence[Way] = ("transfer", "scratch"),
     freeze: Sequence[str] = (),
-    overwrite: bool = False,
-    say: Callable[[str], None] = lambda text: None,
-    progress: Mode = "auto",
+    session: Session = Session(),
 ) -> list[TransferPoint]:
     """Fine-tunes on every count of samples, by transfer and from scratch, with the same samples and settings.
 
     Writes ``OUT/<way>_<count>_<seed>`` runs and ``OUT/learning_curve.json``; returns the points. A run that is there
-    and finished is measured, not trained again, unless `overwrite` is set.
+    and finished is measured, not trained again, unless the session overwrites.
 
     Raises:
         ValueError: a run that is there has other parts frozen; or what `adapt` raises.
@@ -176,7 +170,7 @@ def learning_curve(
         for seed in seeds:
             for way in ways:
                 folder = out / f"{way}_{count}_{seed}"
-                if not overwrite and _is_done(folder, freeze if way == "transfer" else ()):
+                if not session.overwrite and _is_done(folder, freeze if way == "transfer" else ()):
                     mean, median = evaluate_task(folder, data, task)
                     point = TransferPoint(way, count, seed, mean, median, 0.0)
                 else:
@@ -189,10 +183,11 @@ def learning_curve(
                         samples=count,
                         seed=seed,
                         freeze=freeze,
-                        overwrite=overwrite or folder.exists(),
-                        progress=progress,
+                        session=Session(overwrite=session.overwrite or folder.exists(), progress=session.progress),
                     )
-                say(f"{task}: {count} samples, {way}: relative L2 {point.relative_l2_mean:.2%} ({point.seconds:.0f} s)")
+                session.say(
+                    f"{task}: {count} samples, {way}: relative L2 {point.relative_l2_mean:.2%} ({point.seconds:.0f} s)"
+                )
                 points.append(point)
     with replacing(out / "learning_curve.json") as temporary:
         lines: Mapping[str, Any] = {"task": task, "points": [asdict(point) for point in points]}

@@ -28,6 +28,7 @@ from domains.genomics.simulator.needle import digits, labels, plant
 from domains.genomics.uncertainty.calibrate import CALIBRATION_FILE, write_calibrations
 from polyhead.batch.case import Case
 from polyhead.batch.writer import CaseWriter
+from polyhead.session import Session
 
 QUICK = {
     "model": {"layers": 1, "width": 32, "heads": 2, "ffn": 64},
@@ -70,7 +71,7 @@ def needle_table(folder: Path, codec: VqVae | None) -> Path:
 
 def trained(data: Path, run: Path, **more: Any) -> list[str]:
     said: list[str] = []
-    train(data, run, resolve("tiny", QUICK), say=said.append, progress="quiet", **more)
+    train(data, run, resolve("tiny", QUICK), session=Session(say=said.append, **more))
     return said
 
 

@@ -16,6 +16,7 @@ from domains.genomics.scoring.scorer import Scorer
 from domains.genomics.sequences.alphabet import reverse_complement
 from domains.genomics.sequences.tokenizer import DnaTokenizer
 from polyhead.runs import Run
+from polyhead.session import Session
 
 QUICK: dict[str, Any] = {
     "model": {"layers": 1, "width": 32, "heads": 2, "ffn": 64},
@@ -110,7 +111,7 @@ def test_a_pretraining_learns_what_repeats_and_a_tuning_starts_from_it(tmp_path:
         "phase": 0,
     }
     config = resolve_pretraining("tiny", changes)
-    result = pretrain(fasta, tmp_path / "base", config, progress="quiet")
+    result = pretrain(fasta, tmp_path / "base", config)
     bits = result.metrics["metrics"][PRETRAIN_TASK]["bits_per_base"]
     assert 0.9 * CHAIN_BITS < bits < CHAIN_BITS + 0.1
     assert result.metrics["score"] == pytest.approx(2**-bits)
@@ -125,7 +126,7 @@ def test_a_pretraining_learns_what_repeats_and_a_tuning_starts_from_it(tmp_path:
     from tests.domains.genomics.test_genomics_training import config_of, toy_data
 
     tuned = config_of(model="tiny", context=128, **{"training.learning_rate": 1e-9, "training.ema_decay": None})
-    train(toy_data(), tmp_path / "run", tuned, init_from=tmp_path / "base", progress="quiet")
+    train(toy_data(), tmp_path / "run", tuned, init_from=tmp_path / "base")
     after, its_tokenizer, _, its_config = load_run(tmp_path / "run")
     assert its_tokenizer.dna_tokens == tokenizer.dna_tokens == 4
     assert its_config.model == config.model
@@ -139,22 +140,22 @@ def test_a_pretraining_learns_what_repeats_and_a_tuning_starts_from_it(tmp_path:
 def test_an_interrupted_pretraining_goes_on_to_the_same_weights(tmp_path: Path, random_dna: Any) -> None:
     records = [(f"c{k}", random_dna(400, k)) for k in range(10)]
     config = resolve_pretraining("tiny", QUICK | {"steps_per_epoch": 6, "snapshot_every": 2})
-    pretrain(records, tmp_path / "whole", config, progress="quiet")
+    pretrain(records, tmp_path / "whole", config)
 
     def stop(step: int) -> None:
         if step == 4:
             raise RuntimeError("stopped")
 
     with pytest.raises(RuntimeError, match="stopped"):
-        pretrain(records, tmp_path / "run", config, on_step=stop, progress="quiet")
-    pretrain(records, tmp_path / "run", config, resume=True, progress="quiet")
+        pretrain(records, tmp_path / "run", config, session=Session(on_step=stop))
+    pretrain(records, tmp_path / "run", config, session=Session(resume=True))
     whole, resumed = (Run.open(tmp_path / name).load_weights() for name in ("whole", "run"))
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
 
 
 def test_equal_chances_are_two_bits_a_base(tmp_path: Path, random_dna: Any) -> None:
     config = resolve_pretraining("tiny", QUICK | {"vocabulary": 9, "steps_per_epoch": 1})
-    pretrain([("one", random_dna(2000))], tmp_path / "run", config, progress="quiet")
+    pretrain([("one", random_dna(2000))], tmp_path / "run", config)
     model, tokenizer, _, loaded = load_run(tmp_path / "run")
     with torch.no_grad():
         head = backbone_of(model).decoder.lm_head.weight

@@ -25,6 +25,7 @@ from domains.genomics.scoring.scorer import Scorer
 from domains.genomics.sequences.alphabet import reverse_complement
 from domains.genomics.settings import GenomicsConfig
 from polyhead.runs import Run
+from polyhead.session import Session
 
 SHAPE = {"layers": 1, "width": 32, "heads": 2, "ffn": 64}
 QUICK: dict[str, Any] = {
@@ -208,7 +209,7 @@ def test_a_run_learns_all_kinds_and_is_loaded_as_it_was(tmp_path: Path) -> None:
         "validation_rows": 48,
     }
     data = toy_data(240)
-    result = train(data, tmp_path / "run", config_of(**changes), progress="quiet")
+    result = train(data, tmp_path / "run", config_of(**changes))
     assert result.stopped == "finished"
     scores = result.metrics["scores"]
     # Numbers are two questions at once, sign and digit: what they score over the labels' deviation comes later.
@@ -225,7 +226,7 @@ def test_a_run_learns_all_kinds_and_is_loaded_as_it_was(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("head", ["last", "mean"])
 def test_linear_heads_answer_classes_and_tokens_the_rest(tmp_path: Path, head: str) -> None:
-    train(toy_data(), tmp_path / "run", config_of(head=head), progress="quiet")
+    train(toy_data(), tmp_path / "run", config_of(head=head))
     model, tokenizer, answers, config = load_run(tmp_path / "run")
     assert model.tasks["at"].reads == head
     assert model.tasks["words"].reads == "answers"
@@ -256,7 +257,7 @@ def test_a_copy_of_the_model_answers_with_its_own_language_head() -> None:
 def test_the_released_layout_is_trained_over_the_vocabulary_and_says_its_traps(tmp_path: Path) -> None:
     said: list[str] = []
     config = config_of(layout="released", softmax="vocabulary", replication=10, neftune=5.0, context=128)
-    train(toy_data(), tmp_path / "run", config, tasks=["at", "amount"], say=said.append, progress="quiet")
+    train(toy_data(), tmp_path / "run", config, tasks=["at", "amount"], session=Session(say=said.append))
     assert any("no task token" in line for line in said)
     _, tokenizer, _, _ = load_run(tmp_path / "run")
     assert "<task:at>" not in tokenizer
@@ -265,14 +266,14 @@ def test_the_released_layout_is_trained_over_the_vocabulary_and_says_its_traps(t
 
 def test_low_rank_adapters_are_merged_when_the_training_has_ended(tmp_path: Path) -> None:
     data = toy_data()
-    train(data, tmp_path / "base", config_of(), progress="quiet")
+    train(data, tmp_path / "base", config_of())
     before = Run.open(tmp_path / "base").load_weights()
     options = {
         "lora": {"rank": 2, "train_vocabulary": False},
         "training.learning_rate": 1e-2,
         "training.ema_decay": None,
     }
-    train(data, tmp_path / "run", config_of(**options), init_from=tmp_path / "base", progress="quiet")
+    train(data, tmp_path / "run", config_of(**options), init_from=tmp_path / "base")
     after = Run.open(tmp_path / "run").load_weights()
     assert set(after) == set(before)
     changed = {name for name in before if not torch.equal(before[name], after[name])}
@@ -293,31 +294,31 @@ def test_low_rank_adapters_are_merged_when_the_training_has_ended(tmp_path: Path
 )
 def test_balancers_and_samplers_of_the_core_apply(tmp_path: Path, options: dict[str, Any]) -> None:
     changes = {"training.tasks_per_step": 2, "training.steps_per_epoch": 2}
-    result = train(toy_data(), tmp_path / "run", config_of(**options, **changes), progress="quiet")
+    result = train(toy_data(), tmp_path / "run", config_of(**options, **changes))
     assert result.step == 2
     assert set(result.metrics["scores"]) == {"at", "amount", "words", "picture"}
 
 
 def test_an_interrupted_training_goes_on_to_the_same_weights(tmp_path: Path) -> None:
     config = config_of(**{"training.steps_per_epoch": 6, "training.snapshot_every": 2, "neftune": 5.0})
-    train(toy_data(), tmp_path / "whole", config, progress="quiet")
+    train(toy_data(), tmp_path / "whole", config)
 
     def stop(step: int) -> None:
         if step == 4:
             raise RuntimeError("stopped")
 
     with pytest.raises(RuntimeError, match="stopped"):
-        train(toy_data(), tmp_path / "run", config, on_step=stop, progress="quiet")
-    train(toy_data(), tmp_path / "run", config, resume=True, progress="quiet")
+        train(toy_data(), tmp_path / "run", config, session=Session(on_step=stop))
+    train(toy_data(), tmp_path / "run", config, session=Session(resume=True))
     whole, resumed = (Run.open(tmp_path / name).load_weights() for name in ("whole", "run"))
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
     with pytest.raises(ValueError, match=r"cannot be resumed.*data\.fingerprint"):
-        train(toy_data(seed=1), tmp_path / "run", config, resume=True, progress="quiet")
+        train(toy_data(seed=1), tmp_path / "run", config, session=Session(resume=True))
 
 
 def test_more_tasks_a_step_than_there_are_keep_the_rows_of_a_step(tmp_path: Path) -> None:
     config = config_of(**{"training.tasks_per_step": 4, "training.batch_size": 4, "training.steps_per_epoch": 1})
-    train(toy_data(), tmp_path / "run", config, tasks=["at", "words"], progress="quiet")
+    train(toy_data(), tmp_path / "run", config, tasks=["at", "words"])
     training = load_run(tmp_path / "run")[3].training
     assert (training.tasks_per_step, training.batch_size) == (2, 8)
 

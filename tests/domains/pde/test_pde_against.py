@@ -73,7 +73,7 @@ def test_the_report_says_it(data, tmp_path):
 def test_a_single_task_run_answers_by_itself(data, tmp_path):
     torch.set_num_threads(1)
     settings = {"epochs": 1, "steps_per_epoch": 3, "image_size": None, "channels": (8, 16)}
-    train(data, tmp_path / "run", resolve("tiny-darcy", settings), tasks=["darcy/circle"], progress="quiet")
+    train(data, tmp_path / "run", resolve("tiny-darcy", settings), tasks=["darcy/circle"])
     predictor = PDEPredictor(tmp_path / "run", device="cpu")
     questions = [predictor.read(case) for case in cases_from(data, split="test", tasks=["darcy/circle"])]
     field, _ = predictor.fields(questions)

@@ -20,6 +20,7 @@ from domains.pde.uncertainty.residuals import residuals
 from polyhead.batch.run import run_batch
 from polyhead.batch.worker import PredictorFactory
 from polyhead.runs import Run
+from polyhead.session import Session
 
 SETTINGS = {"epochs": 1, "steps_per_epoch": 3, "image_size": None, "channels": (8, 16), "training.seed": 5}
 
@@ -31,7 +32,7 @@ def place(tmp_path_factory):
     torch.set_num_threads(1)
     folder = tmp_path_factory.mktemp("place")
     write_data(darcy_data(samples=20), folder / "darcy.h5")
-    train_members(folder / "darcy.h5", folder / "runs", resolve("tiny-darcy", SETTINGS), 2, progress="quiet")
+    train_members(folder / "darcy.h5", folder / "runs", resolve("tiny-darcy", SETTINGS), 2)
     yield folder
     torch.set_num_threads(before)
 
@@ -113,23 +114,23 @@ def test_an_interrupted_ensemble_goes_on(place, tmp_path):
 
     out, said = tmp_path / "runs", []
     with pytest.raises(ValueError, match="no ensemble to go on with"):
-        train_members(data, out, config, 2, resume=True)
+        train_members(data, out, config, 2, session=Session(resume=True))
     with pytest.raises(KeyboardInterrupt):
-        train_members(data, out, config, 2, on_step=interrupt, progress="quiet")
+        train_members(data, out, config, 2, session=Session(on_step=interrupt))
     with pytest.raises(ValueError, match="member-1 is not trained to its end: the same `train` with --resume"):
         load_operator(out)
     with pytest.raises(ValueError, match="holds an ensemble already; resume it, overwrite it"):
         train_members(data, out, config, 2)
     with pytest.raises(ValueError, match="an ensemble of 2 members, not of 3"):
-        train_members(data, out, config, 3, resume=True)
+        train_members(data, out, config, 3, session=Session(resume=True))
     created = Run.open(out / "member-0").info.created
-    train_members(data, out, config, 2, resume=True, say=said.append, progress="quiet")
+    train_members(data, out, config, 2, session=Session(resume=True, say=said.append))
     assert Run.open(out / "member-0").info.created == created and "member 2 of 2, seed 6" in said
     hashes = [[Run.open(member).weights_hash() for member in member_runs(each)] for each in (out, place / "runs")]
     assert hashes[0] == hashes[1]
     (out / CALIBRATION_FILE).write_text("{}")
     (out / "member-1" / "model.safetensors").unlink()
-    train_members(data, out, config, 2, overwrite=True, progress="quiet")
+    train_members(data, out, config, 2, session=Session(overwrite=True))
     assert not (out / CALIBRATION_FILE).exists() and len(member_runs(out)) == 2
 
 

@@ -40,7 +40,7 @@ def place(tmp_path_factory):
         config = resolve(f"tiny-{name}", {"epochs": 1, "steps_per_epoch": 3, "points": 32})
         if name == "darcy":
             config = resolve("tiny-darcy", {"epochs": 1, "steps_per_epoch": 3, "image_size": None, "channels": (8, 16)})
-        train({name: data}, folder / name, config, progress="quiet")
+        train({name: data}, folder / name, config)
     return folder
 
 

@@ -15,6 +15,7 @@ from domains.pde.networks.model import backbone_of, build_model, task_specs
 from domains.pde.presets import resolve
 from domains.pde.solvers.darcy import solve_darcy
 from domains.pde.solvers.embedded import embed, unit_grid
+from polyhead.session import Session
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -126,7 +127,7 @@ def test_training_says_what_it_turns_and_leaves_other_problems_alone(tmp_path, d
         "tiny-darcy", {"epochs": 1, "steps_per_epoch": 2, "channels": (4,), "image_size": None, "polish": False}
     )
     lines = []
-    train({"darcy": darcy}, tmp_path / "run", config, say=lines.append, progress="quiet")
+    train({"darcy": darcy}, tmp_path / "run", config, session=Session(say=lines.append))
     assert any("positions" in line for line in lines)
     assert config.turns("darcy") and config.turns("darcy-target") and not config.turns("advection")
     assert not config.turns("darcyish")

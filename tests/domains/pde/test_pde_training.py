@@ -17,6 +17,7 @@ from domains.pde.networks.model import backbone_of, build_model, task_specs
 from domains.pde.predicting.ensemble import load_operator
 from domains.pde.presets import PRESETS, resolve
 from polyhead.runs import Run
+from polyhead.session import Session
 from polyhead.train import TrainingDiverged
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -190,7 +191,7 @@ def test_the_last_layer_by_least_squares_is_numpys(fisher, darcy):
 def test_training_learns_fisher_and_polish_is_kept_only_if_it_helps(tmp_path, fisher):
     config = resolve("tiny-fisher", {"epochs": 3, "steps_per_epoch": 60, "validate_every": 1, "pod_steps": 100})
     lines = []
-    result = train({"fisher": fisher}, tmp_path / "run", config, say=lines.append, progress="quiet")
+    result = train({"fisher": fisher}, tmp_path / "run", config, session=Session(say=lines.append))
     run = Run.open(tmp_path / "run")
     polish = run.info.metrics["polish"]
     assert result.metrics["score"] == run.info.metrics["score"] == polish["score"] >= polish["score_before"] > 0.9
@@ -202,7 +203,7 @@ def test_training_learns_fisher_and_polish_is_kept_only_if_it_helps(tmp_path, fi
     for task in fisher.tasks:
         error = validation_errors(operator, fisher, task).mean()
         assert error == pytest.approx(1 - run.info.metrics["scores"][task], rel=1e-4)
-    again = train({"fisher": fisher}, tmp_path / "run", config, resume=True, progress="quiet")
+    again = train({"fisher": fisher}, tmp_path / "run", config, session=Session(resume=True))
     assert again.metrics == run.info.metrics
 
 
@@ -216,12 +217,8 @@ def test_a_polish_that_harms_leaves_the_trained_weights(tmp_path, fisher, monkey
 
     monkeypatch.setattr("domains.pde.learning.training.solve_last_layer", spoil)
     settings = SMALL | {"epochs": 1, "steps_per_epoch": 5, "pod_steps": 0}
-    plain = train(
-        {"fisher": fisher}, tmp_path / "plain", resolve("tiny-fisher", settings | {"polish": False}), progress="quiet"
-    )
-    polished = train(
-        {"fisher": fisher}, tmp_path / "polished", resolve("tiny-fisher", settings | {"polish": True}), progress="quiet"
-    )
+    plain = train({"fisher": fisher}, tmp_path / "plain", resolve("tiny-fisher", settings | {"polish": False}))
+    polished = train({"fisher": fisher}, tmp_path / "polished", resolve("tiny-fisher", settings | {"polish": True}))
     assert tried == list(RIDGES)
     score = plain.metrics["score"]
     told = {"kept": False, "ridge": None, "score_before": pytest.approx(score), "score": pytest.approx(score)}
@@ -240,10 +237,10 @@ def test_a_stopped_training_goes_on_to_the_same_weights(tmp_path, darcy):
         if step == 8:
             raise KeyboardInterrupt
 
-    whole = train({"darcy": darcy}, tmp_path / "whole", config, progress="quiet")
+    whole = train({"darcy": darcy}, tmp_path / "whole", config)
     with pytest.raises(KeyboardInterrupt):
-        train({"darcy": darcy}, tmp_path / "part", config, on_step=stop, progress="quiet")
-    part = train({"darcy": darcy}, tmp_path / "part", config, resume=True, progress="quiet")
+        train({"darcy": darcy}, tmp_path / "part", config, session=Session(on_step=stop))
+    part = train({"darcy": darcy}, tmp_path / "part", config, session=Session(resume=True))
     assert part.metrics == whole.metrics
     one, other = (Run.open(tmp_path / name).load_weights() for name in ("whole", "part"))
     assert one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
@@ -252,7 +249,7 @@ def test_a_stopped_training_goes_on_to_the_same_weights(tmp_path, darcy):
 def test_published_presets_take_a_step(tmp_path, fisher, darcy, plate):
     for preset, data in (("fisher", fisher), ("darcy", darcy), ("plate", plate)):
         config = resolve(f"mt-deeponet-{preset}", {"epochs": 1, "steps_per_epoch": 2, "batch_size": 8})
-        result = train({preset: data}, tmp_path / preset, config, progress="quiet")
+        result = train({preset: data}, tmp_path / preset, config)
         assert result.step == 2 and set(result.metrics["scores"]) == set(data.tasks)
         operator = load_operator(tmp_path / preset)
         for task, score in result.metrics["scores"].items():
@@ -273,7 +270,7 @@ def test_three_problems_at_once(tmp_path, fisher, darcy, plate):
     lines = []
     no_plate_validation = plate.take(plate.rows(split="train"))
     data = {"fisher": fisher, "darcy": darcy, "plate": no_plate_validation}
-    result = train(data, tmp_path / "run", config, say=lines.append, progress="quiet")
+    result = train(data, tmp_path / "run", config, session=Session(say=lines.append))
     assert lines[0] == "no validation samples of plate: scored on training samples"
     assert set(result.metrics["scores"]) == {*fisher.tasks, *darcy.tasks, "plate"}
     operator = load_operator(tmp_path / "run")
@@ -285,7 +282,7 @@ def test_without_validation_the_last_weights_are_kept(tmp_path, plate):
     lines = []
     config = resolve("tiny-plate", SMALL | {"epochs": 2, "steps_per_epoch": 2, "polish": True})
     data = plate.take(plate.rows(split="train"))
-    result = train({"plate": data}, tmp_path / "run", config, say=lines.append, progress="quiet")
+    result = train({"plate": data}, tmp_path / "run", config, session=Session(say=lines.append))
     assert "no validation samples: the weights of the last epoch are kept" in lines
     assert result.metrics["polish"] == {"kept": False, "reason": "no validation samples"}
 
@@ -326,7 +323,6 @@ def test_what_is_refused(tmp_path, fisher, darcy):
                     "l2": 1e38,
                 },
             ),
-            progress="quiet",
         )
 
 
@@ -339,7 +335,7 @@ def test_a_folder_of_data_files(tmp_path, fisher, darcy):
     write_data(darcy, folder / "darcy.h5")
     lines = []
     config = resolve("tiny-fisher", SMALL | {"epochs": 1, "steps_per_epoch": 2, "pod_steps": 1})
-    train(folder, tmp_path / "run", config, tasks=["fisher/nws"], say=lines.append, progress="quiet")
+    train(folder, tmp_path / "run", config, tasks=["fisher/nws"], session=Session(say=lines.append))
     assert lines[0] == "preset 'tiny-fisher' leaves out darcy"
     info = json.loads((tmp_path / "run" / "run.json").read_text())
     assert [task["name"] for task in info["tasks"]] == ["fisher/nws"]

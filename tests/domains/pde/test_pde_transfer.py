@@ -17,6 +17,7 @@ from domains.pde.predicting.ensemble import load_operator
 from domains.pde.presets import resolve
 from domains.pde.saved import load_run
 from polyhead.runs import Run, RunInfo
+from polyhead.session import Session
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -32,11 +33,11 @@ def target():
 def runs(tmp_path_factory, darcy):
     folder = tmp_path_factory.mktemp("runs")
     config = resolve("tiny-darcy", {"epochs": 6, "image_size": None, "channels": (8, 16), "validate_every": 6})
-    train({"darcy": darcy}, folder / "darcy", config, progress="quiet")
+    train({"darcy": darcy}, folder / "darcy", config)
     config = resolve("tiny-fisher", {"epochs": 2, "validate_every": 2, "pod_steps": 100})
-    train({"fisher": fisher_data()}, folder / "fisher", config, progress="quiet")
+    train({"fisher": fisher_data()}, folder / "fisher", config)
     config = resolve("tiny-plate", {"epochs": 1, "points": 64})
-    train({"plate": plate_data()}, folder / "plate", config, progress="quiet")
+    train({"plate": plate_data()}, folder / "plate", config)
     return folder
 
 
@@ -51,7 +52,7 @@ def test_few_samples_are_parts_of_more(target):
 
 def test_transfer_keeps_what_is_frozen_and_beats_training_from_scratch(tmp_path, runs, target):
     config = fine_tuning(runs / "darcy", epochs=4, steps_per_epoch=25, batch_size=8)
-    options = {"config": config, "samples": 4, "freeze": PUBLISHED_FREEZE, "progress": "quiet"}
+    options = {"config": config, "samples": 4, "freeze": PUBLISHED_FREEZE}
     moved = adapt(target, TARGET, tmp_path / "transfer", source=runs / "darcy", **options)
     scratch = adapt(target, TARGET, tmp_path / "scratch", source=None, **options)
     assert (moved.way, scratch.way, moved.samples) == ("transfer", "scratch", 4)
@@ -80,10 +81,10 @@ def test_transfer_keeps_what_is_frozen_and_beats_training_from_scratch(tmp_path,
 
 def test_a_learning_curve_goes_on_where_it_stopped(tmp_path, runs, target):
     config = fine_tuning(runs / "darcy", epochs=1, steps_per_epoch=4, batch_size=4)
-    options = {"source": runs / "darcy", "config": config, "progress": "quiet"}
+    options = {"source": runs / "darcy", "config": config}
     first = learning_curve(target, TARGET, tmp_path, counts=(2,), **options)
     lines = []
-    points = learning_curve(target, TARGET, tmp_path, counts=(2, 5), say=lines.append, **options)
+    points = learning_curve(target, TARGET, tmp_path, counts=(2, 5), session=Session(say=lines.append), **options)
     assert [(point.way, point.samples) for point in points] == [
         (way, count) for count in (2, 5) for way in ("transfer", "scratch")
     ]
@@ -98,7 +99,7 @@ def test_a_learning_curve_goes_on_where_it_stopped(tmp_path, runs, target):
 def test_a_start_is_the_weights_from_before_the_polish(tmp_path, darcy, target):
     settings = {"epochs": 2, "steps_per_epoch": 5, "image_size": None, "channels": (8, 16), "pod_steps": 0}
     for name, polish in (("plain", False), ("polished", True)):
-        train({"darcy": darcy}, tmp_path / name, resolve("tiny-darcy", settings | {"polish": polish}), progress="quiet")
+        train({"darcy": darcy}, tmp_path / name, resolve("tiny-darcy", settings | {"polish": polish}))
     run = Run.open(tmp_path / "polished")
     assert run.info.metrics["polish"]["kept"]
     plain, polished = (Run.open(tmp_path / name).load_weights() for name in ("plain", "polished"))
@@ -111,7 +112,7 @@ def test_a_start_is_the_weights_from_before_the_polish(tmp_path, darcy, target):
     with pytest.raises(ValueError, match=r"unpolished\.safetensors is damaged"):
         train({"darcy-target": target}, tmp_path / "run", resolve("tiny-darcy", settings), init_from=run.path)
     again = resolve("tiny-darcy", settings | {"polish": False})
-    train({"darcy": darcy}, run.path, again, overwrite=True, progress="quiet")
+    train({"darcy": darcy}, run.path, again, session=Session(overwrite=True))
     assert not (run.path / UNPOLISHED_FILE).exists()
 
 

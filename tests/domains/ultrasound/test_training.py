@@ -4,6 +4,7 @@ import csv
 import json
 import math
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from domains.medical.ultrasound.presets import PRESETS, UltrasoundConfig, resolv
 from domains.medical.ultrasound.saved import load_run
 from domains.medical.ultrasound.simulator.write import sample
 from polyhead.runs import Run
+from polyhead.session import Session
 
 TASKS = ("carotid_artery", "liver_lesion_2cls", "thyroid_nodule_det", "FUGC")
 KINDS = ("segmentation", "classification", "detection", "keypoints")
@@ -40,9 +42,17 @@ def data(tmp_path_factory) -> Path:
     return root
 
 
-def run_training(data: Path, out: Path, settings: UltrasoundConfig, **options):
+def run_training(
+    data: Path,
+    out: Path,
+    settings: UltrasoundConfig,
+    *,
+    resume: bool = False,
+    on_step: Callable[[int], None] | None = None,
+    **options,
+):
     said: list[str] = []
-    result = train(data, out, settings, say=said.append, progress="quiet", **options)
+    result = train(data, out, settings, session=Session(resume, say=said.append, on_step=on_step), **options)
     return result, said
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -31,7 +30,7 @@ from polyhead.identity import PROBLEMS_FILE
 from polyhead.model import MultiHeadModel
 from polyhead.ranks import Ranks
 from polyhead.report import Problem
-from polyhead.runs import Run
+from polyhead.session import Session
 from polyhead.tasks import TaskSpec
 from polyhead.train import FitResult, Validation, fit
 
@@ -44,11 +43,7 @@ def train(
     validation_data: Path | None = None,
     tasks: Sequence[str] | None = None,
     strict: bool = False,
-    resume: bool = False,
-    overwrite: bool = False,
-    say: Callable[[str], None] = lambda text: None,
-    on_step: Callable[[int], None] | None = None,
-    progress: Any = "auto",
+    session: Session = Session(),
 ) -> FitResult:
     """Trains a system on an FM_UIA data root into a run folder.
 
@@ -61,17 +56,14 @@ def train(
         validation_data: a second data root to validate on; None splits `data`, by a fraction of 0 without validation.
         tasks: train these tasks only.
         strict: any problem of the data is an error.
-        resume: go on where an interrupted training stopped.
-        overwrite: replace a run that is there.
-        say: takes lines for people.
-        on_step: called after each step with its number.
-        progress: see `polyhead.train.fit`.
+        session: how the training is carried out.
 
     Raises:
         ValueError: the data cannot be used, or a setting does not fit it.
     """
     ranks = Ranks(config.training.device)
-    say = ranks.only_first(say)
+    session = session.among(ranks)
+    say = session.say
     rows, problems, labels = _read(data, tasks, config, say)
     if validation_data is None and config.data.validation_fraction == 0:
         split = Split(tuple(rows), (), {"by": "none"})
@@ -113,7 +105,7 @@ def train(
         label_maps={task: dict(enumerate(names)) for task, names in labels.items() if task in specs},
         data={"fingerprint": fingerprint(rows), "rows": len(rows), "split": split.to_json()},
     )
-    with Run.begin(out, info, resume=resume, overwrite=overwrite, configuration=UltrasoundConfig, ranks=ranks) as run:
+    with session.begin(out, info, UltrasoundConfig) as run:
         if ranks.first:
             write_problem_report(run.path / PROBLEMS_FILE, problems)
         return fit(
@@ -124,8 +116,8 @@ def train(
             run,
             validate=validator(split.validation, config) if split.validation else None,
             resume=run.resumed,
-            on_step=on_step,
-            progress=progress,
+            on_step=session.on_step,
+            progress=session.progress,
         )
 
 

@@ -1,0 +1,51 @@
+"""How commands end: each failure one line and its status."""
+
+import errno
+
+import pytest
+
+from apps.exits import refusal, run
+from polyhead.batch.outcome import NoInput
+
+
+@pytest.mark.parametrize(
+    ("failure", "status", "line"),
+    [
+        (
+            OSError(errno.ENOSPC, "No space left on device", "out/a"),
+            2,
+            "error: out/a: No space left on device; free some space, or name another place",
+        ),
+        (
+            PermissionError(errno.EACCES, "Permission denied", "out"),
+            2,
+            "error: out: Permission denied; name a place that you may use, or change its permissions",
+        ),
+        (ConnectionError("lost"), 1, "internal error: ConnectionError: lost (POLYHEAD_DEBUG=1 shows where)"),
+        (
+            ModuleNotFoundError("No module named 'jax'", name="jax"),
+            2,
+            "error: the Python module jax is not installed; `polyhead doctor` says how to get it",
+        ),
+        (
+            ModuleNotFoundError("No module named 'domains.gone'", name="domains.gone"),
+            1,
+            "internal error: ModuleNotFoundError: No module named 'domains.gone' (POLYHEAD_DEBUG=1 shows where)",
+        ),
+        (NoInput("nothing there"), 4, "error: nothing there"),
+    ],
+)
+def test_how_failures_end(capsys, failure, status, line):
+    def fail():
+        raise failure
+
+    assert run(fail) == status
+    assert capsys.readouterr().err == line + "\n"
+
+
+def test_a_refusal_names_the_place_that_cannot_be_written():
+    moved = OSError(errno.EXDEV, "Invalid cross-device link", "a", None, "b")
+    assert refusal(moved) == "b: Invalid cross-device link"
+    assert refusal(OSError(errno.ENOSPC, "No space left on device")) == (
+        "No space left on device; free some space, or name another place"
+    )
