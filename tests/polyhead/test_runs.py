@@ -283,6 +283,11 @@ def test_frozen_weights_lie_beside_the_trained(tmp_path):
         assert torch.equal(loaded["trunk.weight"], torch.ones(2, 2)) and loaded["head.weight"].tolist() == [[3.0, 3.0]]
         run.save_frozen({"trunk.weight": torch.ones(2, 2), "trunk.bias": torch.ones(2)})
         assert run.identity() != before
+        run.save_weights({"head.weight": torch.zeros(1, 2), "trunk.weight": torch.zeros(2, 2)})
+        assert run.load_weights()["trunk.bias"].tolist() == [1, 1] and not run.load_weights()["trunk.weight"].any()
+        run.save_weights(run.load_weights())
+        assert not (run.path / "frozen.safetensors").exists() and len(run.load_weights()) == 3
+        run.save_frozen({"trunk.bias": torch.ones(2)})
     assert Run.open(run.path).info.base == base
     with Run.begin(run.path, make_info(), overwrite=True) as again:
         again.save_weights({"head.weight": torch.ones(1)})
