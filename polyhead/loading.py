@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
@@ -132,7 +132,7 @@ def _start_worker(_: int) -> None:
 
 def load_steps(
     data: Data, steps: Iterable[Sequence[Step]], *, workers: int, pin_memory: bool
-) -> Iterator[list[list[LoadedBatch]]]:
+) -> Generator[list[list[LoadedBatch]], None, None]:
     """Loads steps in order, `workers` processes ahead; draws nothing from the global random generators.
 
     Args:
@@ -158,7 +158,11 @@ def load_steps(
         generator=torch.Generator(),
         multiprocessing_context="fork" if forked else None,
     )
-    for loaded in loader:
-        if isinstance(loaded, _Unreadable):
-            raise ValueError(loaded.reason)
-        yield loaded
+    batches = iter(loader)
+    try:
+        for loaded in batches:
+            if isinstance(loaded, _Unreadable):
+                raise ValueError(loaded.reason)
+            yield loaded
+    finally:
+        del batches  # with it end the processes, which must not outlive a generator that is closed

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -107,6 +108,7 @@ def fit(
     stopped: Literal["finished", "patience", "time"] = "finished"
     with (
         Interrupts() as interrupts,
+        closing(training.batches) as batches,
         TrainingProgress(
             progress if ranks.first else "quiet",
             total=total,
@@ -117,7 +119,7 @@ def fit(
     ):
         for line in training.remarks:
             display.say(line)
-        for loaded in training.batches:
+        for loaded in batches:
             numbers = training.step(loaded)
             done, epoch = training.done, -(-training.done // steps_per_epoch)
             if ranks.first:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -62,7 +62,7 @@ class Training:
     state: TrainingState
     losses: LossMaker
     parameters: Parameters
-    batches: Iterator[list[list[LoadedBatch]]]
+    batches: Generator[list[list[LoadedBatch]], None, None]
     identity: Mapping[str, Any]
     steps_per_epoch: int
     done: int = 0

@@ -10,7 +10,8 @@ from polyhead.sampling import TaskSampler
 
 
 def plain_training(model, config, steps_per_epoch):
-    """Trains as `fit` should, with one AdamW, constant rate, no average; returns the scores of the validations.
+    """Trains as `fit` should, with one AdamW, constant rate, no average; the scores of the validations and the learned log
+    variances.
 
     Balancers: ``equal``; ``dwa`` by its equations; ``uncertainty`` with an optimiser group that is not decayed.
     """
@@ -63,7 +64,7 @@ def plain_training(model, config, steps_per_epoch):
                 found = validate(model)
             model.train()
             scores.append(sum(found.scores.values()) / len(found.scores))
-    return scores
+    return scores, {task: value.item() for task, value in variances.items()}
 
 
 def _dwa(means):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from plain_loop import plain_training
+from torch.optim.optimizer import register_optimizer_step_post_hook
 from training_toy import LOSSES, TASKS, ToyModel, make_data, make_info, train, validator
 
 from polyhead.runs import Run
@@ -48,14 +49,23 @@ def toy():
 @pytest.mark.parametrize("stop", [None, 8, 13])
 def test_a_training_is_the_plain_loop(tmp_path, balancer, stop):
     """Without an average the trained model itself is validated, and must be put back to training after it."""
-    config = CONFIG.model_copy(update={"balancer": balancer})
+    config = CONFIG.model_copy(update={"balancer": balancer, "weight_decay": 5.0 if balancer == "uncertainty" else 0.3})
     expected = toy()
-    scores = plain_training(expected, config, 5)
+    scores, variances = plain_training(expected, config, 5)
     if stop is not None:
         with pytest.raises(Stopped):
             train(tmp_path / "run", config, model=toy(), on_step=stop_at(stop))
     torch.manual_seed(99)  # what the process drew before does not matter
+    learned = {}
+    watch = register_optimizer_step_post_hook(
+        lambda optimizer, *_: learned.update(
+            last=[value.detach().clone() for value in optimizer.param_groups[-1]["params"]]
+        )
+    )
     result, model = train(tmp_path / "run", config, model=toy(), resume=stop is not None)
+    watch.remove()
+    if balancer == "uncertainty":  # a decay of them would be 5 % a step
+        assert [value.item() for value in learned["last"]] == pytest.approx(list(variances.values()), rel=1e-3)
     for name, value in expected.state_dict().items():
         torch.testing.assert_close(model.state_dict()[name], value, rtol=1e-4, atol=1e-6, msg=name)
     found = [line["score"] for line in Run.open(tmp_path / "run").metrics() if line["split"] == "validation"]

@@ -132,12 +132,14 @@ def finish(process):
 
 
 def train_and_signal(path, config, signal_number, step, message):
-    """Trains, and after `step` sends the process a signal; an interrupt is written to `message`, with status 130."""
+    """Trains, and after `step` sends the process and its loaders a signal, as a terminal does; an interrupt is written
+    to `message`, with status 130."""
     torch.set_num_threads(1)
+    os.setsid()
 
     def on_step(done):
         if done == step:
-            os.kill(os.getpid(), signal_number)
+            os.killpg(os.getpgrp(), signal_number)
 
     try:
         train(path, config, on_step=on_step)
