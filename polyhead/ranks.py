@@ -110,7 +110,7 @@ class Ranks:
         except ValueError as error:
             self.gather((None, str(error), None))
             raise
-        except BaseException as error:
+        except Exception as error:
             self.gather((None, None, f"{type(error).__name__}: {error}"))
             raise
         return self.gather((value, None, None))[0][0]

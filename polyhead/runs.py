@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ValidationError
 
 from polyhead.differences import differences, refuse_differences
-from polyhead.files import hash_file, replacing
+from polyhead.files import hash_file, replacing, sweep_temporaries
 from polyhead.identity import CALIBRATION_FILE, METRICS_FILE, PROBLEMS_FILE, RUN_FILE, SNAPSHOTS, digest_folder
 from polyhead.launch import process_count
 from polyhead.locks import HeldLock
@@ -108,6 +108,7 @@ class Run:
         path.mkdir(parents=True, exist_ok=True)
         lock = hold(path)
         try:
+            sweep_temporaries(path)
             if resume:
                 # Opened again: whoever held the lock before may have changed it.
                 run = cls.open(path)
@@ -233,10 +234,16 @@ class Run:
         return (self.path / WEIGHTS_FILE).is_file()
 
     def save_weights(self, state_dict: Mapping[str, Tensor]) -> None:
-        """Writes model.safetensors. Tensors that are one (tied weights) are written once and named twice."""
-        from polyhead.weights import save_tensors
+        """Writes model.safetensors. Tensors that are one (tied weights) are written once and named twice.
+
+        Where they are all of the model, as after a merge of adapters, frozen.safetensors goes.
+        """
+        from polyhead.weights import names_of, save_tensors
 
         save_tensors(self.path / WEIGHTS_FILE, state_dict)
+        frozen = self.path / FROZEN_FILE
+        if frozen.is_file() and names_of(frozen) <= set(state_dict):
+            frozen.unlink()
 
     def save_frozen(self, state_dict: Mapping[str, Tensor]) -> None:
         """Writes frozen.safetensors: what the model has beside its trained weights, and training leaves as it is."""
@@ -283,7 +290,10 @@ class Run:
             ValueError: there are no weights yet.
         """
         _ = self.weights
-        return digest_folder(self.path, self.info.model_dump(mode="json"), leaving_out=leaving_out)
+        # What is at its default says nothing: a field that comes later makes no run another model.
+        return digest_folder(
+            self.path, self.info.model_dump(mode="json", exclude_defaults=True), leaving_out=leaving_out
+        )
 
     def append_metrics(self, line: Mapping[str, Any]) -> None:
         """Adds one line to metrics.jsonl; a non-finite number is a `ValueError`. Mends a line that a kill tore."""

@@ -9,7 +9,7 @@ import training_toy
 from training_toy import TASKS, ToyModel, finish, start, train, train_and_signal
 
 from polyhead.runs import Run
-from polyhead.snapshots import latest_snapshot
+from polyhead.snapshots import latest_snapshot, save_snapshot
 from polyhead.train import TrainConfig
 
 pytestmark = [
@@ -126,6 +126,41 @@ def test_resume_with_other_settings_or_data_is_refused(tmp_path, whole, monkeypa
     monkeypatch.undo()
     with pytest.raises(ValueError, match=r"rows.angle \(only in the run\); tasks\[angle\] \(only in the run\)$"):
         train(path, CONFIG, resume=True, model=ToyModel(TASKS.subset(["length", "side"]), batch_norm=True))
+
+
+def test_settings_that_came_later_are_at_their_defaults(tmp_path, whole):
+    path = tmp_path / "run"
+    assert interrupted(path, CONFIG, signal.SIGINT, 6)[0] == 130
+    folder = Run.open(path).snapshots
+    step, saved = latest_snapshot(folder)
+    del saved["config"]["channels_last"]
+    for task in saved["tasks"]:
+        del task["unit"]
+    save_snapshot(folder, step, saved)
+    with pytest.raises(ValueError, match=r"these differ: config.channels_last \(was false, now true\)$"):
+        train(path, CONFIG.model_copy(update={"channels_last": True}), resume=True)
+    train(path, CONFIG, resume=True)
+    assert_same_run(Run.open(path), whole)
+
+
+def test_snapshots_that_cannot_be_read_stop_a_resume(tmp_path):
+    path = tmp_path / "run"
+    assert interrupted(path, CONFIG, signal.SIGKILL, 13)[0] == -signal.SIGKILL
+    run = Run.open(path)
+    trees = sorted(run.snapshots.glob("step-*/state.json"))
+    texts = [tree.read_text() for tree in trees]
+    for tree, text in zip(trees, texts, strict=True):
+        tree.write_text(json.dumps(json.loads(text) | {"format": 99}))
+    before = {file: file.read_bytes() for file in path.rglob("*") if file.is_file()}
+    with pytest.raises(ValueError) as caught:
+        train(path, CONFIG, resume=True)
+    said = str(caught.value)
+    assert said.startswith(f"none of the snapshots in {run.snapshots} can be read (step-0000000010: it is of format 99")
+    assert "step-0000000005: it is of format 99" in said and "\n" not in said
+    assert {file: file.read_bytes() for file in path.rglob("*") if file.is_file()} == before
+    trees[0].write_text(texts[0])
+    train(path, CONFIG, resume=True)
+    assert Run.open(path).info.finished and Run.open(path).metrics()[5]["step"] == 6
 
 
 def test_resume_before_the_first_snapshot_starts_anew(tmp_path, whole, capsys):

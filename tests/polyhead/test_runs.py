@@ -95,6 +95,13 @@ def test_an_overwriting_that_is_killed_leaves_a_run(tmp_path, monkeypatch):
         assert again.metrics() == []
 
 
+def test_what_a_kill_left_half_written_is_swept(tmp_path):
+    Run.begin(tmp_path, make_info()).close()
+    (tmp_path / ".polyhead-tmp-1-0-model.safetensors").write_bytes(b"half")
+    Run.begin(tmp_path, make_info(), resume=True).close()
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".lock", "run.json"]
+
+
 def begins(path, *options):
     """What another process is told when it begins the run."""
     code = (
@@ -128,6 +135,7 @@ def test_a_run_is_locked_while_it_is_trained(tmp_path):
     assert begins(path, "resume") == "begun"
 
 
+@pytest.mark.filterwarnings(r"ignore:os\.fork\(\) was called:RuntimeWarning")  # other tests load JAX
 def test_a_forked_loader_does_not_hold_the_lock(tmp_path):
     run = Run.begin(tmp_path / "run", make_info())
     read, write = os.pipe()
@@ -275,6 +283,11 @@ def test_frozen_weights_lie_beside_the_trained(tmp_path):
         assert torch.equal(loaded["trunk.weight"], torch.ones(2, 2)) and loaded["head.weight"].tolist() == [[3.0, 3.0]]
         run.save_frozen({"trunk.weight": torch.ones(2, 2), "trunk.bias": torch.ones(2)})
         assert run.identity() != before
+        run.save_weights({"head.weight": torch.zeros(1, 2), "trunk.weight": torch.zeros(2, 2)})
+        assert run.load_weights()["trunk.bias"].tolist() == [1, 1] and not run.load_weights()["trunk.weight"].any()
+        run.save_weights(run.load_weights())
+        assert not (run.path / "frozen.safetensors").exists() and len(run.load_weights()) == 3
+        run.save_frozen({"trunk.bias": torch.ones(2)})
     assert Run.open(run.path).info.base == base
     with Run.begin(run.path, make_info(), overwrite=True) as again:
         again.save_weights({"head.weight": torch.ones(1)})

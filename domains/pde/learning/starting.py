@@ -7,14 +7,15 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from domains.pde.data.samples import OperatorData
 from domains.pde.networks.model import WeightedProduct, backbone_of
 from domains.pde.saved import load_run
-from polyhead.files import replacing
 from polyhead.model import MultiHeadModel
 from polyhead.runs import Run
+from polyhead.start import start_from
+from polyhead.weights import load_tensors, save_tensors
 
 UNPOLISHED_FILE = "unpolished.safetensors"
 """The weights that a polish replaced. They fit the training samples less closely, and carry over to others better."""
@@ -22,13 +23,8 @@ UNPOLISHED_FILE = "unpolished.safetensors"
 
 def keep_unpolished(run: Run, trained: Mapping[str, Tensor], polished: Mapping[str, Tensor]) -> None:
     """Writes those of the trained weights that the polish replaced."""
-    from safetensors.torch import save_file
-
-    replaced = {
-        name: values.contiguous() for name, values in trained.items() if not torch.equal(values, polished[name])
-    }
-    with replacing(run.path / UNPOLISHED_FILE) as temporary:
-        save_file(replaced, temporary)
+    replaced = {name: values for name, values in trained.items() if not torch.equal(values, polished[name])}
+    save_tensors(run.path / UNPOLISHED_FILE, replaced)
 
 
 def forget_unpolished(run: Run) -> None:
@@ -42,18 +38,13 @@ def load_unpolished(source: Path) -> MultiHeadModel:
     Raises:
         ValueError: not a run of this application, or its weights are damaged.
     """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
     model, _, _ = load_run(source)
     file = source / UNPOLISHED_FILE
     if file.is_file():
-        try:
-            unexpected = model.load_state_dict(load_file(file), strict=False).unexpected_keys
-        except (SafetensorError, RuntimeError) as failure:
-            raise ValueError(f"{file} is damaged: {str(failure).splitlines()[0]}") from failure
-        if unexpected:
-            raise ValueError(f"{file} is of another network: it has {unexpected[0]}")
+        found = start_from(model, load_tensors(file), strict=False)
+        strange = [*found.unexpected, *found.reshaped]
+        if strange:
+            raise ValueError(f"{file} is of another network: it has {strange[0]}")
     return model
 
 
@@ -74,7 +65,7 @@ def set_statistics(
             network.scaling.fit(samples, used)
 
 
-def start_from(
+def take_networks(
     model: MultiHeadModel,
     source: Path,
     data: Mapping[str, OperatorData],
@@ -85,16 +76,17 @@ def start_from(
     given = load_unpolished(source)
     theirs, mine = backbone_of(given), backbone_of(model)
     problems = list(dict.fromkeys(task.reads for task in given.tasks.values()))
+    taken: list[tuple[nn.Module, nn.Module]] = [(mine.bodies, theirs.bodies)]
+    for name in data:
+        other = name if name in problems else problems[0] if len(problems) == 1 else None
+        if other is None:
+            raise ValueError(f"{source} has no problem {name!r}; it has {', '.join(problems)}")
+        taken.append((mine.network(name), theirs.network(other)))
     try:
-        mine.bodies.load_state_dict(theirs.bodies.state_dict())
-        for name in data:
-            other = name if name in problems else problems[0] if len(problems) == 1 else None
-            if other is None:
-                raise ValueError(f"{source} has no problem {name!r}; it has {', '.join(problems)}")
-            mine.network(name).load_state_dict(theirs.network(other).state_dict())
-    except RuntimeError as failure:
-        line = " ".join(str(failure).split())[:200]
-        raise ValueError(f"{source}: its networks are not of this configuration: {line}") from failure
+        for own, its in taken:
+            start_from(own, its.state_dict())
+    except ValueError as failure:
+        raise ValueError(f"{source}: its networks are not of this configuration: {failure}") from failure
     set_statistics(model, data, chosen, rows, encoding_only=True)
     heads = [head for task in given.tasks if isinstance(head := given.head(task), WeightedProduct)]
     for task in model.tasks:

@@ -14,7 +14,7 @@ from domains.pde.data.samples import OperatorData
 from domains.pde.learning.dataset import TaskSamples
 from domains.pde.learning.losses import LOSSES, Loss, with_penalty
 from domains.pde.learning.polish import RIDGES, fit_trunk_to_pod, last_layer_equations, solve_last_layer
-from domains.pde.learning.starting import forget_unpolished, keep_unpolished, set_statistics, start_from
+from domains.pde.learning.starting import forget_unpolished, keep_unpolished, set_statistics, take_networks
 from domains.pde.networks.description import Description
 from domains.pde.networks.model import backbone_of, build_model, freeze_parts, task_specs
 from domains.pde.saved import describe
@@ -76,7 +76,7 @@ def train(
     training_rows = {task: found[problem].rows(task=task, split="train") for task, problem in chosen.items()}
     set_statistics(model, found, chosen, training_rows)
     if init_from is not None:
-        start_from(model, init_from, found, chosen, training_rows)
+        take_networks(model, init_from, found, chosen, training_rows)
     for name in found:
         freeze_parts(model, name, freeze)
 

@@ -81,8 +81,8 @@ def test_an_imported_run_loads_and_keeps_the_weights(tmp_path: Path, state):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda s: s.pop("fpn_decoder.p5.weight"), "missing .*lateral.3.weight"),
-        (lambda s: s.update({"heads.cervix.0.weight": torch.zeros(4, 128, 1, 1)}), "shape of .*cervix"),
+        (lambda s: s.pop("fpn_decoder.p5.weight"), "1 missing: .*lateral.3.weight"),
+        (lambda s: s.update({"heads.cervix.0.weight": torch.zeros(4, 128, 1, 1)}), "1 of another shape: .*cervix"),
         (lambda s: s.update({"heads.unknown.0.weight": torch.zeros(1)}), "a task that this model lacks"),
         (lambda s: s.update({"optimizer.step": torch.zeros(1)}), "'optimizer.step' is not of the FM_UIA baseline"),
     ],

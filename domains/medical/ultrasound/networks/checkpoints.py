@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -14,7 +15,9 @@ from torch import Tensor
 
 from domains.medical.ultrasound.networks.encoders import EfficientNetB4
 from polyhead.model import MultiHeadModel
+from polyhead.start import start_from
 from polyhead.tasks import TaskSet
+from polyhead.weights import Loaded
 
 _BLOCK_PARTS = {
     "_expand_conv": "expansion.expand_conv",
@@ -174,14 +177,10 @@ def _decoder_key(key: str) -> str:
 
 
 def _load(module: torch.nn.Module, state: dict[str, Tensor], where: str) -> None:
-    own = module.state_dict()
-    missing, extra = sorted(set(own) - set(state)), sorted(set(state) - set(own))
+    found = Loaded.of(module.state_dict(), state)
     # Counters of batches are absent from older files and play no part in the answers.
-    missing = [key for key in missing if not key.endswith("num_batches_tracked")]
-    unlike = [key for key in state if key in own and own[key].shape != state[key].shape]
-    if missing or extra or unlike:
-        problem = (
-            f"missing {missing[:3]}" if missing else f"left over {extra[:3]}" if extra else f"shape of {unlike[:3]}"
-        )
-        raise ValueError(f"{where} does not fit: {problem} ({len(missing) + len(extra) + len(unlike)} keys in all)")
-    module.load_state_dict(state, strict=False)
+    needed = tuple(name for name in found.missing if not name.endswith("num_batches_tracked"))
+    found = replace(found, missing=needed)
+    if not found.whole:
+        raise ValueError(f"{where} does not fit: {found.misfits}")
+    start_from(module, state, strict=False)
