@@ -24,7 +24,7 @@ from apps.flags import (
     Task,
 )
 from apps.genomics.data_verbs import Data
-from apps.terminal import show_report
+from apps.terminal import counting, show_report
 
 Split = Literal["train", "validation", "test", "all"]
 Policy = Annotated[
@@ -90,15 +90,17 @@ def predict(
     folder = RunFolder.open(run)
     info = folder.info
     wanted = list(info.task_set.subset(task) if task else info.task_set)
-    cases = cases_from(
-        _spooled(out) if source == "-" else source,
-        reference=reference,
-        policy=policy,
-        seed=seed or 0,
-        tasks=wanted if task else None,
-        split=split,
-        block=block,
-    )
+    with counting("looking for inputs", flags.quiet or flags.log_json) as count:
+        cases = cases_from(
+            _spooled(out) if source == "-" else source,
+            reference=reference,
+            policy=policy,
+            seed=seed or 0,
+            tasks=wanted if task else None,
+            split=split,
+            block=block,
+            count=count,
+        )
     arguments: dict[str, Any] = {
         "tasks": wanted,
         "reverse_complement": both_strands,

@@ -22,7 +22,7 @@ from apps.flags import (
     Seed,
     Task,
 )
-from apps.terminal import show_report
+from apps.terminal import counting, show_report
 
 Data = Annotated[Path, typer.Argument(help="Data folder, or one .h5 file of it.")]
 Split = Literal["train", "validation", "test", "all"]
@@ -68,7 +68,8 @@ def predict(
     known = info.task_set
     wanted = list(known.subset(task) if task else known)
     asked = set(wanted) if task else None
-    cases = cases_from(source, split=split, tasks=list(asked) if asked else None)
+    with counting("looking for inputs", flags.quiet or flags.log_json) as count:
+        cases = cases_from(source, split=split, tasks=list(asked) if asked else None, count=count)
     arguments: dict[str, Any] = {
         "tasks": wanted,
         "points": None if points is None else str(points),

@@ -136,7 +136,9 @@ def predict(
     root = is_data_root(Path(source))
     if format == "fm-uia" and not root:
         raise ValueError(f"--format fm-uia needs a data root with csv_files/ as INPUT; {source} is none")
-    cases = cases_from(source, tasks={name: (spec.kind, spec.outputs) for name, spec in wanted.items()})
+    with counting("looking for inputs", flags.quiet or flags.log_json) as count:
+        known_tasks = {name: (spec.kind, spec.outputs) for name, spec in wanted.items()}
+        cases = cases_from(source, tasks=known_tasks, count=count)
     answering: dict[str, Any] = {"precision": precision, "tasks": list(wanted), "overlays": overlays}
     arguments = answering | {
         "run": str(run),

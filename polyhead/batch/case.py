@@ -20,10 +20,10 @@ class Case:
 
     Attributes:
         id: relative POSIX path without suffix, unique in a batch; the case's folder under OUT.
-        path: the file that is read.
+        path: the file, or the folder, that is read.
         tasks: names of the tasks that are asked; empty asks for all that the model knows.
         options: JSON values that the application needs to read or write the case.
-        files: further files that the answer depends on, beside `path`.
+        files: all files and folders that decide the answer, `path` and its companions; empty means `path` alone.
     """
 
     id: str

@@ -5,8 +5,9 @@ from __future__ import annotations
 import glob
 import logging
 import os
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,13 @@ from polyhead.batch.case import Case
 from polyhead.batch.naming import suffix_of, unique_ids, without_suffix
 from polyhead.batch.outcome import NoInput
 from polyhead.batch.path_lists import LIST_SUFFIXES, read_path_list
-from polyhead.batch.search import IsInput, PassedOver, is_hidden, search
+from polyhead.batch.search import IsInput, PassedOver, match, search
 
 logger = logging.getLogger(__name__)
+
+Count = Callable[[int, int], None]
+
+_NUMBERED = re.compile(r"~\d+$")
 
 
 @dataclass(frozen=True)
@@ -42,14 +47,15 @@ class Wanted:
 
     Attributes:
         names: its id where that is unambiguous, and its id otherwise; see `id_names`.
-        path, tasks, options, files: as of a `Case`.
+        path, tasks, options: as of a `Case`.
+        companions: the files that decide the answer beside `path`.
     """
 
     path: Path
     names: tuple[str, str]
     tasks: tuple[str, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
-    files: tuple[Path, ...] = ()
+    companions: tuple[Path, ...] = ()
 
 
 def find_inputs(
@@ -120,9 +126,8 @@ class _Looking:
         listed = read_path_list(path)
         for entry in listed.entries:
             name = relative_name(entry.path, listed.root)
-            if not entry.path.is_dir():
-                yield Input(entry.path, name, entry.id)
-            elif self.folder_is_case is not None and self.folder_is_case(entry.path):
+            is_folder = entry.path.is_dir()
+            if not is_folder or (self.folder_is_case is not None and self.folder_is_case(entry.path)):
                 yield Input(entry.path, name, entry.id)
             else:
                 held = self.folder(entry.path, name)
@@ -133,15 +138,13 @@ class _Looking:
     def matches(self, pattern: str) -> list[Input]:
         """What a glob matches: folders first, for what lies in them is theirs."""
         parts = Path(pattern).parts
-        base = Path(*parts[: next(k for k, part in enumerate(parts) if glob.has_magic(part))])
+        fixed = next(k for k, part in enumerate(parts) if glob.has_magic(part))
+        base = Path(*parts[:fixed])
         found: list[Input] = []
         entered: set[str] = set()
         files: dict[tuple[str, str], Path] = {}
-        for path in sorted(map(Path, glob.glob(pattern, recursive=True)), key=_links_last):  # noqa: PTH207 - any root
+        for path in sorted(match(base, parts[fixed:], self.passed), key=_links_last):
             name = relative_name(path, base)
-            # What begins with a dot was named by the pattern.
-            if any(is_hidden(part) and not part.startswith(".") for part in name.split("/")):
-                continue
             if path.is_dir():
                 names = search(
                     path,
@@ -183,27 +186,64 @@ def relative_name(path: Path, base: Path) -> str:
 
 
 def id_names(found: Input, suffixes: Collection[str] | None = None, part: str = "") -> tuple[str, str]:
-    """The id of an input without its suffix, and with it, as `Wanted` needs them; an id that a list gives stays.
+    """The id of an input without its suffix, and with it, as `Wanted` needs them.
 
     Args:
         suffixes: those that are taken away, lower case; None takes any.
         part: which part of the input, where it holds several cases; stands behind the name.
     """
-    if found.given is not None:
-        return found.given, found.given
     suffix = suffix_of(found.name.rpartition("/")[2]).lower()
     known = suffixes is None or suffix in suffixes or f".{suffix.rpartition('.')[2]}" in suffixes
     short = without_suffix(found.name) if known else found.name
     return (f"{short}/{part}", f"{found.name}/{part}") if part else (short, found.name)
 
 
+def wanted_of(
+    inputs: Sequence[Input], parts: Callable[[Input], Iterable[Wanted]], *, count: Count | None = None
+) -> list[Wanted]:
+    """What is wanted of all inputs, each once.
+
+    Of an input that a list gives an id only the part of this id is wanted, under this id; all its parts where it has
+    changed and no longer has it.
+
+    Args:
+        parts: the cases that one input holds.
+        count: called with the number of inputs that were looked into, and that of all.
+    """
+    held: dict[Path, list[Wanted]] = {}
+    wanted: dict[tuple[Path, tuple[str, str]], Wanted] = {}
+    for number, found in enumerate(inputs, 1):
+        if found.given is None:
+            chosen = parts(found)
+        else:
+            if found.path not in held:
+                held[found.path] = list(parts(found))
+            chosen = _with_id(held[found.path], found.given)
+        for each in chosen:
+            wanted.setdefault((each.path, each.names), each)
+        if count is not None:
+            count(number, len(inputs))
+    return list(wanted.values())
+
+
+def _with_id(parts: list[Wanted], given: str) -> list[Wanted]:
+    """The list may lie elsewhere than what it was made of, so the last name of an id decides where no whole id does."""
+    last = _NUMBERED.sub("", given.rpartition("/")[2])
+    same = [each for each in parts if given in each.names]
+    same = same or [each for each in parts if each.names[0].rpartition("/")[2] == last]
+    if not same and len(parts) > 1:
+        return parts
+    return [replace(each, names=(given, given)) for each in (same or parts)[:1]]
+
+
 def as_cases(wanted: Sequence[Wanted]) -> list[Case]:
     """The cases under unique ids, in the order in which they are wanted."""
     ids = unique_ids([each.names for each in wanted])
-    return [
-        Case(name, each.path, each.tasks, dict(each.options), each.files)
-        for name, each in zip(ids, wanted, strict=True)
-    ]
+    cases = []
+    for name, each in zip(ids, wanted, strict=True):
+        files = (each.path, *each.companions) if each.companions else ()
+        cases.append(Case(name, each.path, each.tasks, dict(each.options), files))
+    return cases
 
 
 def tell_not_read(folder: Path, holds: str, others: Sequence[Path]) -> None:

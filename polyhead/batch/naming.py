@@ -15,8 +15,12 @@ PACKED = frozenset({".gz", ".bgz", ".bz2", ".xz", ".zst", ".zip"})
 """Suffixes of archives, which stand behind that of what they hold."""
 
 _HELD = frozenset(
-    ".nii .mgh .tar .fa .fasta .fna .ffn .fas .faa .fq .fastq .vcf .bed .gff .gff3 .gtf .gb .gbk .gbff .genbank .embl"
-    " .csv .tsv .tab .txt .json .jsonl .parquet .vtk .stl .npy .h5 .zarr".split()
+    f".{name}"
+    for names in (
+        "nii mgh tar vtk stl npy h5 zarr csv tsv tab txt json jsonl parquet",
+        "fa fasta fna ffn fas faa fq fastq vcf bed gff gff3 gtf gb gbk gbff genbank embl",
+    )
+    for name in names.split()
 )
 _SUFFIX = re.compile(r"(?<=[^.])\.[A-Za-z0-9_+-]+$")
 _FORBIDDEN = re.compile(r'[\x00-\x1f\x7f<>:"|?*\\]')
@@ -78,7 +82,7 @@ def folder_name(name: str) -> str:
     >>> folder_name("../logs/a:b/con"), folder_name("s/v1.2"), folder_name("run 1. ")
     ('input-logs/a_b/con_', 's/v1.2', 'run 1__')
     """
-    parts = [_safe(part) for part in inside(name).parts]
+    parts = [_safe(part) for part in _inner(name)]
     if _folded(parts[0]) in _RESERVED:
         parts[0] = f"input-{parts[0]}"
     return "/".join(f"input-{part}" if _folded(part) == RECEIPT else part for part in parts)
@@ -86,8 +90,11 @@ def folder_name(name: str) -> str:
 
 def inside(name: str) -> PurePosixPath:
     """A relative POSIX path that cannot leave its folder: ``..``, ``.`` and roots are left out of the name."""
-    parts = [part for part in name.split("/") if part not in ("", "..", ".")]
-    return PurePosixPath(*parts) if parts else PurePosixPath("input")
+    return PurePosixPath(*_inner(name))
+
+
+def _inner(name: str) -> list[str]:
+    return [part for part in name.split("/") if part not in ("", "..", ".")] or ["input"]
 
 
 def _safe(part: str) -> str:
@@ -98,7 +105,9 @@ def _safe(part: str) -> str:
 
 def _folded(name: str) -> str:
     """What names have in common that some file systems take for one."""
-    return name.lower() if name.isascii() else unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+    return (
+        name.lower() if name.isascii() else unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+    )
 
 
 def _folders(name: str) -> Iterator[str]:

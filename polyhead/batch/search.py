@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fnmatch
+import glob
 import os
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -84,6 +86,53 @@ def search(
         with_results: `folder` itself may hold results: they are what is asked for.
     """
     entered = set() if entered is None else entered
+    for name, files in _walk(folder, passed, entered, folder_is_case, with_results):
+        if files is None:
+            yield name
+            continue
+        for entry, is_file in files:
+            inner = f"{name}/{entry.name}" if name else entry.name
+            if is_file and is_input(folder / inner):
+                yield inner
+            else:
+                passed.add(inner)
+
+
+def match(folder: Path, parts: Sequence[str], passed: PassedOver) -> Iterator[Path]:
+    """The files and folders below `folder` that the parts of a glob match; ``**`` enters each folder once.
+
+    Hidden ones are matched by parts that begin with a dot, or that have no wildcard.
+    """
+    if not parts:
+        yield folder
+        return
+    part, rest = parts[0], parts[1:]
+    if part == "**":
+        # What it matches at an end is all below.
+        names = [name for name, _ in _walk(folder, passed, set(), None, True)] if rest else [""]
+        for name in names:
+            yield from match(folder / name, rest, passed)
+    elif not glob.has_magic(part):
+        if os.path.lexists(folder / part):
+            yield from match(folder / part, rest, passed)
+    elif folder.is_dir():
+        try:
+            names = sorted(entry.name for entry in folder.iterdir())
+        except OSError as refused:
+            passed.folders.append((folder, f"cannot be entered ({refused.strerror or refused})"))
+            return
+        for name in fnmatch.filter(names, part):
+            if (part.startswith(".") or not is_hidden(name)) and (not rest or (folder / name).is_dir()):
+                yield from match(folder / name, rest, passed)
+
+
+_Files = list[tuple["os.DirEntry[str]", bool]]
+
+
+def _walk(
+    folder: Path, passed: PassedOver, entered: set[str], stops: IsInput | None, with_results: bool
+) -> Iterator[tuple[str, _Files | None]]:
+    """Names of the folders, with their entries that are no folders, and whether they are files; None where it stops."""
     waiting = deque([("", os.path.realpath(folder))])
     links: deque[str] = deque()
     while waiting or links:
@@ -92,8 +141,8 @@ def search(
             continue
         entered.add(place)
         here = folder / name
-        if folder_is_case is not None and folder_is_case(here):
-            yield name
+        if stops is not None and stops(here):
+            yield name, None
             continue
         try:
             with os.scandir(here) as opened:
@@ -104,26 +153,24 @@ def search(
         if (name or not with_results) and any(entry.name == STATE for entry in entries):
             passed.folders.append((here, "holds the results of a batch; they are no inputs"))
             continue
+        files: _Files = []
         for entry in entries:
-            if is_hidden(entry.name):
-                continue
+            kind = "hidden" if is_hidden(entry.name) else _kind(entry)
             inner = f"{name}/{entry.name}" if name else entry.name
-            kind = _kind(entry)
-            if kind == "folder" and not entry.is_symlink():
-                waiting.append((inner, os.path.join(place, entry.name)))  # noqa: PTH118 - real paths are strings here
-            elif kind == "folder":
+            if kind == "folder" and entry.is_symlink():
                 links.append(inner)
-            elif kind == "file" and is_input(here / entry.name):
-                yield inner
-            else:
-                passed.add(inner)
+            elif kind == "folder":
+                waiting.append((inner, os.path.join(place, entry.name)))  # noqa: PTH118 - real paths are strings here
+            elif kind != "hidden":
+                files.append((entry, kind == "file"))
+        yield name, files
 
 
 def _kind(entry: os.DirEntry[str]) -> str:
     try:
         if entry.is_dir():
             return "folder"
-        return "file" if entry.is_file() or (entry.is_symlink() and not os.path.exists(entry)) else "neither"
+        return "file" if entry.is_file() or (entry.is_symlink() and not Path(entry).exists()) else "neither"
     except OSError:
         # A link that leads to itself; reading it says so.
         return "file"

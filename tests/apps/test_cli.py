@@ -114,20 +114,6 @@ def test_another_system_is_one_clear_line_but_the_doctor_sees_it(polyhead, monke
     assert polyhead("info")[0] == 0
 
 
-def test_a_table_that_does_not_fit_the_model_is_no_missing_input(polyhead, trained, tmp_path):
-    """Only what was not found is status 4: the user must mend this one by another model or table."""
-    shutil.copytree(trained / "data", tmp_path / "data")
-    run = json.loads((trained / "run" / "run.json").read_text())
-    for task in run["tasks"]:
-        if task["name"] == "breast_2cls":
-            task |= {"outputs": 3, "labels": []}
-    (tmp_path / "run").mkdir()
-    (tmp_path / "run" / "run.json").write_text(json.dumps(run))
-    shutil.copy(trained / "run" / "model.safetensors", tmp_path / "run")
-    status, _, err = polyhead("ultrasound", "predict", tmp_path / "run", tmp_path / "data", "-o", tmp_path / "out")
-    assert status == 2 and "use the model that was trained for these tables" in err
-
-
 def test_a_port_in_use_is_told(polyhead):
     with socket.socket() as held:
         held.bind(("127.0.0.1", 0))
@@ -300,6 +286,39 @@ def test_another_run_json_answers_anew(polyhead, trained, tmp_path):
     (run / "run.json").write_text(json.dumps(said | {"notes": "mine", "created": "2020-01-01"}))
     (run / "metrics.jsonl").unlink()
     assert asked()[0] == "skipped"
+
+
+def test_tables_that_the_model_does_not_fit_are_a_wrong_call_not_an_empty_input(polyhead, trained, tmp_path):
+    shutil.copytree(trained / "data", tmp_path / "data")
+    (table,) = (
+        path
+        for path in (tmp_path / "data" / "csv_files").iterdir()
+        if "breast_2cls,classification,2" in path.read_text()
+    )
+    table.write_text(table.read_text().replace("breast_2cls,classification,2", "breast_2cls,classification,3"))
+    status, _, err = polyhead("ultrasound", "predict", trained / "run", tmp_path / "data", "-o", tmp_path / "out")
+    assert status == 2 and "breast_2cls is classification with 3 outputs in the tables" in err
+    assert not (tmp_path / "out").exists()
+
+
+def test_names_that_the_results_or_other_systems_have_are_answered_under_others(polyhead, trained, tmp_path, caplog):
+    study, out = tmp_path / "study", tmp_path / "out"
+    image = next((trained / "data" / "Regression").rglob("*.png"))
+    for name in ("logs/a.png", "summary.html/b.png", "con.png", "IMG.png", "img.png", "a:b.png"):
+        (study / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(image, study / name)
+    (study / "notes.md").write_text("no image")
+    command = ["ultrasound", "predict", trained / "run", study, "-o", out, "--task", "IUGC", "--inference", "plain"]
+    assert polyhead(*command)[0] == 0
+    assert "passed over 1 file: 1 .md (notes.md)" in caplog.messages
+    expected = {"IMG.png", "a_b", "con_", "img.png~2", "input-logs/a", "input-summary.html/b"}
+    assert set(results(out)) == expected and all((out / name / "result.json").is_file() for name in expected)
+    # Results in the folder of the inputs are no inputs of the next call.
+    inner = [*command[:5], study / "out", *command[6:]]
+    assert polyhead(*inner)[0] == 0
+    status, _, err = polyhead(*inner)
+    assert status == 0 and "6 skipped in" in err
+    assert f"{study / 'out'} holds the results of a batch; they are no inputs" in caplog.messages
 
 
 def test_the_demonstration_goes_the_whole_way_once(tmp_path, monkeypatch, capsys):

@@ -3,28 +3,25 @@
 from __future__ import annotations
 
 import csv
-import glob
-import logging
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 from domains.genomics.asking.blocks import BLOCK_RECORDS, read_blocks
 from domains.genomics.sequences.records import RejectedRecord
 from polyhead.batch.case import Case
-from polyhead.batch.naming import inside, unique_ids
+from polyhead.batch.inputs import Count, Input, Wanted, as_cases, find_inputs, id_names, tell_not_read, wanted_of
 from polyhead.batch.outcome import NoInput
-from polyhead.batch.path_lists import LIST_SUFFIXES, read_path_list
+from polyhead.batch.path_lists import LIST_SUFFIXES
+from polyhead.batch.search import PassedOver, search
 
 SPLITS = ("train", "validation", "test")
 MOST_REJECTED = 1000
 """Records of a file that get a line of their own; beyond that one line counts the rest."""
 MOST_NOTES = 100
 """Lines about records of a block that are read all the same, under another name for example."""
-
-logger = logging.getLogger(__name__)
 
 _LOOKED_FOR = "sequences (FASTA, FASTQ, GenBank, EMBL, BED or GFF with a reference, CSV, TSV, parquet)"
 
@@ -40,22 +37,10 @@ class _Reading:
 
     def options(self) -> dict[str, Any]:
         found: dict[str, Any] = {"policy": self.policy, "seed": self.seed, "records": self.records}
-        if self.reference is not None:
-            from polyhead.batch.receipts import fingerprint
+        return found | ({} if self.reference is None else {"reference": self.reference})
 
-            found |= {"reference": self.reference, "reference_sha256": fingerprint(Path(self.reference))["sha256"]}
-        return found
-
-
-@dataclass(frozen=True)
-class _Input:
-    """`folder` and `name` make the id: the file's, and that of the block in it."""
-
-    path: Path
-    folder: str
-    name: str
-    options: dict[str, Any]
-    tasks: tuple[str, ...] = ()
+    def files(self) -> tuple[Path, ...]:
+        return () if self.reference is None else (Path(self.reference),)
 
 
 def cases_from(
@@ -67,6 +52,7 @@ def cases_from(
     tasks: Sequence[str] | None = None,
     split: str | None = None,
     block: int = BLOCK_RECORDS,
+    count: Count | None = None,
 ) -> list[Case]:
     """The cases of `source`; what each is stands in ``options["kind"]``.
 
@@ -74,8 +60,8 @@ def cases_from(
 
     - labelled data (a folder or a table with columns sequence and label): a case is up to `block` rows of the split,
       kind "rows", id ``<split>/<number>``; a row asks its own task, rows of one sequence stand together;
-    - any other file that `readers.read_records` reads, a folder with all below it, a glob, or a list of paths
-      (``.txt``, also ``failed.txt``): a case is a block of up to `block` records, kind "block", id
+    - any other file that `readers.read_records` reads, a folder with all below it, a glob, or a list of paths, as
+      `polyhead.batch.inputs.find_inputs` has them: a case is a block of up to `block` records, kind "block", id
       ``<file>/<number>``. FASTA records above `blocks.PART` letters come in parts.
 
     Every record that cannot be read is a case of kind "rejected", which fails with its reason; what is only to be said
@@ -88,6 +74,7 @@ def cases_from(
         tasks: the tasks that are asked; labelled rows of others are left out. None asks for all.
         split: "train", "validation", "test" or "all", of labelled data only; None is the test rows where there are
             any, else all.
+        count: called with the number of inputs that were looked into, and that of all.
 
     Raises:
         NoInput: nothing was found.
@@ -103,38 +90,29 @@ def cases_from(
         Reference(reference).close()
     reading = _Reading(None if reference is None else str(reference), policy, seed, block)
     path = Path(source)
-    if path.is_symlink() and not path.exists():
-        raise NoInput(f"{path} is a link to {path.readlink()}, which is not there; mend it, or name the file itself")
-    if not path.exists() and not glob.has_magic(str(source)):
-        raise NoInput(f"there is no file, folder or glob match {path}")
-    inputs = list(_found(path, str(source), reading, tasks, split))
-    if not inputs:
-        raise NoInput(f"nothing to do: found no {_LOOKED_FOR} in {source}")
-    return _named(inputs)
+    if path.is_file() and (is_labelled(path) or _holds_sequences(path)):
+        inputs = [Input(path, path.name)]
+    else:
+        inputs = find_inputs(source, _is_sequences, looked_for=_LOOKED_FOR, folder_is_case=is_labelled)
+    return as_cases(wanted_of(inputs, partial(_parts, reading=reading, tasks=tasks, split=split), count=count))
 
 
-def _found(
-    path: Path, source: str, reading: _Reading, tasks: Sequence[str] | None, split: str | None
-) -> Iterator[_Input]:
-    if path.is_dir() or path.is_file():
-        if is_labelled(path):
-            if path.is_dir():
-                _tell_passed_over(path)
-            yield from _rows(path, tasks, split, reading)
-        elif path.is_dir():
-            for file in _files(path):
-                yield from _records(file, _relative(file, path), reading)
-        elif path.suffix.lower() in LIST_SUFFIXES and not _holds_sequences(path):
-            yield from _listed(path, reading, tasks, split)
-        else:
-            yield from _records(path, path.name, reading)
-        return
-    matches = [Path(match) for match in sorted(glob.glob(source, recursive=True))]  # noqa: PTH207 - any root
-    base = Path(os.path.commonpath([match.parent for match in matches])) if matches else Path()
-    for match in matches:
-        # A link that leads nowhere is told like a file that cannot be read.
-        if match.is_file() or not match.exists():
-            yield from _records(match, _relative(match, base), reading)
+def _parts(found: Input, reading: _Reading, tasks: Sequence[str] | None, split: str | None) -> Iterator[Wanted]:
+    if not found.path.exists() and found.searched is None:
+        # It has no records to say so for it.
+        yield Wanted(found.path, id_names(found), options={"kind": "block", "block": 0, **reading.options()})
+    elif found.path.is_dir() or (found.searched is None and is_labelled(found.path)):
+        if found.path.is_dir():
+            _tell_passed_over(found.path)
+        yield from _rows(found.path, tasks, split, reading)
+    else:
+        yield from _records(found, reading)
+
+
+def _is_sequences(path: Path) -> bool:
+    from domains.genomics.readers.recognise import by_name
+
+    return by_name(path) not in (None, "vcf")
 
 
 def is_labelled(path: Path) -> bool:
@@ -148,33 +126,21 @@ def is_labelled(path: Path) -> bool:
 
 
 def _tell_passed_over(folder: Path) -> None:
-    """One warning where sequence files lie beside labelled tables: of such a folder the tables alone are read."""
+    """Of a folder with labelled tables the tables alone are read."""
     from domains.genomics.data.tables import labelled_tables
 
     labelled = {file for file, _, _ in labelled_tables(folder)}
-    others = [_relative(file, folder) for file in _files(folder) if file not in labelled]
-    if others:
-        more = f" and {len(others) - 1} more" if len(others) > 1 else ""
-        text = "%s holds labelled sequences; not read beside them: %s%s; name a file itself to have it read"
-        logger.warning(text, folder, others[0], more)
-
-
-def _files(folder: Path) -> list[Path]:
-    from domains.genomics.readers.recognise import by_name
-
-    return sorted(
-        Path(top, name)
-        for top, _, names in os.walk(folder, followlinks=False)
-        for name in names
-        if not name.startswith(".") and by_name(Path(name)) not in (None, "vcf")
-    )
+    files = sorted(folder / name for name in search(folder, _is_sequences, PassedOver()))
+    tell_not_read(folder, "labelled sequences", [file for file in files if file not in labelled])
 
 
 def _holds_sequences(path: Path) -> bool:
-    """Whether a text holds sequences, rather than paths of files that do."""
+    """Whether a text that could be a list holds sequences, rather than paths of files that do."""
     from domains.genomics.readers.recognise import recognise
     from domains.genomics.readers.stream import Source, UnreadableSource
 
+    if path.suffix.lower() not in LIST_SUFFIXES:
+        return True
     try:
         with Source(path) as opened:
             return recognise(opened.head, None) in ("plain", "fasta", "fastq", "genbank", "embl", "table", "bed", "gff")
@@ -182,28 +148,35 @@ def _holds_sequences(path: Path) -> bool:
         return False
 
 
-def _records(path: Path, name: str, reading: _Reading) -> Iterator[_Input]:
+def _records(found: Input, reading: _Reading) -> Iterator[Wanted]:
     """The blocks of a file, and a case for each record that is lost."""
-    options = reading.options()
+    options, files = reading.options(), reading.files()
     number = rejected = 0
     notes: list[str] = []
     blocks = read_blocks(
-        path, reference=reading.reference, policy=reading.policy, seed=reading.seed, records=reading.records
+        found.path, reference=reading.reference, policy=reading.policy, seed=reading.seed, records=reading.records
     )
     for item in blocks:
         if not isinstance(item, RejectedRecord):
             own = {"notes": notes[:MOST_NOTES]} if notes else {}
-            yield _Input(path, name, f"{number:05d}", {"kind": "block", "block": number, **options, **own})
+            about = {"kind": "block", "block": number, **options, **own}
+            yield Wanted(found.path, id_names(found, part=f"{number:05d}"), options=about, companions=files)
             number, notes = number + 1, []
         elif not item.lost:
             notes.append(_said(item))
         else:
             rejected += 1
             if rejected <= MOST_REJECTED:
-                yield _rejected(path, name, rejected, item.code, _said(item), item.remedy)
+                names = id_names(found, part=_place(rejected))
+                yield _rejected(found.path, names, item.code, _said(item), item.remedy)
     if rejected > MOST_REJECTED:
         reason = f"{rejected - MOST_REJECTED} more records of this file were rejected"
-        yield _rejected(path, name, MOST_REJECTED + 1, "more_rejected", reason, "mend the ones above first")
+        names = id_names(found, part=_place(MOST_REJECTED + 1))
+        yield _rejected(found.path, names, "more_rejected", reason, "mend the ones above first")
+
+
+def _place(number: int) -> str:
+    return f"rejected-{number:04d}"
 
 
 def _said(record: RejectedRecord) -> str:
@@ -212,12 +185,11 @@ def _said(record: RejectedRecord) -> str:
     return f"{place}{named}{record.reason}"
 
 
-def _rejected(path: Path, folder: str, number: int, code: str, reason: str, remedy: str) -> _Input:
-    options = {"kind": "rejected", "code": code, "reason": reason, "remedy": remedy}
-    return _Input(path, folder, f"rejected-{number:04d}", options)
+def _rejected(path: Path, names: tuple[str, str], code: str, reason: str, remedy: str) -> Wanted:
+    return Wanted(path, names, options={"kind": "rejected", "code": code, "reason": reason, "remedy": remedy})
 
 
-def _rows(path: Path, tasks: Sequence[str] | None, split: str | None, reading: _Reading) -> Iterator[_Input]:
+def _rows(path: Path, tasks: Sequence[str] | None, split: str | None, reading: _Reading) -> Iterator[Wanted]:
     from domains.genomics.data.labelled import read_labelled
 
     data = read_labelled(path, policy=labelled_policy(reading.policy), seed=reading.seed)
@@ -228,29 +200,29 @@ def _rows(path: Path, tasks: Sequence[str] | None, split: str | None, reading: _
     count = len(labelled_rows(data, chosen, asked))
     if not count:
         raise NoInput(f"{path} has no row of the split {chosen!r} for {', '.join(asked)}")
-    table, files = _table_hashes(path)
+    table, *others = _tables(path)
     for number, first in enumerate(range(0, count, reading.records)):
-        options = {"kind": "rows", "data": str(path), "files": files, "split": chosen}
+        options = {"kind": "rows", "data": str(path), "split": chosen}
         options |= {"first": first, "last": min(first + reading.records, count)}
         options |= {"policy": reading.policy, "seed": reading.seed}
-        yield _Input(table, chosen, f"{number:05d}", options, asked)
+        name = f"{chosen}/{number:05d}"
+        yield Wanted(table, (name, name), asked, options, tuple(others))
     for number, problem in enumerate(data.problems[:MOST_REJECTED], 1):
-        yield _rejected(table, chosen, number, problem.code, f"{problem.where}: {problem.reason}", problem.remedy)
+        name = f"{chosen}/{_place(number)}"
+        yield _rejected(table, (name, name), problem.code, f"{problem.where}: {problem.reason}", problem.remedy)
     if len(data.problems) > MOST_REJECTED:
         reason = f"{len(data.problems) - MOST_REJECTED} more rows cannot be used"
-        yield _rejected(table, chosen, MOST_REJECTED + 1, "more_rejected", reason, "mend the ones above first")
+        name = f"{chosen}/{_place(MOST_REJECTED + 1)}"
+        yield _rejected(table, (name, name), "more_rejected", reason, "mend the ones above first")
 
 
-def _table_hashes(path: Path) -> tuple[Path, dict[str, str]]:
-    """The first labelled table, and what all of them hold: other files of a folder do not matter to an answer."""
+def _tables(path: Path) -> list[Path]:
+    """The labelled tables, and what says more of their tasks: other files of a folder do not matter to an answer."""
     from domains.genomics.data.facts import TASKS_FILE
     from domains.genomics.data.tables import labelled_tables
-    from polyhead.batch.receipts import fingerprint
 
-    root = path if path.is_dir() else path.parent
-    tables = [table for table, _, _ in labelled_tables(path)]
-    held = [*tables, *([root / TASKS_FILE] if (root / TASKS_FILE).is_file() else [])]
-    return tables[0], {_relative(file, root): fingerprint(file)["sha256"] for file in held}
+    about = (path if path.is_dir() else path.parent) / TASKS_FILE
+    return [*(table for table, _, _ in labelled_tables(path)), *([about] if about.is_file() else [])]
 
 
 def labelled_policy(policy: str) -> str:
@@ -265,56 +237,3 @@ def labelled_rows(data: Any, split: str, tasks: Sequence[str]) -> list[int]:
         if task in tasks and split in ("all", side):
             groups.setdefault(data.sequences[row], []).append(row)
     return [row for rows in groups.values() for row in rows]
-
-
-def _listed(path: Path, reading: _Reading, tasks: Sequence[str] | None, split: str | None) -> Iterator[_Input]:
-    """The files of a list. An id chooses a case of its file; where the file has changed and lacks it, all are."""
-    listed = read_path_list(path)
-    done: set[tuple[Path, str, str]] = set()
-    for entry in listed.entries:
-        name = _relative(entry.path, listed.root)
-        if not entry.path.exists():
-            found = [_Input(entry.path, name, "", {"kind": "block", "block": 0, **reading.options()})]
-        else:
-            found = list(_entry(entry.path, name, reading, tasks, split))
-        wanted = entry.id
-        if wanted is not None:
-            same = [each for each in found if wanted in _ids(each)]
-            top = str(PurePosixPath(wanted).parent)
-            found = same or [_Input(each.path, top, each.name, each.options, each.tasks) for each in found]
-        for each in found:
-            if (key := (each.path, each.folder, each.name)) not in done:
-                done.add(key)
-                yield each
-
-
-def _entry(
-    path: Path, name: str, reading: _Reading, tasks: Sequence[str] | None, split: str | None
-) -> Iterator[_Input]:
-    if is_labelled(path):
-        yield from _rows(path, tasks, split, reading)
-    elif path.is_dir():
-        for file in _files(path):
-            yield from _records(file, f"{name}/{_relative(file, path)}", reading)
-    else:
-        yield from _records(path, name, reading)
-
-
-def _relative(path: Path, base: Path) -> str:
-    return Path(os.path.relpath(path, base)).as_posix()
-
-
-def _ids(entry: _Input) -> tuple[str, str]:
-    """The id with the file's name without its endings, and with them."""
-    folder = inside(entry.folder)
-    if entry.options["kind"] != "rows" and entry.folder not in SPLITS:
-        short = folder.with_name(folder.name.split(".")[0] or folder.name)
-    else:
-        short = folder
-    return (short / entry.name).as_posix(), (folder / entry.name).as_posix()
-
-
-def _named(inputs: Sequence[_Input]) -> list[Case]:
-    """The cases under their ids, in the order in which they were found."""
-    ids = unique_ids([_ids(entry) for entry in inputs])
-    return [Case(name, each.path, each.tasks, dict(each.options)) for name, each in zip(ids, inputs, strict=True)]

@@ -81,13 +81,24 @@ def test_files_that_a_request_refers_to_are_no_cases(tmp_path):
     (tmp_path / "t.csv").write_text("task,rate\na,1\nb,2\n")
     cases = {case.id: case for case in cases_from(tmp_path)}
     assert list(cases) == ["a", "alone", "t/00001", "t/00002"]
-    before = cases["a"].options["files"]
-    assert set(before) == {"m.png", "p.csv"}
-    (tmp_path / "p.csv").write_text("x,y\n0.5,0.6\n")
-    after = next(case for case in cases_from(tmp_path) if case.id == "a").options["files"]
-    assert after["m.png"] == before["m.png"] and after["p.csv"] != before["p.csv"]
+    assert cases["a"].files == tuple(tmp_path / name for name in ("a.json", "p.csv", "m.png"))
+    (tmp_path / "m.png").unlink()
+    assert next(case for case in cases_from(tmp_path) if case.id == "a").files == (
+        tmp_path / "a.json",
+        tmp_path / "p.csv",
+    )
     with pytest.raises(ValueError, match="there is no file, folder or glob match"):
         cases_from(tmp_path / "gone")
+
+
+def test_files_that_a_table_refers_to_are_no_cases(tmp_path):
+    for name in ("m.png", "n.png"):
+        Image.new("L", (8, 8), 255).save(tmp_path / name)
+    (tmp_path / "t.csv").write_text(f"task,mask,field\na, m.png ,default\nb,,0.5\nc,{'x' * 300},\0\nd\n")
+    cases = {case.id: case.files for case in cases_from(tmp_path)}
+    lines = {"t/00001": (tmp_path / "t.csv", tmp_path / "m.png"), "t/00002": (), "t/00003": (), "t/00004": ()}
+    assert cases == {"n": (), **lines}
+    assert {case.id for case in cases_from(tmp_path / "*.png")} == {"m", "n"}
 
 
 def test_a_list_of_failures_gives_the_same_cases(place, tmp_path):

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from domains.medical.intake.images import DICOM_SUFFIXES, IMAGE_SUFFIXES, frame_count, sniff
 from domains.medical.ultrasound.data.fm_uia import TABLES, Tables, is_data_root, read_tables
 from polyhead.batch.case import Case, InvalidInput
-from polyhead.batch.inputs import Input, Wanted, as_cases, find_inputs, id_names, relative_name
+from polyhead.batch.inputs import Count, Input, Wanted, as_cases, find_inputs, id_names, relative_name, wanted_of
 from polyhead.batch.outcome import NoInput
 
 _SUFFIXES = IMAGE_SUFFIXES | DICOM_SUFFIXES
 
 
-def cases_from(source: str | Path, *, tasks: Mapping[str, tuple[str, int]] | None = None) -> list[Case]:
+def cases_from(
+    source: str | Path, *, tasks: Mapping[str, tuple[str, int]] | None = None, count: Count | None = None
+) -> list[Case]:
     """The cases of `source`, sorted by id.
 
     `source` is one of
@@ -39,6 +41,7 @@ def cases_from(source: str | Path, *, tasks: Mapping[str, tuple[str, int]] | Non
         tasks: kind and outputs of the tasks that the model knows (or that are asked). A case is asked for those of its
             tasks that are here; where rows ask for others, ``options["unknown_tasks"]`` names them, and a case that
             has no other task keeps them, for reading it to fail. Without tables every case is asked for all of them.
+        count: called with the number of inputs that were looked into, and that of all.
 
     Raises:
         NoInput: nothing was found.
@@ -52,7 +55,7 @@ def cases_from(source: str | Path, *, tasks: Mapping[str, tuple[str, int]] | Non
     except NoInput as nothing:
         raise NoInput(f"{nothing} (nor is there a folder {TABLES}/)" if path.is_dir() else str(nothing)) from None
     asked = tuple(tasks or ())
-    return _sorted([replace(each, tasks=asked) for found in inputs for each in _by_frame(found)])
+    return _sorted([replace(each, tasks=asked) for each in wanted_of(inputs, _by_frame, count=count)])
 
 
 def _is_image(path: Path) -> bool:
@@ -75,13 +78,8 @@ def _by_frame(found: Input) -> list[Wanted]:
         frames = 1
     if frames == 1:
         return [Wanted(found.path, id_names(found, _SUFFIXES))]
-    named = {f"frame_{k:03d}": k for k in range(frames)}
-    if found.given is not None:
-        chosen = named.get(PurePosixPath(found.given).name)
-        if chosen is not None:
-            return [Wanted(found.path, id_names(found), options={"frame": chosen})]
-        found = replace(found, given=None)
-    return [Wanted(found.path, id_names(found, _SUFFIXES, name), options={"frame": k}) for name, k in named.items()]
+    names = [id_names(found, _SUFFIXES, f"frame_{k:03d}") for k in range(frames)]
+    return [Wanted(found.path, each, options={"frame": k}) for k, each in enumerate(names)]
 
 
 def _may_have_frames(path: Path) -> bool:
