@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -20,6 +20,7 @@ from apps.flags import (
     Shard,
     Threads,
     Timeout,
+    Verify,
     read_shard,
 )
 from apps.shared_flags import Verb, with_flags
@@ -37,6 +38,7 @@ class BatchFlags:
     overwrite: bool = False
     fail_fast: bool = False
     retry_failed: bool = False
+    verify: Literal["quick", "full"] = "quick"
     dry_run: bool = False
     log_json: bool = False
     quiet: bool = False
@@ -60,6 +62,7 @@ def with_batch_flags(batch_size: int, help: str) -> Callable[[Verb], Verb]:
         "engine": (Engine, "local"),
         "overwrite": (Overwrite, False),
         "retry_failed": (RetryFailed, False),
+        "verify": (Verify, "quick"),
         "fail_fast": (FailFast, False),
         "dry_run": (DryRun, False),
         "log_json": (LogJson, False),

@@ -32,6 +32,10 @@ Shard = Annotated[str, typer.Option(help="i/n: do the i-th of n parts, 0 <= i < 
 Timeout = Annotated[float | None, typer.Option(help="Seconds that one case may take in one stage.")]
 Engine = Annotated[Literal["local"], typer.Option(help="What runs the batch.")]
 RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Read inputs again that were invalid.")]
+Verify = Annotated[
+    Literal["quick", "full"],
+    typer.Option(help="How done cases are checked: by size and time of their files, or by reading all of them."),
+]
 FailFast = Annotated[bool, typer.Option("--fail-fast", help="Stop at the first failure.")]
 LogJson = Annotated[bool, typer.Option("--log-json", help="Progress as JSON lines on stderr, for programs.")]
 

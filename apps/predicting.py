@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from apps.batch_flags import BatchFlags
 from polyhead.batch.case import Case
-from polyhead.batch.engine import run_batch
 from polyhead.batch.outcome import Summary
 from polyhead.batch.progress import progress_display
+from polyhead.batch.run import OnMerged, run_batch
 from polyhead.batch.worker import PredictorFactory
 from polyhead.runs import RunInfo
 
@@ -25,7 +25,7 @@ def predict(
     model: str,
     parameters: Mapping[str, Any],
     info: Mapping[str, Any],
-    on_finish: Callable[[Path, list[dict[str, Any]]], None] | None = None,
+    on_merged: OnMerged | None = None,
 ) -> Summary:
     """Runs the batch with its progress on stderr and prints where the results are on stdout.
 
@@ -47,15 +47,18 @@ def predict(
             overwrite=flags.overwrite,
             fail_fast=flags.fail_fast,
             retry_failed=flags.retry_failed,
+            verify=flags.verify,
             dry_run=flags.dry_run,
             progress=progress,
             info=info,
-            on_finish=on_finish,
+            on_merged=on_merged,
         )
     counts = ", ".join(f"{number} {status.replace('_', ' ')}" for status, number in summary.counts.items())
     if summary.error is not None:
         print(f"error: {summary.error}", file=sys.stderr)
     if not flags.quiet:
+        for note in summary.notes:
+            print(note, file=sys.stderr)
         print(f"{counts or 'nothing to do'} in {summary.seconds:.1f} s", file=sys.stderr)
     if not flags.dry_run:
         print(summary.out / "summary.html")

@@ -27,7 +27,7 @@ from domains.genomics.saved import load_run
 from domains.genomics.scoring.scorer import Scorer
 from domains.genomics.settings import TRAINED_TOKENIZER
 from polyhead.evaluate import Interval, bootstrap_counts, percentile_interval
-from polyhead.files import replacing
+from polyhead.files import hash_file, replacing
 from polyhead.runs import RUN_FILE
 from polyhead.schedule import TrainConfig
 from polyhead.session import Session
@@ -164,7 +164,7 @@ def network_key(config: GenomicsConfig) -> dict[str, str]:
     text = config.model_dump_json(exclude={"tokenizer": True, "training": {"seed"}, "pretrain": {"training": {"seed"}}})
     tokenizer = config.tokenizer
     if tokenizer != TRAINED_TOKENIZER:
-        tokenizer = hashlib.sha256(Path(tokenizer).read_bytes()).hexdigest()
+        tokenizer = hash_file(Path(tokenizer))
     return {"settings": hashlib.sha256(text.encode()).hexdigest(), "tokenizer": tokenizer}
 
 

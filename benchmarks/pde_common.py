@@ -23,7 +23,7 @@ from domains.pde.data.samples import OperatorData
 from domains.pde.data.store import read_data
 from domains.pde.evaluation.metrics import score
 from domains.pde.learning.training import train
-from domains.pde.predicting.operator import load_operator
+from domains.pde.predicting.ensemble import load_operator
 from domains.pde.presets import PdeConfig, resolve
 from domains.pde.problems.catalogue import problem
 from domains.pde.simulator.making import make

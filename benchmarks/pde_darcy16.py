@@ -31,7 +31,7 @@ from benchmarks.pde_common import (
 from benchmarks.results import table, write_section
 from domains.pde.data.samples import SPLITS, OperatorData, Quantity
 from domains.pde.learning.training import train
-from domains.pde.predicting.operator import load_operator
+from domains.pde.predicting.ensemble import load_operator
 from domains.pde.presets import PdeConfig
 from polyhead.session import Session
 

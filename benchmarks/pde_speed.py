@@ -35,7 +35,7 @@ from domains.pde.learning.starting import set_statistics
 from domains.pde.learning.training import train
 from domains.pde.networks.description import Description
 from domains.pde.networks.model import backbone_of, build_model, task_specs
-from domains.pde.predicting.operator import load_operator
+from domains.pde.predicting.ensemble import load_operator
 from domains.pde.presets import PdeConfig
 from domains.pde.saved import describe
 from polyhead.runs import Run

@@ -111,7 +111,7 @@ def _curve(
 
 def _steps_of_an_epoch(data: OperatorData, training: TrainConfig) -> int:
     rows = sum(len(data.rows(task=task, split="train")) for task in data.tasks)
-    return -(-rows // (training.batch_size * training.tasks_per_step))
+    return -(-rows // (training.batch_of(next(iter(data.tasks))) * training.tasks_per_step))
 
 
 def _lightly_validated(data: OperatorData, count: int) -> OperatorData:

@@ -83,7 +83,7 @@ def compare(
     run: Path, asked: list[tuple[Path, tuple[str, ...]]], repeats: int, title: str
 ) -> tuple[str, dict[str, float]]:
     """Times the baseline, float32 and bfloat16 in turn over the same images; returns a table and the ratios."""
-    plain = UltrasoundPredictor(run, engine="plain", cache=False)
+    plain = UltrasoundPredictor(run, backend="plain", cache=False)
     items = rows_as_items(plain, asked)
     # The baseline keeps the default memory format.
     plain.model.to(memory_format=torch.contiguous_format)  # pyright: ignore[reportCallIssue]
@@ -123,24 +123,24 @@ def compare(
         ratio = statistics.median(a / b for a, b in zip(seconds["baseline"], seconds[name], strict=True))
         ratios[name] = ratio
         agreement = "reference"
-        engine = "plain, a forward a task"
+        backend = "plain, a forward a task"
         if name in quick:
             found = [answers[name][place[id(rows[index][0])]].tasks[rows[index][1]] for index in order]
             agreement = agree(found, reference)
             backbone = quick[name]._encode
             assert backbone is not None
-            engine = f"{backbone.dense.engine}, prepared in {prepared[name]:.0f} s"
+            backend = f"{backbone.dense.backend}, prepared in {prepared[name]:.0f} s"
         lines.append(
             [
                 name,
-                engine,
+                backend,
                 f"{len(rows) / medians[name]:.1f}",
                 f"{len(items) / medians[name]:.1f}",
                 f"{ratio:.2f}",
                 agreement,
             ]
         )
-    header = ["what", "engine", "rows / s", "images / s", "times the baseline", "agreement with the baseline"]
+    header = ["what", "backend", "rows / s", "images / s", "times the baseline", "agreement with the baseline"]
     text = f"**{title}**: {len(items)} images, {len(rows)} rows, {repeats} alternating repeats, medians.\n\n"
     return text + table(header, lines), ratios
 
@@ -195,7 +195,7 @@ def main() -> None:
         second, ratios_shared = compare(run, shared, given.repeats, "Images shared by two or three tasks")
     note = (
         "Same weights, from decoded images at 256 pixels to answers in the pixels of each image; decoding and writing "
-        "are left out on both sides. Preparing an engine is paid once for a run folder and not counted."
+        "are left out on both sides. Preparing a backend is paid once for a run folder and not counted."
     )
     write_section("Ultrasound prediction", f"{first}\n\n{second}\n\n{note}")
     print({"once": ratios_once, "shared": ratios_shared})

@@ -66,9 +66,8 @@ class Baseline:
             return self.data[task].sample(row, derive_seed(task, row))
 
         sizes = {task: len(rows) for task, rows in self.data.items()}
-        seen = baseline.train_epoch(
-            self.model, self.optimizer, self.losses, sizes, load, self.config.training.batch_size, self.generator
-        )
+        rows = self.config.training.batch_of(next(iter(sizes)))
+        seen = baseline.train_epoch(self.model, self.optimizer, self.losses, sizes, load, rows, self.generator)
         self.model.eval()
         fresh = task_data(self.validation, self.config.model_copy(update={"data": self.data_config()}))
         asked = [(task, index) for task, rows in fresh.items() for index in range(len(rows))]

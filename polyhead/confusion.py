@@ -7,11 +7,37 @@ from numpy.typing import NDArray
 
 
 def confusion(label: NDArray, predicted: NDArray, classes: int, weights: NDArray | None = None) -> NDArray[np.float64]:
-    """Weighted counts of (label, predicted), shape (..., C, C) for weights (..., n); without weights (C, C)."""
-    cells = np.zeros((len(label), classes * classes))
-    cells[np.arange(len(label)), np.asarray(label) * classes + np.asarray(predicted)] = 1.0
+    """Weighted counts of (label, predicted), shape (..., C, C) for weights (..., n); without weights (C, C).
+
+    Args:
+        label: class indices (n,), whole numbers in 0..C-1 of any type.
+        predicted: likewise.
+        classes: C.
+        weights: of the rows, any number of weightings.
+
+    Raises:
+        ValueError: a label or prediction that is no class, by its value and row; other numbers of rows.
+    """
+    label, predicted = _class_indices(label, "label", classes), _class_indices(predicted, "prediction", classes)
+    count = len(label)
+    if len(predicted) != count or (weights is not None and np.shape(weights)[-1:] != (count,)):
+        given = "" if weights is None else f" and weights of shape {np.shape(weights)}"
+        raise ValueError(f"rows differ: {count} labels, {len(predicted)} predictions{given}")
+    cells = np.zeros((count, classes * classes))
+    cells[np.arange(count), label * classes + predicted] = 1.0
     counts = cells.sum(axis=0) if weights is None else weights @ cells
     return counts.reshape(*counts.shape[:-1], classes, classes)
+
+
+def _class_indices(values: NDArray, what: str, classes: int) -> NDArray[np.intp]:
+    given = np.asarray(values)
+    if given.ndim != 1:
+        raise ValueError(f"{what}s must be of shape (n,), got {given.shape}")
+    known = np.isin(given, np.arange(classes))
+    if not known.all():
+        row = int(np.argmin(known))
+        raise ValueError(f"{what} {given[row]} of row {row} is no class: classes are 0..{classes - 1}")
+    return given.astype(np.intp)
 
 
 def confusion_scores(counts: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:

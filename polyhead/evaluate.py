@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 _BLOCK = 4_000_000  # numbers in one block of resampling counts
+_ZERO, _NEGLIGIBLE = 1e-12, 1e-6  # a baseline below these, by itself or beside the value, gives no relative change
 
 
 @dataclass(frozen=True)
@@ -174,31 +175,17 @@ def percentile_interval(value: float, replicates: NDArray, *, level: float = 0.9
     return Interval(value, float(low), float(high), level)
 
 
-def paired_difference(
-    first: ArrayLike,
-    second: ArrayLike,
-    *,
-    groups: Sequence[Hashable] | None = None,
-    level: float = 0.95,
-    resamples: int = 2000,
-    seed: int,
-) -> Interval:
-    """Mean of ``first - second`` over the same rows, with the interval of the paired bootstrap; both of shape (n,)."""
-    a, b = np.asarray(first, dtype=float), np.asarray(second, dtype=float)
-    if a.shape != b.shape:
-        raise ValueError(f"paired values must be of the same rows, got shapes {a.shape} and {b.shape}")
-    return bootstrap_interval(a - b, groups=groups, level=level, resamples=resamples, seed=seed)
-
-
 def delta_m(multi: Sequence[float], single: Sequence[float], higher_is_better: Sequence[bool]) -> float:
     """Δm in percent: mean relative loss against the single-task models; lower is better.
 
-    Δm = 1/K Σ_k (-1)^{σ_k} (M_k - M_k^STL) / M_k^STL · 100, σ_k = 1 where higher is better (Maninis et al. 2019, with
-    the sign of Nash-MTL, Navon et al. 2022). Metrics count alike, however many a task has. LibMTL's Δp has the
+    Δm = 1/K Σ_k (-1)^{σ_k} (M_k - S_k) / |S_k| · 100 with the single-task value S_k, σ_k = 1 where higher is better
+    (Maninis et al. 2019, with the sign of Nash-MTL, Navon et al. 2022; they divide by S_k, which turns the sign of
+    metrics below zero, such as a correlation). Metrics count alike, however many a task has. LibMTL's Δp has the
     opposite sign and averages within a task first: `delta_p`. Never compare the two.
 
     Raises:
-        ValueError: lengths differ or are zero, a value is not finite, or a single-task value is zero.
+        ValueError: lengths differ or are zero, a value is not finite, or a single-task value is next to zero: below
+            1e-12 or a millionth of the multi-task value, both by size.
     """
     return 100 * float(np.mean(-_relative_gains(multi, single, higher_is_better)))
 
@@ -217,12 +204,14 @@ def delta_p(
     """
     if not multi or not (set(multi) == set(single) == set(higher_is_better)):
         raise ValueError("multi, single and higher_is_better must name the same tasks, at least one")
-    gains = [_relative_gains(multi[task], single[task], higher_is_better[task]).mean() for task in multi]
+    gains = [
+        _relative_gains(multi[task], single[task], higher_is_better[task], f"task {task!r}, ").mean() for task in multi
+    ]
     return 100 * float(np.mean(gains))
 
 
 def _relative_gains(
-    multi: Sequence[float], single: Sequence[float], higher_is_better: Sequence[bool]
+    multi: Sequence[float], single: Sequence[float], higher_is_better: Sequence[bool], of: str = ""
 ) -> NDArray[np.float64]:
     if not len(multi) == len(single) == len(higher_is_better) or len(multi) == 0:
         raise ValueError(
@@ -232,12 +221,15 @@ def _relative_gains(
     ours, theirs = np.asarray(multi, dtype=float), np.asarray(single, dtype=float)
     if not (np.isfinite(ours).all() and np.isfinite(theirs).all()):
         raise ValueError("metrics must be finite")
-    if (theirs == 0).any():
+    vanishing = np.abs(theirs) < np.maximum(_ZERO, _NEGLIGIBLE * np.abs(ours))
+    if vanishing.any():
+        metric = int(np.argmax(vanishing))
         raise ValueError(
-            f"a single-task value is zero (metric {int(np.argmin(theirs != 0))}): no relative change exists"
+            f"{of}metric {metric + 1} of {len(theirs)}: the single-task value {theirs[metric]:g} is next to zero: "
+            "no relative change exists; leave the metric out"
         )
     sign = np.where(np.asarray(higher_is_better, dtype=bool), 1.0, -1.0)
-    return sign * (ours - theirs) / theirs
+    return sign * (ours - theirs) / np.abs(theirs)
 
 
 def _group_index(groups: Sequence[Hashable], n: int) -> NDArray[np.intp]:

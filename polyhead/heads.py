@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from torch import Tensor, nn
 from torch.nn import functional
 
 
 class PooledLinear(nn.Module):
-    """Global average pooling, dropout and a linear layer: classes or numbers of a whole map.
+    """Global average pooling, dropout and a linear layer: classes or numbers of a whole sequence, map or volume.
 
-    Input (B, C, H, W), output (B, outputs).
+    Input (B, C, ...) with at least one axis to pool, output (B, outputs).
     """
 
     def __init__(self, channels: int, outputs: int, *, dropout: float = 0.0):
@@ -18,23 +20,38 @@ class PooledLinear(nn.Module):
         self.linear = nn.Linear(channels, outputs)
 
     def forward(self, feature: Tensor) -> Tensor:
-        return self.linear(self.dropout(feature.mean(dim=(2, 3))))
+        if feature.ndim < 3:
+            raise ValueError(f"pooling takes features of shape (B, C, ...), got {tuple(feature.shape)}")
+        return self.linear(self.dropout(feature.mean(dim=tuple(range(2, feature.ndim)))))
 
 
 class DenseLogits(nn.Module):
-    """A 1x1 convolution and bilinear upsampling: class logits of every pixel.
+    """A 1x1 convolution and linear upsampling: class logits of every pixel or voxel.
 
-    Input (B, C, H, W), output (B, outputs, scale*H, scale*W).
+    Input (B, C, H, W), output (B, outputs, scale*H, scale*W), bilinear; with three dimensions (B, C, D, H, W),
+    trilinear, all three scaled.
     """
 
-    def __init__(self, channels: int, outputs: int, *, scale: int = 1, align_corners: bool = False):
+    def __init__(
+        self,
+        channels: int,
+        outputs: int,
+        *,
+        scale: int = 1,
+        align_corners: bool = False,
+        dimensions: Literal[2, 3] = 2,
+    ):
         super().__init__()
-        self.project = nn.Conv2d(channels, outputs, kernel_size=1)
+        convolution, self.mode = _DENSE[dimensions]
+        self.project = convolution(channels, outputs, kernel_size=1)
         self.scale, self.align_corners = scale, align_corners
 
     def forward(self, feature: Tensor) -> Tensor:
         logits = self.project(feature)
         if self.scale == 1:
             return logits
-        size = (logits.shape[-2] * self.scale, logits.shape[-1] * self.scale)
-        return functional.interpolate(logits, size=size, mode="bilinear", align_corners=self.align_corners)
+        size = [length * self.scale for length in logits.shape[2:]]
+        return functional.interpolate(logits, size=size, mode=self.mode, align_corners=self.align_corners)
+
+
+_DENSE = {2: (nn.Conv2d, "bilinear"), 3: (nn.Conv3d, "trilinear")}

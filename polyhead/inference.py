@@ -11,21 +11,24 @@ import logging
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from polyhead.files import TEMPORARY, replacing
+from polyhead.memory import channels_last
 from polyhead.registry import Registry
 
 logger = logging.getLogger(__name__)
 
-Engine = Literal["auto", "plain", "compiled", "openvino"]
+Backend = Literal["auto", "plain", "compiled", "openvino"]
 Precision = Literal["float32", "bfloat16", "auto"]
 Call = Callable[..., tuple[Tensor, ...]]
 
@@ -44,15 +47,16 @@ class Quick:
     """A quickened module.
 
     Attributes:
-        call: takes what the module takes and returns its outputs as a tuple of tensors in float32.
-        engine: what runs it.
+        call: takes what the module takes and returns its outputs as a tuple of tensors; bfloat16 and float16 are
+            widened to float32, complex numbers and all other types stay what the module gives.
+        backend: what runs it.
         precision: what it computes in.
         error: largest relative error against the plain module on the example.
         seconds: what preparing it took.
     """
 
     call: Call
-    engine: str
+    backend: str
     precision: str
     error: float
     seconds: float
@@ -75,7 +79,7 @@ def quicken(
     module: nn.Module,
     example: Sequence[Tensor],
     *,
-    engine: Engine = "auto",
+    backend: Backend = "auto",
     precision: Precision = "float32",
     items: int | None = None,
     cache: Path | None = None,
@@ -84,15 +88,15 @@ def quicken(
 
     Args:
         module: in evaluation mode on its device; maps tensors of shape (B, ...) to a tensor or a tuple of tensors.
-        example: a representative input; later batches may be of any length, and are cut or padded where an engine
+        example: a representative input; later batches may be of any length, and are cut or padded where a backend
             wants the example's.
-        engine: "auto" prepares a quicker engine when `items` repay it; the others are taken at their word.
+        backend: "auto" prepares a quicker backend when `items` repay it; the others are taken at their word.
         precision: "auto" takes bfloat16 where the hardware has it.
         items: how many rows will be asked, None when it is unknown ("auto" then stays plain).
-        cache: folder where a prepared engine may be kept for the next time.
+        cache: folder where a prepared backend may be kept for the next time.
 
     Returns:
-        A `Quick`. An engine that fails or whose answers differ from the plain module's by more than `TOLERANCE` is
+        A `Quick`. A backend that fails or whose answers differ from the plain module's by more than `TOLERANCE` is
         dropped with one warning line, and the plain module answers.
     """
     started = time.perf_counter()
@@ -106,33 +110,39 @@ def quicken(
     plain = _plain(module, "float32")
     with torch.inference_mode():
         reference = plain(*example)
-        chosen = _choose(plain, example, items) if engine == "auto" else engine
+        complex_numbers = _has_complex([*example, *reference])
+        chosen = backend
+        if backend == "auto":
+            chosen = "plain" if complex_numbers else _choose(plain, example, items)
         for name in dict.fromkeys((chosen, "plain")):
             if name == "plain" and resolved == "float32":
                 break
             try:
+                if name == "openvino" and complex_numbers:
+                    raise ValueError("OpenVINO computes with real numbers only")
                 with _undisturbed():
-                    call = _ENGINES[name](module, list(example), resolved, cache)
+                    call = _BACKENDS[name](module, list(example), resolved, cache)
                     error = relative_error(call(*example), reference)
             except Exception as failure:
                 reason = str(failure).strip().splitlines()
-                logger.warning("the engine %s is not used: %s", name, reason[0] if reason else type(failure).__name__)
+                logger.warning("the backend %s is not used: %s", name, reason[0] if reason else type(failure).__name__)
                 continue
             if error <= TOLERANCE[resolved]:
                 return Quick(call, name, resolved, error, time.perf_counter() - started)
-            logger.warning("the engine %s in %s is not used: its answers are off by %.1e", name, resolved, error)
+            logger.warning("the backend %s in %s is not used: its answers are off by %.1e", name, resolved, error)
     return Quick(plain, "plain", "float32", 0.0, time.perf_counter() - started)
 
 
 def relative_error(outputs: Sequence[Tensor], reference: Sequence[Tensor]) -> float:
-    """The largest ‖output - reference‖ / ‖reference‖ over the outputs; infinite where a shape is another or anything
-    is not finite."""
+    """The largest ‖output - reference‖ / ‖reference‖ over the outputs, real or complex; infinite where a shape is
+    another, where one of both is complex, or where anything is not finite."""
     worst = 0.0
     for output, expected in zip(outputs, reference, strict=True):
-        if output.shape != expected.shape:
+        if output.shape != expected.shape or output.is_complex() != expected.is_complex():
             return float("inf")
         # On the host: some accelerators have no float64.
-        output, expected = output.cpu().double(), expected.cpu().double()
+        wide = torch.complex128 if expected.is_complex() else torch.float64
+        output, expected = output.cpu().to(wide), expected.cpu().to(wide)
         difference = (output - expected).norm() / expected.norm().clamp_min(1e-12)
         worst = max(worst, float(difference) if torch.isfinite(difference) else float("inf"))
     return worst
@@ -140,7 +150,7 @@ def relative_error(outputs: Sequence[Tensor], reference: Sequence[Tensor]) -> fl
 
 @contextmanager
 def _undisturbed() -> Iterator[None]:
-    """Keeps what engines do while they are prepared from reaching the caller.
+    """Keeps what backends do while they are prepared from reaching the caller.
 
     Their warnings are about their own workings, and OpenVINO leaves the root logger deaf where a conversion fails.
     """
@@ -169,37 +179,40 @@ def _choose(plain: Call, example: Sequence[Tensor], items: int | None) -> str:
     return best if gains[best] > 0 else "plain"
 
 
-_ENGINES: Registry[Callable[[nn.Module, list[Tensor], str, Path | None], Call]] = Registry("inference engine")
+_BACKENDS: Registry[Callable[[nn.Module, list[Tensor], str, Path | None], Call]] = Registry("inference backend")
 
 
 def _as_tuple(outputs: Any) -> tuple[Tensor, ...]:
     return (outputs,) if isinstance(outputs, Tensor) else tuple(outputs)
 
 
+def _has_complex(tensors: Sequence[Tensor]) -> bool:
+    return any(tensor.is_complex() for tensor in tensors)
+
+
+def _widened(tensor: Tensor) -> Tensor:
+    return tensor.float() if tensor.dtype in (torch.bfloat16, torch.float16) else tensor
+
+
 def _plain(module: nn.Module, precision: str) -> Call:
     device_type = next((parameter.device.type for parameter in module.parameters()), "cpu")
 
     def call(*inputs: Tensor) -> tuple[Tensor, ...]:
-        inputs = tuple(_channels_last(tensor) for tensor in inputs)
+        inputs = tuple(channels_last(tensor) for tensor in inputs)
         with torch.autocast(device_type, dtype=torch.bfloat16, enabled=precision == "bfloat16"):
             outputs = _as_tuple(module(*inputs))
-        return tuple(output.float() for output in outputs)
+        return tuple(_widened(output) for output in outputs)
 
     return call
 
 
-def _channels_last(tensor: Tensor) -> Tensor:
-    image = tensor.ndim == 4 and tensor.is_floating_point()
-    return tensor.contiguous(memory_format=torch.channels_last) if image else tensor
-
-
-@_ENGINES.add("plain")
-def _plain_engine(module: nn.Module, example: list[Tensor], precision: str, cache: Path | None) -> Call:
+@_BACKENDS.add("plain")
+def _plain_backend(module: nn.Module, example: list[Tensor], precision: str, cache: Path | None) -> Call:
     return _plain(module, precision)
 
 
-@_ENGINES.add("compiled")
-def _compiled_engine(module: nn.Module, example: list[Tensor], precision: str, cache: Path | None) -> Call:
+@_BACKENDS.add("compiled")
+def _compiled_backend(module: nn.Module, example: list[Tensor], precision: str, cache: Path | None) -> Call:
     """torch.compile with the weights frozen into the graph: convolutions folded with their normalisation."""
     import torch._inductor.config as inductor
 
@@ -215,8 +228,8 @@ def _compiled_engine(module: nn.Module, example: list[Tensor], precision: str, c
             inductor.patch(freezing=True),
             torch.autocast(device_type, dtype=torch.bfloat16, enabled=precision == "bfloat16"),
         ):
-            outputs = _as_tuple(compiled(*(_channels_last(tensor.clone()) for tensor in inputs)))
-        return tuple(output.float() for output in outputs)
+            outputs = _as_tuple(compiled(*(channels_last(tensor.clone()) for tensor in inputs)))
+        return tuple(_widened(output) for output in outputs)
 
     return _in_batches(fixed, length)
 
@@ -238,8 +251,8 @@ def _in_batches(call: Call, length: int) -> Call:
     return batched
 
 
-@_ENGINES.add("openvino")
-def _openvino_engine(module: nn.Module, example: list[Tensor], precision: str, cache: Path | None) -> Call:
+@_BACKENDS.add("openvino")
+def _openvino_backend(module: nn.Module, example: list[Tensor], precision: str, cache: Path | None) -> Call:
     """OpenVINO's CPU runtime on the traced module, any batch length; the converted model is kept in `cache`."""
     openvino = _import_openvino()
 
@@ -283,7 +296,7 @@ def _openvino_engine(module: nn.Module, example: list[Tensor], precision: str, c
             request.start_async([array[start : start + step] for array in arrays])
         for turn in range(len(parts), len(starts)):
             parts.append(collect(requests[turn % count]))
-        return tuple(torch.from_numpy(np.concatenate(column)).float() for column in zip(*parts, strict=True))
+        return tuple(_widened(torch.from_numpy(np.concatenate(column))) for column in zip(*parts, strict=True))
 
     return call
 
@@ -331,21 +344,16 @@ def _kept(core: Any, path: Path | None) -> Any | None:
 
 def _keep(converted: Any, path: Path) -> None:
     """Writes the converted model beside its final name and renames it, weights first; a read-only folder is no harm."""
-    import os
-
     import openvino
 
-    partial = path.with_name(f"{path.stem}.{os.getpid()}.xml")
-    parts = (partial.with_suffix(".bin"), partial)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        openvino.save_model(converted, partial, compress_to_fp16=False)
-        for part in parts:
-            with part.open("rb+") as file:
-                os.fsync(file.fileno())
-            part.replace(path.with_suffix(part.suffix))
+        # OpenVINO names the weights after the description, so both are made in a folder of their own.
+        with TemporaryDirectory(prefix=TEMPORARY, dir=path.parent) as folder:
+            made = Path(folder) / path.name
+            openvino.save_model(converted, made, compress_to_fp16=False)
+            for suffix in (".bin", ".xml"):
+                with replacing(path.with_suffix(suffix)) as temporary:
+                    made.with_suffix(suffix).replace(temporary)
     except (OSError, RuntimeError) as failure:  # OpenVINO says that it cannot open a file by a RuntimeError
         logger.info("the converted model is not kept: %s", failure)
-        with suppress(OSError):
-            for part in parts:
-                part.unlink(missing_ok=True)

@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_map_only
 
 from polyhead.tasks import TaskSet
 
@@ -15,7 +16,10 @@ Rows = Mapping[str, Tensor]
 """For each name the 1-D int64 indices, ascending, of the inputs that are concerned."""
 
 
-Encode = Callable[[Any, Mapping[str, Tensor | None]], dict[str, Tensor]]
+Feature = Any
+"""A tensor, or lists, tuples and dicts of tensors, rows along the first dimension of each."""
+
+Encode = Callable[[Any, Mapping[str, Tensor | None]], dict[str, Feature]]
 """A backbone: inputs and the features needed, each with the rows that need it, to those features."""
 
 
@@ -29,37 +33,59 @@ class MultiHeadModel(nn.Module):
 
     The backbone is called as ``backbone(inputs, needed)``, where `needed` maps the names of the features that are
     wanted to the rows they are wanted for (or to None for all rows), and returns those features and no others; row i
-    of a feature belongs to the i-th of its rows. A head is called with the feature that its task reads.
+    of a feature belongs to the i-th of its rows. A head is called with the feature that its task reads, and one that
+    has an attribute ``takes_inputs`` set also with the inputs, of the same rows.
 
     Args:
         backbone: the shared part.
         heads: one module a task; their names must be those of `tasks`.
         tasks: what the heads answer.
+        last_shared: the last layer of the backbone, by which methods that balance gradients there differentiate; None
+            takes the last module of the backbone, in order of registration, that has parameters of its own to train.
     """
 
-    def __init__(self, backbone: nn.Module, heads: Mapping[str, nn.Module], tasks: TaskSet):
+    def __init__(
+        self,
+        backbone: nn.Module,
+        heads: Mapping[str, nn.Module],
+        tasks: TaskSet,
+        *,
+        last_shared: nn.Module | None = None,
+    ):
         super().__init__()
         if set(heads) != set(tasks):
             raise ValueError(f"heads and tasks differ: {sorted(set(heads) ^ set(tasks))}")
         self.backbone = backbone
         self.tasks = tasks
         self.heads = nn.ModuleDict({_module_key(task): heads[task] for task in tasks})
+        # In a tuple, so that the layer is not registered a second time.
+        self._last_shared = (last_shared,)
 
     def head(self, task: str) -> nn.Module:
         return self.heads[_module_key(self.tasks[task].name)]
 
-    def encode(self, inputs: Any, needed: Mapping[str, Tensor | None]) -> dict[str, Tensor]:
+    def encode(self, inputs: Any, needed: Mapping[str, Tensor | None]) -> dict[str, Feature]:
         """The named features of `inputs`, each for the rows that need it, with one pass of the shared part."""
         return self.backbone(inputs, needed)
 
-    def answer(self, features: Mapping[str, Tensor], tasks: Sequence[str]) -> dict[str, Any]:
+    def answer(self, features: Mapping[str, Feature], tasks: Sequence[str], inputs: Any = None) -> dict[str, Any]:
         """The raw outputs of the heads of `tasks`, on all rows of the features that they read."""
-        return {task: self.head(task)(features[self.tasks[task].reads]) for task in tasks}
+        return {task: self._ask(task, features[self.tasks[task].reads], inputs) for task in tasks}
 
-    def forward(self, inputs: Any, task: str) -> Any:
-        """One task on all rows of `inputs`: a training step's view of the model."""
-        reads = self.tasks[task].reads
-        return self.head(task)(self.encode(inputs, {reads: None})[reads])
+    def _ask(self, task: str, feature: Feature, inputs: Any) -> Any:
+        head = self.head(task)
+        return head(feature, inputs) if getattr(head, "takes_inputs", False) else head(feature)
+
+    def forward(self, inputs: Any, tasks: str | Sequence[str]) -> Any:
+        """A training step's view of the model: tasks on all rows of `inputs`, which are encoded once.
+
+        Returns:
+            the raw output of the task, or for several a dict of them.
+        """
+        asked = [tasks] if isinstance(tasks, str) else list(tasks)
+        features = self.encode(inputs, dict.fromkeys([self.tasks[task].reads for task in asked]))
+        outputs = self.answer(features, asked, inputs)
+        return outputs[tasks] if isinstance(tasks, str) else outputs
 
     def answer_rows(self, inputs: Any, rows: Rows, *, encode: Encode | None = None) -> dict[str, Any]:
         """A batch that mixes tasks: each input is encoded once, each head sees the rows that ask for it.
@@ -79,8 +105,9 @@ class MultiHeadModel(nn.Module):
             reads = self.tasks[task].reads
             position = torch.searchsorted(needed[reads], wanted)
             whole = len(position) == len(needed[reads])
-            feature = features[reads] if whole else features[reads].index_select(0, position)
-            outputs[task] = self.head(task)(feature)
+            feature = features[reads] if whole else select_rows(features[reads], position)
+            sees = getattr(self.head(task), "takes_inputs", False)
+            outputs[task] = self._ask(task, feature, select_rows(inputs, wanted) if sees else None)
         return outputs
 
     def shared_parameters(self) -> list[nn.Parameter]:
@@ -88,6 +115,22 @@ class MultiHeadModel(nn.Module):
 
     def head_parameters(self, task: str) -> list[nn.Parameter]:
         return list(self.head(task).parameters())
+
+    def last_shared_parameters(self) -> list[nn.Parameter]:
+        """The parameters of the last shared layer; none where the backbone is frozen."""
+        (layer,) = self._last_shared
+        if layer is not None:
+            return list(layer.parameters())
+        found: list[nn.Parameter] = []
+        for module in self.backbone.modules():
+            own = [parameter for parameter in module.parameters(recurse=False) if parameter.requires_grad]
+            found = own or found
+        return found
+
+
+def select_rows(tree: Feature, rows: Tensor) -> Feature:
+    """Rows of every tensor of a tree, along the first dimension."""
+    return tree_map_only(Tensor, lambda tensor: tensor.index_select(0, rows.to(tensor.device)), tree)
 
 
 def task_rows(asked: Sequence[Iterable[str]]) -> dict[str, Tensor]:

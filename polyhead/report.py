@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from polyhead.files import write_whole
+
+if TYPE_CHECKING:
+    from polyhead.evaluate import MetricSpec, TaskScore
 
 _SHOWN = 500
 
@@ -45,6 +49,54 @@ def write_report_files(path: Path, *, page: str, data: Any, table: str) -> list[
     for file, text in files.items():
         write_whole(file, text.encode())
     return list(files)
+
+
+def number(value: float) -> str:
+    """Three decimals below 10, one above; an en dash where undefined."""
+    if not math.isfinite(value):
+        return "–"
+    return f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}"
+
+
+def arrow(metric: MetricSpec) -> str:
+    """Which way is better."""
+    return "↑" if metric.higher_is_better else "↓"
+
+
+def span(score: TaskScore) -> str:
+    """The interval of a score; nothing where there is none."""
+    low, high = score.interval.low, score.interval.high
+    return f"{number(low)} … {number(high)}" if math.isfinite(low) else ""
+
+
+def score_table(
+    lines: Sequence[tuple[str, TaskScore]],
+    first: str = "task",
+    more: tuple[str, Callable[[TaskScore], str]] | None = None,
+) -> str:
+    """Scores as HTML, a row each under its name, which is shown once; good and weak ones are marked.
+
+    Args:
+        first: what the names are of.
+        more: heading and cells of one column more, behind the baseline.
+    """
+    heading = f"<th class=n>{escape(more[0])}" if more else ""
+    cells = [
+        f"<tr><th>{escape(first)}<th>metric<th class=n>value<th class=n>interval<th class=n>baseline{heading}"
+        "<th class=n>n<th class=n>missing"
+    ]
+    previous = None
+    for name, score in lines:
+        other = f"<td class=n>{escape(more[1](score))}" if more else ""
+        mark = {True: " class='n good'", False: " class='n weak'", None: " class=n"}[score.above_baseline]
+        cells.append(
+            f"<tr{'' if name == previous else ' class=first'}><td>{'' if name == previous else escape(name)}"
+            f"<td>{escape(score.metric.name)} {arrow(score.metric)}<td{mark}>{number(score.interval.value)}"
+            f"<td class=n>{span(score)}<td class=n>{number(score.baseline)}{other}<td class=n>{score.rows}"
+            f"<td class=n>{score.missing or ''}"
+        )
+        previous = name
+    return f"<div class=wide><table>{''.join(cells)}</table></div>"
 
 
 def problem_list(problems: Sequence[Problem]) -> str:

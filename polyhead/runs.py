@@ -128,7 +128,7 @@ class Run:
         return run
 
     def _refuse_changes(self, info: RunInfo, configuration: type[BaseModel] | None) -> None:
-        fields = ("application", "system", "preset", "tasks", "label_maps", "configuration", "data", "base")
+        fields = ("application", "system", "preset", "tasks", "label_maps", "configuration", "data")
         wanted, there = json.loads(to_json(info)), json.loads(to_json(self.info))
         there["tasks"] = self.info.task_set.to_json()
         if configuration is not None:
@@ -265,10 +265,19 @@ class Run:
         Raises:
             ValueError: no weights, damaged ones, or others than the model has; one line says which.
         """
+        from polyhead.states import state_digest
         from polyhead.weights import Loaded
 
         given = self.load_weights() if state is None else state
-        found = Loaded.of(model.state_dict(), given)
+        own = model.state_dict()
+        found = Loaded.of(own, given)
+        if self.info.base is not None and found.missing and state is None:
+            # What was frozen is not in the run: the model must have brought it along.
+            frozen = {name: own[name] for name in found.missing}
+            if any(value.is_meta for value in frozen.values()) or state_digest(frozen) != self.info.base["sha256"]:
+                raise ValueError(f"{self.path}: the model lacks the frozen weights of {self.info.base['source']}")
+            given = frozen | dict(given)
+            found = Loaded.of(own, given)
         if not found.whole:
             raise ValueError(f"{self.path}: the weights do not fit the model: {found.misfits}")
         model.load_state_dict(dict(given), assign=True)

@@ -1,44 +1,38 @@
-"""The training loop: one readable function, whose interrupted runs go on to the same weights."""
+"""The training loop: prepare, step, loop. Interrupted runs go on to the same weights."""
 
 from __future__ import annotations
 
-import itertools
 import math
-import signal
-import threading
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from types import FrameType
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
-from accelerate.utils import recursively_apply, send_to_device, set_seed
-from accelerate.utils.operations import convert_to_fp32
+from accelerate.utils import send_to_device, set_seed
 from torch import Tensor, nn
+from torch.utils._pytree import tree_map_only
 
-from polyhead.balance import NonFiniteLoss, Parameters, StepLosses, make_balancer
+from polyhead.average import Average
+from polyhead.balance import Balancer, NonFiniteLoss, Parameters, make_balancer
 from polyhead.differences import differences, refuse_differences
-from polyhead.loading import BatchedTaskData, TaskData, step_loader
+from polyhead.interrupts import Interrupts
+from polyhead.loading import BatchedTaskData, Data, LoadedBatch, TaskData, batch_keys, load_steps
+from polyhead.memory import channels_last, to_channels_last
+from polyhead.optimizers import Grouping, by_owner, make_optimizer, set_learning_rates
 from polyhead.progress import Mode, TrainingProgress
 from polyhead.ranks import Ranks
-from polyhead.runs import Run
-from polyhead.sampling import Step, TaskSampler, shard
+from polyhead.runs import FROZEN_FILE, Run
+from polyhead.sampling import Group, Step, StepsAhead, TaskSampler, shard
 from polyhead.schedule import TrainConfig
 from polyhead.settings import with_defaults
 from polyhead.snapshots import latest_snapshot, save_snapshot
+from polyhead.states import frozen_state, inexact_buffers, state_digest, trained_state
+from polyhead.step_losses import BatchLosses, Loss, LossMaker
 from polyhead.tasks import TaskSet
-from polyhead.training_state import (
-    Best,
-    TrainingState,
-    float_buffers,
-    make_average,
-    make_optimizer,
-    random_states,
-    restore_random_states,
-    set_learning_rates,
-    update_average,
-)
+from polyhead.training_state import Best, TrainingState, random_states, restore_random_states
+from polyhead.validation import Validation, checked, modules_under
 
 if TYPE_CHECKING:
     from polyhead.model import MultiHeadModel
@@ -46,21 +40,12 @@ if TYPE_CHECKING:
 __all__ = ["BatchedTaskData", "FitResult", "TaskData", "TrainConfig", "TrainingDiverged", "Validation", "fit"]
 
 
+LAYOUT = 2
+"""Of the content of snapshots."""
+
+
 class TrainingDiverged(ValueError):
     """A loss or a gradient that is infinite or not a number; the weights before that step are untouched."""
-
-
-@dataclass(frozen=True)
-class Validation:
-    """What a validation found.
-
-    Attributes:
-        metrics: for each task its metrics; None for one that the data do not define.
-        scores: for every task of the model one number in [0, 1], higher is better; their mean chooses the weights.
-    """
-
-    metrics: Mapping[str, Mapping[str, float | None]]
-    scores: Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -83,13 +68,15 @@ class FitResult:
 
 def fit(
     model: MultiHeadModel,
-    losses: Mapping[str, Callable[[Any, Any], Tensor]],
-    data: Mapping[str, TaskData | BatchedTaskData],
+    losses: Mapping[str, Loss],
+    data: Data,
     config: TrainConfig,
     run: Run,
     *,
     validate: Callable[[nn.Module], Validation] | None = None,
     resume: bool = False,
+    base: str | None = None,
+    groups: Grouping = by_owner,
     on_step: Callable[[int], None] | None = None,
     progress: Mode = "auto",
 ) -> FitResult:
@@ -100,16 +87,25 @@ def fit(
     processes (`torchrun`) share each batch and hold the same weights after each step; running averages of normalisation
     layers are averaged over them. Only the first process validates and writes; all must see the run folder.
 
+    What is frozen is neither averaged nor saved with the weights nor kept in snapshots: the run says by `base` and a
+    hash what it is of.
+
     Args:
         model: trained in place, on the device of the configuration.
         losses: for each task a function of the head's output and the targets, which gives the mean loss over rows, a
-            scalar; it sees float32, whatever the precision of the model.
-        data: for each task its rows.
+            scalar, or a dict of it (``loss``) and of the named parts that it is made of, which metrics.jsonl then has;
+            it sees float32, whatever the precision of the model. `TaskSpec.weight` multiplies it; a task of weight 0
+            is not trained.
+        data: for each task, or tuple of tasks that share their rows, the rows; tasks that share rows meet in every step
+            of one of them, and are encoded once.
         config: the settings.
         run: where weights, metrics and snapshots go.
         validate: called with the model that answers (the averaged one under `ema_decay`), in evaluation mode, without
-            gradients. Without it the weights of the last epoch are kept.
+            gradients; its own computations are in float32. Without it the weights of the last epoch are kept.
         resume: goes on from the last snapshot, or from the start where there is none.
+        base: where the frozen weights can be had again (a hub id, the name of a checkpoint); None keeps them in the
+            run, in a file that is written once.
+        groups: which parameters have which rate and decay.
         on_step: called after each step with the number of steps done.
         progress: ``auto``, ``plain`` or ``quiet``.
 
@@ -122,145 +118,47 @@ def fit(
         KeyboardInterrupt: after Ctrl-C or SIGTERM, with a snapshot saved; a second one stops at once.
     """
     started = time.monotonic()
-    tasks = model.tasks
-    for what, given in (("loss", losses), ("data", data)):
-        if set(given) != set(tasks):
-            raise ValueError(f"{what} and tasks of the model differ in: {', '.join(sorted(set(given) ^ set(tasks)))}")
     if resume and run.info.finished:
         step, epoch = run.info.metrics.get("steps_done", 0), run.info.metrics.get("epochs_done", 0)
         return FitResult("finished", step, epoch, run.info.metrics, 0.0)
     if not resume and (run.metrics() or run.has_weights):
         raise ValueError(f"{run.path} has been trained already; resume it or overwrite it")
-
-    ranks = Ranks(config.device)
-    set_seed(config.seed + ranks.index)
-    sizes = {task: len(data[task]) for task in tasks}
-
-    def make_sampler() -> TaskSampler:
-        return TaskSampler(
-            sizes,
-            batch_size=config.batch_size,
-            tasks_per_step=config.tasks_per_step,
-            policy=config.sampler,
-            temperature=config.temperature,
-            seed=config.seed,
-        )
-
-    balancer = make_balancer(config.balancer, config.balancer_options, tasks, reduce=ranks.mean)
-    if balancer.needs != "one" and config.tasks_per_step == 1 < len(tasks):
-        raise ValueError(f"balancer {config.balancer!r} weighs tasks of one step: set tasks_per_step to at least 2")
-    model.to(ranks.device)
-    if config.channels_last:
-        model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-    ranks.same([*model.parameters(), *model.buffers()])
-    state = TrainingState(
-        model,
-        make_average(model, config.ema_decay),
-        make_optimizer(model, balancer, config),
-        balancer,
-        make_sampler(),
-    )
-    steps_per_epoch = config.steps_per_epoch or state.sampler.steps_per_epoch
-    total = config.epochs * steps_per_epoch
-    identity = {
-        "config": config.model_dump(mode="json"),
-        "rows": sizes,
-        "tasks": tasks.to_json(),
-        "ranks": ranks.world,
-    }
-    done, kept = _restore(state, run, identity, ranks) if resume else (0, None)
-    autocast = torch.autocast(ranks.device.type, torch.bfloat16, enabled=config.precision == "bf16")
-    trained = [parameter for group in state.optimizer.param_groups for parameter in group["params"]]
-    own = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    shared = model.shared_parameters()
-
-    ahead = make_sampler()
-    ahead.load_state_dict(state.sampler.state_dict())
-    upcoming = (shard(step, ranks.index, ranks.world) for step in itertools.islice(ahead, total - done))
-    loader = step_loader(data, upcoming, workers=config.workers, pin_memory=ranks.device.type == "cuda")
-
-    def closure(task: str, batch: Any, share: float) -> Callable[[], Tensor]:
-        inputs, targets = batch
-        if config.channels_last:
-            inputs = recursively_apply(_channels_last, inputs, test_type=_is_image)
-
-        def loss() -> Tensor:
-            with autocast:
-                output = model(inputs, task)
-            value = losses[task](convert_to_fp32(output), targets)
-            if value.ndim:
-                raise ValueError(f"the loss of task {task!r} must be a scalar, got shape {tuple(value.shape)}")
-            return value * share if share != 1.0 else value
-
-        return loss
+    training = prepare(model, losses, data, config, run, resume=resume, base=base, groups=groups)
+    ranks, state, total, steps_per_epoch = training.ranks, training.state, training.total, training.steps_per_epoch
 
     stopped: Literal["finished", "patience", "time"] = "finished"
-    last = time.monotonic()
-    model.train()
     with (
-        _Interrupts() as interrupts,
+        Interrupts() as interrupts,
         TrainingProgress(
             progress if ranks.first else "quiet",
             total=total,
-            done=done,
+            done=training.done,
             epochs=config.epochs,
             steps_per_epoch=steps_per_epoch,
         ) as display,
     ):
-        if resume:
-            display.say(f"going on from the snapshot of step {done}" if done else "no snapshot: from the start")
-        for loaded in loader:
-            step = next(state.sampler)
-            batches = send_to_device(loaded, ranks.device, non_blocking=True)
-            part = shard(step, ranks.index, ranks.world)
-            rate = set_learning_rates(state.optimizer, config, step.index, steps_per_epoch)
-
-            state.optimizer.zero_grad(set_to_none=True)
-            closures = {batch.task: closure(batch.task, batches[batch.task], batch.share) for batch in part.batches}
-            try:
-                numbers = balancer.backward(StepLosses(closures), Parameters(shared))
-            except NonFiniteLoss as error:
-                raise _diverged(str(error), step, error.task, run, kept) from error
-            ranks.average_(parameter.grad for parameter in trained if parameter.grad is not None)
-            gradients = [parameter.grad for parameter in own if parameter.grad is not None]
-            norm = nn.utils.get_total_norm(gradients)
-            if not math.isfinite(norm.item()):
-                raise _diverged(f"the norm of the gradient is {norm.item()}", step, None, run, kept)
-            if config.clip_norm is not None:
-                nn.utils.clip_grads_with_norm_(own, config.clip_norm, norm)
-            state.optimizer.step()
-            ranks.average_(float_buffers(model))
-            if state.average is not None:
-                update_average(state.average, model)
-
-            done = step.index + 1
-            epoch = -(-done // steps_per_epoch)
-            now = time.monotonic()
+        for line in training.remarks:
+            display.say(line)
+        for loaded in training.batches:
+            numbers = training.step(loaded)
+            done, epoch = training.done, -(-training.done // steps_per_epoch)
             if ranks.first:
-                line = {"losses": numbers, "lr": rate, "gradient_norm": norm.item(), "seconds": round(now - last, 4)}
-                run.append_metrics({"step": done, "epoch": epoch, "split": "train", **line})
-            display.update(done, sum(numbers.values()) / len(numbers))
-            last = now
-
+                run.append_metrics({"step": done, "epoch": epoch, "split": "train", **numbers})
+            display.update(done, sum(numbers["losses"].values()) / len(numbers["losses"]))
             if done % steps_per_epoch == 0:
-                balancer.epoch_end()
+                state.balancer.epoch_end()
                 if validate is None:
                     state.best = Best(epoch=epoch, step=done)
-                    if ranks.first:
-                        run.save_weights(state.answering.state_dict())
+                    training.save_weights()
                 elif epoch % config.validate_every == 0 or done == total:
-                    with autocast:
-                        _validate(validate, state, run, epoch, done, ranks, display)
-                    model.train()
-                    last = time.monotonic()
+                    display.say(training.validate(validate, epoch))
                     if config.patience is not None and state.best.since >= config.patience:
                         stopped = "patience"
             over = done == total or stopped == "patience"
             interrupted = ranks.any(interrupts.seen)
             late = config.max_minutes is not None and ranks.any(time.monotonic() - started > 60 * config.max_minutes)
             if not over and (interrupted or late or done % config.snapshot_every == 0):
-                _snapshot(state, run, done, identity, ranks)
-                kept = done
+                training.save_snapshot()
             if on_step is not None:
                 on_step(done)
             if interrupted and not over:
@@ -269,133 +167,295 @@ def fit(
                 break
             if late:
                 stopped = "time"
-                if ranks.first and not run.has_weights:
-                    run.save_weights(state.answering.state_dict())
+                if not run.has_weights:
+                    training.save_weights()
                 display.say(f"stopped at step {done} of {total} after {config.max_minutes} minutes; resume it to go on")
                 break
 
-    metrics = {
-        **state.best.metrics,
-        "epoch": state.best.epoch,
-        "step": state.best.step,
-        "epochs_done": done // steps_per_epoch,
-        "steps_done": done,
-    }
+    best, done = state.best, training.done
+    marks = {"epoch": best.epoch, "step": best.step, "epochs_done": done // steps_per_epoch, "steps_done": done}
+    metrics = {**best.metrics, **marks}
     if stopped != "time" and ranks.first:
         run.finish(metrics)
     return FitResult(stopped, done, done // steps_per_epoch, metrics, time.monotonic() - started)
 
 
-def _validate(
-    validate: Callable[[nn.Module], Validation],
-    state: TrainingState,
+@dataclass
+class Training:
+    """A training that is ready to step.
+
+    Attributes:
+        batches: for each step to come its parts, and in each its batches.
+        identity: what must be the same where a snapshot is gone on from.
+        done: steps done.
+        kept: step of the last snapshot.
+        remarks: lines for people.
+    """
+
+    model: MultiHeadModel
+    config: TrainConfig
+    run: Run
+    ranks: Ranks
+    state: TrainingState
+    losses: LossMaker
+    parameters: Parameters
+    batches: Iterator[list[list[LoadedBatch]]]
+    identity: Mapping[str, Any]
+    steps_per_epoch: int
+    done: int = 0
+    kept: int | None = None
+    remarks: list[str] = field(default_factory=list)
+    _last: float = field(default_factory=time.monotonic)
+
+    def __post_init__(self) -> None:
+        optimised = [parameter for group in self.state.optimizer.param_groups for parameter in group["params"]]
+        self._optimised: list[Tensor] = optimised
+        self._own = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
+
+    @property
+    def total(self) -> int:
+        return self.config.epochs * self.steps_per_epoch
+
+    def step(self, loaded: list[list[LoadedBatch]]) -> dict[str, Any]:
+        """One optimiser step; what metrics.jsonl says of it."""
+        ranks, optimizer = self.ranks, self.state.optimizer
+        step = self.state.steps.take()
+        parts: Any = send_to_device(loaded, ranks.device, non_blocking=True)
+        if self.config.channels_last:
+            parts = [[_formatted(batch) for batch in part] for part in parts]
+        rate = set_learning_rates(optimizer, self.config, step.index, self.steps_per_epoch)
+        optimizer.zero_grad(set_to_none=True)
+        losses, batches = self.losses.make(parts)
+        try:
+            values = self.state.balancer.backward(losses, self.parameters)
+        except NonFiniteLoss as error:
+            raise self._diverged(str(error), step, error.task) from error
+        ranks.average_(parameter.grad for parameter in self._optimised if parameter.grad is not None)
+        norm = nn.utils.get_total_norm([each.grad for each in self._own if each.grad is not None])
+        size = norm.item()
+        if not math.isfinite(size):
+            raise self._diverged(f"the norm of the gradient is {size}", step, None)
+        if self.config.clip_norm is not None:
+            nn.utils.clip_grads_with_norm_(self._own, self.config.clip_norm, norm)
+        optimizer.step()
+        ranks.average_(inexact_buffers(self.model))
+        if self.state.average is not None:
+            self.state.average.update()
+        self.done = step.index + 1
+        now, before = time.monotonic(), self._last
+        self._last = now
+        numbers = {task: value / self.model.tasks[task].weight for task, value in values.items()}
+        named = _named_parts(batches, ranks)
+        line = {"losses": numbers, "lr": rate, "gradient_norm": size, "seconds": round(now - before, 4)}
+        return line | ({"parts": named} if named else {})
+
+    def validate(self, validate: Callable[[nn.Module], Validation], epoch: int) -> str:
+        """Validates and writes the metrics, and the weights if their mean score is the best so far; a line on it."""
+        state, score, found = self.state, math.nan, {}
+        if self.ranks.first:
+            with state.answering() as model, torch.no_grad(), modules_under(self.losses.autocast, model):
+                model.eval()
+                score, found = checked(validate(model), list(self.model.tasks))
+            self.model.train()
+            self.run.append_metrics({"step": self.done, "epoch": epoch, "split": "validation", **found})
+        score = self.ranks.first_says(score)
+        if state.best.score is None or score > state.best.score:
+            state.best = Best(score, epoch, self.done, 0, found)
+            self.save_weights()
+        else:
+            state.best.since += 1
+        self._last = time.monotonic()
+        return f"epoch {epoch}: score {score:.4f}, best {state.best.score:.4f} of epoch {state.best.epoch}"
+
+    def save_weights(self) -> None:
+        """Writes the weights that answer."""
+        if self.ranks.first:
+            with self.state.answering() as model:
+                self.run.save_weights(trained_state(model))
+
+    def save_snapshot(self) -> None:
+        """Writes what is needed to go on from here."""
+        generators = self.ranks.gather(random_states(self.ranks.device))
+        if self.ranks.first:
+            content = {"layout": LAYOUT, **self.identity, "training": self.state.state_dict(), "random": generators}
+            save_snapshot(self.run.snapshots, self.done, content)
+        self.kept = self.done
+
+    def _diverged(self, what: str, step: Step, task: str | None) -> TrainingDiverged:
+        rows = "; ".join(
+            f"{batch.name} {', '.join(map(str, batch.rows))}"
+            for batch in step.batches
+            if task is None or task in batch.tasks
+        )
+        kept = f"the snapshot of step {self.kept} in {self.run.snapshots} is kept"
+        saved = kept if self.kept else "there is no snapshot before it"
+        return TrainingDiverged(
+            f"step {step.index + 1}: {what} (rows: {rows}); {saved}; look at these rows, lower the learning rate or "
+            "clip"
+        )
+
+
+def prepare(
+    model: MultiHeadModel,
+    losses: Mapping[str, Loss],
+    data: Data,
+    config: TrainConfig,
     run: Run,
-    epoch: int,
-    step: int,
-    ranks: Ranks,
-    display: TrainingProgress,
-) -> None:
-    """Validates, saves the weights if their mean score is the best so far, and writes the metrics."""
-    score, found = math.nan, {}
-    if ranks.first:
-        model = state.answering.eval()
-        with torch.no_grad():
-            validation = validate(model)
-        score, found = _checked(validation, list(state.sampler.sizes))
-        run.append_metrics({"step": step, "epoch": epoch, "split": "validation", **found})
-    score = ranks.first_says(score)
-    best = state.best.score
-    if best is None or score > best:
-        state.best = Best(score, epoch, step, 0, found)
-        if ranks.first:
-            run.save_weights(state.answering.state_dict())
-    else:
-        state.best.since += 1
-    display.say(f"epoch {epoch}: score {score:.4f}, best {state.best.score:.4f} of epoch {state.best.epoch}")
-
-
-def _checked(validation: Validation, tasks: list[str]) -> tuple[float, dict[str, Any]]:
-    missing = [task for task in tasks if validation.scores.get(task) is None]
-    if missing:
-        raise ValueError(f"the validation has no score for: {', '.join(missing)}; every task counts")
-    strange = sorted(set(validation.scores) - set(tasks))
-    if strange:
-        raise ValueError(f"the validation scores tasks that the model lacks: {', '.join(strange)}")
-    scores = {task: float(validation.scores[task]) for task in tasks}
-    for task, value in scores.items():
-        if not 0 <= value <= 1:
-            raise ValueError(f"the score of task {task!r} must lie in [0, 1], got {value}")
-    metrics = {task: dict(values) for task, values in validation.metrics.items()}
-    for task, values in metrics.items():
-        for name, value in values.items():
-            if value is not None and not math.isfinite(value):
-                raise ValueError(f"the metric {name!r} of task {task!r} is {value}; give None where it is not defined")
-    score = sum(scores.values()) / len(scores)
-    return score, {"score": score, "scores": scores, "metrics": metrics}
-
-
-def _snapshot(state: TrainingState, run: Run, step: int, identity: Mapping[str, Any], ranks: Ranks) -> None:
-    generators = ranks.gather(random_states(ranks.device))
-    if ranks.first:
-        save_snapshot(run.snapshots, step, {**identity, "training": state.state_dict(), "random": generators})
-
-
-def _restore(state: TrainingState, run: Run, identity: Mapping[str, Any], ranks: Ranks) -> tuple[int, int | None]:
-    """Loads the last snapshot and drops the metrics after it; steps done, and the snapshot's step."""
-    found = latest_snapshot(run.snapshots)
-    step, saved = found if found is not None else (0, None)
+    *,
+    resume: bool = False,
+    base: str | None = None,
+    groups: Grouping = by_owner,
+) -> Training:
+    """Everything that `fit` needs before its first step; see there."""
+    tasks = model.tasks
+    data = {(each,) if isinstance(each, str) else tuple(each): rows for each, rows in data.items()}
+    for what, given in (("loss", losses), ("data", [task for group in data for task in group])):
+        if set(given) != set(tasks):
+            raise ValueError(f"{what} and tasks of the model differ in: {', '.join(sorted(set(given) ^ set(tasks)))}")
+    data = _weighted(model, data)
+    ranks = Ranks(config.device)
+    set_seed(config.seed + ranks.index)
+    sampler = TaskSampler(
+        {group: len(rows) for group, rows in data.items()},
+        batch_size=config.batch_size,
+        tasks_per_step=config.tasks_per_step,
+        policy=config.sampler,
+        temperature=config.temperature,
+        seed=config.seed,
+        keys=batch_keys(data),
+    )
+    balancer = make_balancer(config.balancer, config.balancer_options, tasks, reduce=ranks.mean)
+    _check_needs(balancer, config, list(data))
+    model.to(ranks.device)
+    if config.channels_last:
+        to_channels_last(model)
+    ranks.same([*model.parameters(), *model.buffers()])
+    steps_per_epoch = config.steps_per_epoch or sampler.steps_per_epoch
+    total = config.epochs * steps_per_epoch
+    identity = {
+        "config": config.model_dump(mode="json"),
+        "rows": sampler.sizes,
+        "tasks": tasks.to_json(),
+        "ranks": ranks.world,
+        "frozen": _keep_frozen(model, run, base, ranks),
+    }
+    found = latest_snapshot(run.snapshots) if resume else None
+    done, saved = found if found is not None else (0, None)
     if saved is not None:
+        if saved.get("layout") != LAYOUT:
+            raise ValueError(
+                f"{run.path} cannot be resumed: the snapshot of step {done} was made by another version of polyhead; "
+                "finish the training with that version, or begin anew with --overwrite"
+            )
         there = saved | {
             "config": with_defaults(TrainConfig, saved["config"]),
             "tasks": TaskSet.from_json(saved["tasks"]).to_json(),
         }
         changed = [line for key in identity for line in differences(there[key], identity[key], key)]
         refuse_differences(run.path, changed)
+        sampler.load_state_dict(saved["training"]["sampler"])
+    average = None if config.ema_decay is None else Average(model, config.ema_decay, warmup=config.ema_warmup)
+    optimizer = make_optimizer(model, config, groups=groups, learned=balancer.parameters())
+    steps = StepsAhead(sampler, total - done)
+    state = TrainingState(model, average, optimizer, balancer, steps)
+    if saved is not None:
         state.load_state_dict(saved["training"])
         restore_random_states(saved["random"][ranks.index], ranks.device)
-    if ranks.first:
-        run.truncate_metrics(step)
-    return step, None if saved is None else step
-
-
-def _diverged(what: str, step: Step, task: str | None, run: Run, kept: int | None) -> TrainingDiverged:
-    rows = "; ".join(
-        f"{batch.task} {', '.join(map(str, batch.rows))}" for batch in step.batches if task in (None, batch.task)
+    if resume and ranks.first:
+        run.truncate_metrics(done)
+    parts = partial(_parts, ranks=ranks, count=config.micro_batches)
+    # A new context each time: one that is entered within itself would not be left.
+    autocast = partial(torch.autocast, ranks.device.type, torch.bfloat16, enabled=config.precision == "bf16")
+    model.train()
+    remarks = [f"going on from the snapshot of step {done}" if done else "no snapshot: from the start"]
+    return Training(
+        model,
+        config,
+        run,
+        ranks,
+        state,
+        LossMaker(model, tasks, losses, ranks.device, autocast),
+        _parameters(model),
+        load_steps(data, map(parts, steps), workers=config.workers, pin_memory=ranks.device.type == "cuda"),
+        identity,
+        steps_per_epoch,
+        done,
+        None if saved is None else done,
+        [*(remarks if resume else []), *_short_of_the_top(config, total)],
     )
-    saved = f"the snapshot of step {kept} in {run.snapshots} is kept" if kept else "there is no snapshot before it"
-    return TrainingDiverged(
-        f"step {step.index + 1}: {what} (rows: {rows}); {saved}; look at these rows, lower the learning rate or clip"
-    )
 
 
-def _is_image(value: Any) -> bool:
-    return isinstance(value, Tensor) and value.ndim == 4
+def _weighted(model: MultiHeadModel, data: Mapping[Group, Any]) -> dict[Group, Any]:
+    """The data of tasks that are trained: some of those that share them have a weight above 0."""
+    found = {group: rows for group, rows in data.items() if any(model.tasks[task].weight > 0 for task in group)}
+    if not found:
+        raise ValueError("nothing to train: every task has the weight 0")
+    return found
 
 
-def _channels_last(image: Tensor) -> Tensor:
-    return image.contiguous(memory_format=torch.channels_last)
-
-
-class _Interrupts:
-    """Notes the first Ctrl-C or SIGTERM, so that the step ends and a snapshot is saved; the second stops at once."""
-
-    _SIGNALS = (signal.SIGINT, signal.SIGTERM)
-
-    def __enter__(self) -> _Interrupts:
-        self.seen = False
-        # Python lets only the main thread handle signals; a training in another one is not interrupted by them.
-        self._former = (
-            {number: signal.signal(number, self._note) for number in self._SIGNALS}
-            if threading.current_thread() is threading.main_thread()
-            else {}
+def _check_needs(balancer: Balancer, config: TrainConfig, groups: list[Group]) -> None:
+    sizes = sorted(len(group) for group in groups)
+    fewest, tasks = sum(sizes[: config.tasks_per_step]), sum(sizes)
+    if balancer.needs == "several" and fewest < 2 <= tasks:
+        raise ValueError(f"balancer {config.balancer!r} weighs tasks of one step: set tasks_per_step to at least 2")
+    if balancer.needs == "all" and (fewest < tasks or (config.sampler == "proportional" and len(groups) > 1)):
+        raise ValueError(
+            f"balancer {config.balancer!r} tells the tasks apart, so all must meet in every step: set tasks_per_step "
+            f"to {len(groups)} and a sampler other than proportional"
         )
-        return self
 
-    def _note(self, number: int, frame: FrameType | None) -> None:
-        if self.seen:
-            raise KeyboardInterrupt
-        self.seen = True
 
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._former.items():
-            signal.signal(number, handler)
+def _keep_frozen(model: MultiHeadModel, run: Run, base: str | None, ranks: Ranks) -> str | None:
+    """Sees to it that the frozen weights can be had again; their digest, None where nothing is frozen."""
+    frozen = frozen_state(model)
+    if not frozen:
+        return None
+    named = {"source": base or FROZEN_FILE, "sha256": state_digest(frozen)}
+    if run.info.base not in (None, named):
+        raise ValueError(f"{run.path} cannot be resumed: its frozen weights, of {run.info.base['source']}, are others")
+    if ranks.first and run.info.base is None:
+        if base is None:
+            run.save_frozen(frozen)
+        run.info = run.info.model_copy(update={"base": named})
+        run.save_info()
+    return named["sha256"]
+
+
+def _parameters(model: MultiHeadModel) -> Parameters:
+    def trained(parameters: list[nn.Parameter]) -> list[nn.Parameter]:
+        return [parameter for parameter in parameters if parameter.requires_grad]
+
+    heads = {task: trained(model.head_parameters(task)) for task in model.tasks}
+    last = model.last_shared_parameters() if hasattr(model, "last_shared_parameters") else []
+    return Parameters(trained(model.shared_parameters()), heads, trained(last))
+
+
+def _parts(step: Step, *, ranks: Ranks, count: int) -> list[Step]:
+    """The parts of a step that this rank works on, one after the other."""
+    return [shard(step, ranks.index * count + part, ranks.world * count) for part in range(count)]
+
+
+def _formatted(batch: LoadedBatch) -> LoadedBatch:
+    return batch._replace(inputs=tree_map_only(Tensor, channels_last, batch.inputs))
+
+
+def _short_of_the_top(config: TrainConfig, total: int) -> list[str]:
+    if config.warmup_steps < total:
+        return []
+    return [
+        f"the warm-up of {config.warmup_steps} steps is no shorter than the training of {total}: "
+        "the learning rate never reaches its top"
+    ]
+
+
+def _named_parts(batches: list[BatchLosses], ranks: Ranks) -> dict[str, dict[str, float]]:
+    """The named parts of the losses of each task, mean over ranks."""
+    named = {task: parts for batch in batches for task, parts in batch.named.items()}
+    places = [(task, name) for task, parts in named.items() for name in parts]
+    if not places:
+        return {}
+    values = ranks.mean(torch.stack([named[task][name].float() for task, name in places])).tolist()
+    found: dict[str, dict[str, float]] = {}
+    for (task, name), value in zip(places, values, strict=True):
+        found.setdefault(task, {})[name] = value
+    return found

@@ -2,12 +2,12 @@
 
 A job is a folder::
 
-    job.json      what was asked: id, title, argv, cwd, result folder, time     written once, by `start_job`
-    process.json  process ids and their start times                             written by the supervisor
-    cancel.json   someone asked for the end                                     written by `Job.cancel`
-    end.json      exit status and time                                          written by the supervisor
-    stderr.log    the command's log, JSON lines where it was started with --log-json
-    stdout.log    the command's answer
+    job.json        what was asked: id, title, argv, cwd, result folder, time     written once, by `start_job`
+    processes.json  process ids and their start times                             written by the keeper
+    cancel.json     someone asked for the end                                     written by `Job.cancel`
+    end.json        exit status and time                                          written by the keeper
+    stderr.log      the command's log, JSON lines where it was started with --log-json
+    stdout.log      the command's answer
 """
 
 from __future__ import annotations
@@ -29,8 +29,10 @@ from typing import Any
 
 import psutil
 
+from polyhead.files import write_whole
+
 START_SECONDS = 30.0
-"""A job whose supervisor has not reported after this time counts as lost."""
+"""A job whose keeper has not reported after this time counts as lost."""
 
 STATES = {
     "starting": "Starting",
@@ -99,7 +101,7 @@ class Job:
     def poll(self) -> JobStatus:
         """Reads the job's state from its folder and the process table.
 
-        A command that lost its supervisor before it was cancelled is killed here: nobody else is left to do it.
+        A command that lost its keeper before it was cancelled is killed here: nobody else is left to do it.
         """
         _reap(self.id)
         end = read_json(self.folder / "end.json")
@@ -108,11 +110,11 @@ class Job:
         if end is not None:
             state = "cancelled" if cancelled and end["returncode"] != 0 else _BY_STATUS.get(end["returncode"], "failed")
             return JobStatus(state, progress, end["ended"] - self.started, end["returncode"])
-        process = read_json(self.folder / "process.json")
+        process = read_json(self.folder / "processes.json")
         seconds = time.time() - self.started
         if process is None:
             state = "starting" if seconds < START_SECONDS else "lost"
-        elif _alive(process["supervisor"]):
+        elif _alive(process["keeper"]):
             state = "cancelling" if cancelled else "running"
         elif _alive(process["child"]):
             state = "cancelling" if cancelled else "running"
@@ -125,14 +127,14 @@ class Job:
         return JobStatus(state, progress, seconds, None)
 
     def cancel(self) -> bool:
-        """Asks the job to end: SIGINT first; its supervisor follows with SIGTERM and SIGKILL. False: it had ended."""
+        """Asks the job to end: SIGINT first; its keeper follows with SIGTERM and SIGKILL. False: it had ended."""
         if not self.poll().live:
             return False
         write_json(self.folder / "cancel.json", {"asked": time.time()})
-        process = read_json(self.folder / "process.json")
-        if process is not None and _alive(process["supervisor"]):
+        process = read_json(self.folder / "processes.json")
+        if process is not None and _alive(process["keeper"]):
             with contextlib.suppress(ProcessLookupError):
-                os.kill(process["supervisor"]["pid"], signal.SIGINT)
+                os.kill(process["keeper"]["pid"], signal.SIGINT)
         return True
 
     def wait(self, timeout: float) -> JobStatus:
@@ -175,7 +177,7 @@ def start_job(folder: Path, argv: Sequence[str], title: str, result: Path | None
     }
     write_json(home / "job.json", asked)
     _children[name] = subprocess.Popen(
-        [sys.executable, "-m", "ui.supervisor", str(home)],
+        [sys.executable, "-m", "ui.job_keeper", str(home)],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -246,7 +248,7 @@ def _kill_group(leader: int) -> None:
 
 
 def _reap(name: str) -> None:
-    """Takes the exit status of a supervisor that is our child, so that no zombie stays."""
+    """Takes the exit status of a keeper that is our child, so that no zombie stays."""
     if name in _children and _children[name].poll() is not None:
         del _children[name]
 
@@ -262,9 +264,4 @@ def read_json(path: Path) -> dict[str, Any] | None:
 
 def write_json(path: Path, value: dict[str, Any]) -> None:
     """Writes a file whole or not at all."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with temporary.open("w", encoding="utf-8") as file:
-        json.dump(value, file, indent=1)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    write_whole(path, json.dumps(value, indent=1).encode())

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from polyhead.files import replacing
+
 ROOTS_VARIABLE = "POLYHEAD_DATA_ROOTS"
 """Environment variable: folders whose content the pages may read, separated as in PATH."""
 
@@ -92,11 +94,8 @@ def spool(files: Iterable[Dropped], folder: Path) -> tuple[list[Spooled], list[R
 
 def _write(path: Path, content: memoryview) -> None:
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    Path(file.name).replace(path)
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
 
 
 def spool_folder() -> Path:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -83,8 +83,8 @@ def predict(
     from apps.predicting import about
     from apps.predicting import predict as run_predict
     from domains.genomics.asking.sources import cases_from
-    from domains.genomics.uncertainty.calibrate import CALIBRATION_FILE
     from polyhead.batch.worker import PredictorFactory
+    from polyhead.identity import CALIBRATION_FILE
     from polyhead.runs import Run as RunFolder
 
     folder = RunFolder.open(run)
@@ -121,13 +121,17 @@ def predict(
         model=folder.identity(leaving_out=() if calibrated else (CALIBRATION_FILE,)),
         parameters=arguments,
         info=about(info, run, source, split=split),
-        on_finish=partial(_merge, labels, table, calibration if calibrated else None),
+        on_merged=partial(_merge, labels, table, calibration if calibrated else None),
     )
     raise typer.Exit(summary.exit_status)
 
 
 def _merge(
-    labels: Mapping[str, Sequence[str]], ending: str, calibration: Path | None, out: Path, rows: list[dict[str, Any]]
+    labels: Mapping[str, Sequence[str]],
+    ending: str,
+    calibration: Path | None,
+    out: Path,
+    rows: Iterable[Mapping[str, Any]],
 ) -> None:
     """The table of all cases, and the temperatures that made the probabilities, which `evaluate` shows."""
     from domains.genomics.predicting.write import merge

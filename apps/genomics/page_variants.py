@@ -19,6 +19,7 @@ from apps.genomics.page_input import example_folder, show_refused, signature
 from apps.genomics.page_model import Loaded, task_title
 from domains.genomics.sequences.records import RejectedRecord, SequenceRecord
 from domains.genomics.variants.scored import USUAL_WINDOW
+from polyhead.files import write_whole
 from ui import upload
 from ui.run_choice import sentence
 from ui.table import table
@@ -145,9 +146,7 @@ def reference_of(records: Sequence[SequenceRecord]) -> Path:
     path = upload.spool_folder() / f"reference-{signature(text)[:16]}" / "sequences.fa"
     if not path.is_file():
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        temporary = path.with_suffix(".part")
-        temporary.write_text(text)
-        temporary.replace(path)
+        write_whole(path, text.encode())
     return path
 
 

@@ -91,10 +91,11 @@ def calibrate(
     quiet: Quiet = False,
 ) -> None:
     """Fits one temperature a task on held-out rows, so that probabilities are shares; `predict` then uses them."""
+    from domains.genomics.predicting.asked_run import open_run
     from domains.genomics.uncertainty.calibrate import CALIBRATION_FILE, calibrate_run
 
     say = sayer(quiet)
-    made = calibrate_run(run, data, split=split, tasks=task, reverse_complement=both_strands, say=say)
+    made = calibrate_run(open_run(run), data, split=split, tasks=task, reverse_complement=both_strands, say=say)
     for name, found in made["tasks"].items():
         before, after = found["error_before"], found["error_after"]
         say(f"{name}: temperature {found['temperature']:.2f}, ECE {before:.3f} to {after:.3f} on {found['rows']} rows")

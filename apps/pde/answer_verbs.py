@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -58,9 +59,9 @@ def predict(
     from apps.predicting import predict as run_predict
     from domains.pde.asking.sources import cases_from
     from domains.pde.predicting.members import identity, member_runs
-    from domains.pde.uncertainty.calibrate import CALIBRATION_FILE
     from polyhead.batch.worker import PredictorFactory
     from polyhead.files import hash_file
+    from polyhead.identity import CALIBRATION_FILE
     from polyhead.runs import Run as RunFolder
 
     members = member_runs(run)
@@ -90,12 +91,12 @@ def predict(
         model=identity(run),
         parameters=arguments | {"files": held},
         info=about(info, run, source, split=split),
-        on_finish=partial(_keep_calibration, calibration),
+        on_merged=partial(_keep_calibration, calibration),
     )
     raise typer.Exit(summary.exit_status)
 
 
-def _keep_calibration(calibration: Path, out: Path, rows: list[dict[str, Any]]) -> None:
+def _keep_calibration(calibration: Path, out: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     """`evaluate` counts what the bands cover, so they are told beside the answers."""
     from polyhead.files import write_whole
 
@@ -129,7 +130,7 @@ def evaluate(
 
     report = score(predictions, data, split=split, resamples=resamples, seed=seed or 0, pictures=pictures)
     if against:
-        from domains.pde.evaluation.against import compare
+        from domains.pde.evaluation.compare import compare
 
         report = replace(report, against=compare(report, against, data, device=device))
     written = write_report(report, (out or predictions) / "report.html")

@@ -2,37 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import streamlit as st
 
 from apps.pde.page_input import Asked
 from apps.pde.page_model import Model
 from domains.pde.predicting.write import FIELD_FILE, MESH_FILE, PLOT_FILE, THUMBNAIL_FILE, Answer, write_answer
 from polyhead.application import RESEARCH_USE
+from polyhead.batch.one import written_files
 from ui.download import zip_of
-
-
-class Collected:
-    """A writer that keeps the files of one case in memory, by name."""
-
-    def __init__(self) -> None:
-        self.files: dict[str, bytes] = {}
-
-    def write_bytes(self, name: str, data: bytes) -> None:
-        self.files[name] = data
-
-    def write_json(self, name: str, value: Any) -> None:
-        import json
-
-        self.files[name] = json.dumps(value, indent=1, allow_nan=False).encode() + b"\n"
 
 
 def files_of(answer: Answer, *, plots: bool = True) -> dict[str, bytes]:
     """The files that `predict` would write for an answer."""
-    out = Collected()
-    write_answer(answer, out, plots=plots)
-    return {name: data for name, data in out.files.items() if name != THUMBNAIL_FILE}
+    files = written_files(lambda out: write_answer(answer, out, plots=plots))
+    return {name: data for name, data in files.items() if name != THUMBNAIL_FILE}
 
 
 def downloads(model: Model, asked: Asked, answer: Answer) -> None:

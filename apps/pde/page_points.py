@@ -15,6 +15,7 @@ from domains.pde.asking.questions import reading_order
 from domains.pde.networks.description import Description
 from domains.pde.predicting.write import Answer
 from polyhead.batch.case import Case, InvalidInput
+from polyhead.batch.one import ask
 from ui import upload
 from ui.field_plots import label
 from ui.table import table
@@ -62,7 +63,9 @@ def points_part(predictor: Any, asked: Asked, about: Description) -> None:
         request.pop("resolution", None)
         here = Asked(request, files)
         case = Case("points", here.spooled(upload.spool_folder()), (request["task"],), {"kind": "request"})
-        (answer,) = predictor.predict([predictor.read(case)])
+        (answer,) = ask(predictor, [case])
+        if isinstance(answer, InvalidInput):
+            raise answer
     except InvalidInput as wrong:
         # A point outside of the geometry is an answer, not a mistake.
         (st.info if wrong.code == "empty-geometry" else st.error)(words(wrong))

@@ -53,8 +53,8 @@ def train(
         seeds = {"seeds": [resolved.training.seed + number for number in range(members)]} if members else {}
         show_configuration(chosen, PRESETS, resolved, **seeds)
         return
+    from domains.pde.learning.members import train_members
     from domains.pde.learning.training import train as fit
-    from domains.pde.predicting.members import train_members
 
     sayer(flags.quiet)(f"preset {chosen}")
     if members is None:
@@ -115,12 +115,12 @@ def calibrate(
     quiet: Quiet = False,
 ) -> None:
     """Makes bands for a run by split conformal calibration; `predict` then writes them beside each field."""
+    from domains.pde.predicting.predict import PDEPredictor
     from domains.pde.uncertainty.calibrate import CALIBRATION_FILE, calibrate_run
 
     say = sayer(quiet)
-    made = calibrate_run(
-        run, data, alpha=alpha, points=points, split=split, tasks=task, device=device, seed=seed or 0, say=say
-    )
+    predictor = PDEPredictor(run, tasks=task, device=device)
+    made = calibrate_run(predictor, data, alpha=alpha, points=points, split=split, seed=seed or 0, say=say)
     for name, tested in made["test"].items():
         fields = tested["fields"]
         say(

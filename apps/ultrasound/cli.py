@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -110,9 +111,9 @@ def predict(
         Literal["float32", "auto", "bfloat16"],
         typer.Option(help="auto takes bfloat16 where the hardware has it: quicker, answers differ a little."),
     ] = "float32",
-    speed: Annotated[
+    backend: Annotated[
         Literal["auto", "plain", "compiled", "openvino"],
-        typer.Option("--inference", help="What runs the network; auto chooses by the amount of work."),
+        typer.Option(help="What runs the network; auto chooses by the amount of work."),
     ] = "auto",
     overlays: Annotated[bool, typer.Option(help="Draw the answers over each image.")] = True,
     *,
@@ -143,7 +144,7 @@ def predict(
     arguments = answering | {
         "run": str(run),
         "device": device,
-        "engine": speed,
+        "backend": backend,
         "items": len(cases) // flags.shard[1],
         "batch_size": flags.batch_size,
     }
@@ -154,12 +155,12 @@ def predict(
         model=folder.identity(),
         parameters=answering,
         info=about(info, run, source),
-        on_finish=partial(_write_challenge, Path(source), cases, flags.quiet) if format == "fm-uia" else None,
+        on_merged=partial(_write_challenge, Path(source), cases, flags.quiet) if format == "fm-uia" else None,
     )
     raise typer.Exit(summary.exit_status)
 
 
-def _write_challenge(data: Path, cases: Any, quiet: bool, out: Path, rows: list[dict[str, Any]]) -> None:
+def _write_challenge(data: Path, cases: Any, quiet: bool, out: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     from domains.medical.ultrasound.predicting.challenge import write_challenge
 
     missing = write_challenge(out, data, cases, (row["id"] for row in rows if row["status"] in ("ok", "skipped")))

@@ -7,7 +7,6 @@ import json
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from apps.ultrasound.page_input import Check, Input
 from apps.ultrasound.page_results import Answered, Model, results_part
 from domains.medical.intake.images import read_image
 from polyhead.batch.case import Case, InvalidInput
+from polyhead.batch.one import ask
 from ui import upload
 from ui.table import table
 from ui.viewer import frame_slider, square_pixels
@@ -226,16 +226,10 @@ def _analyse(model: Model, cases: Sequence[tuple[str, Case]], signature: str) ->
 
 def answer(predictor: Any, cases: Sequence[tuple[str, Case]]) -> list[Answered]:
     """Reads and predicts; a case that cannot be read keeps its place, with its reason."""
-    results: list[Answered] = []
-    items, places = [], []
-    for name, case in cases:
-        try:
-            items.append(predictor.read(case))
-            places.append(len(results))
-            results.append(Answered(name, None))
-        except InvalidInput as error:
-            results.append(Answered(name, None, f"{error.reason}; {error.remedy}" if error.remedy else error.reason))
-    if items:
-        for place, found in zip(places, predictor.predict(items), strict=True):
-            results[place] = replace(results[place], answers=found)
-    return results
+    found = ask(predictor, [case for _, case in cases])
+    return [
+        Answered(name, None, f"{each.reason}; {each.remedy}" if each.remedy else each.reason)
+        if isinstance(each, InvalidInput)
+        else Answered(name, each)
+        for (name, _), each in zip(cases, found, strict=True)
+    ]

@@ -9,6 +9,7 @@ import numpy as np
 
 from domains.medical.intake.images import frame_count, read_image
 from polyhead.batch.case import InvalidInput
+from polyhead.files import replacing
 
 WARNINGS = {
     "burned-in-annotation": "text may be burned into the picture: look for a name before you pass it on",
@@ -127,7 +128,6 @@ def simulated(task: str, seed: int, folder: Path) -> Input:
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         pixels = np.asarray(phantom(task, seed).image)
-        temporary = path.with_name(f".{path.name}.part")
-        Image.fromarray(pixels).save(temporary, format="PNG")
-        temporary.replace(path)
+        with replacing(path) as temporary:
+            Image.fromarray(pixels).save(temporary, format="PNG")
     return Input(path.name, path)

@@ -8,10 +8,10 @@ from typing import Any
 
 from domains.genomics.answers.answer import Answer
 from domains.genomics.answers.store import ANSWERS_FILE, load_answers, save_answers
-from domains.genomics.learning.starting import model_shape_of
 from domains.genomics.models.backbone import merge_lora
 from domains.genomics.models.family import build_decoder
 from domains.genomics.models.network import PRETRAIN_KIND, backbone_of, build_model
+from domains.genomics.models.shapes import model_shape_of
 from domains.genomics.sequences.tokenizer import DnaTokenizer
 from domains.genomics.settings import GenomicsConfig, read_config
 from polyhead.model import MultiHeadModel

@@ -1,6 +1,6 @@
 """Loss and gradient balancing: one Balancer protocol, one file a family."""
 
-from polyhead.balance.making import make_balancer
+from polyhead.balance.making import make_balancer, trained_tasks
 from polyhead.balance.protocol import (
     Balancer,
     Group,
@@ -11,4 +11,14 @@ from polyhead.balance.protocol import (
     StepLosses,
 )
 
-__all__ = ["Balancer", "Group", "Needs", "NonFiniteLoss", "Parameters", "Reduce", "StepLosses", "make_balancer"]
+__all__ = [
+    "Balancer",
+    "Group",
+    "Needs",
+    "NonFiniteLoss",
+    "Parameters",
+    "Reduce",
+    "StepLosses",
+    "make_balancer",
+    "trained_tasks",
+]

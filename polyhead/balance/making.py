@@ -16,6 +16,11 @@ def _equal(tasks: TaskSet, *, reduce: Reduce | None) -> Balancer:
     return Fixed(tasks, reduce=reduce)
 
 
+def trained_tasks(tasks: TaskSet) -> TaskSet:
+    """The tasks that steps hold: those whose `TaskSpec.weight` is above 0."""
+    return TaskSet(task for task in tasks.values() if task.weight > 0)
+
+
 SCALAR: Mapping[str, Callable[..., Balancer]] = {
     "equal": _equal,
     "fixed": Fixed,
@@ -44,9 +49,13 @@ def make_balancer(
         ValueError: options that do not fit, a TorchJD extra that is not installed, a state that cannot be saved, no
             task with a weight, weights that the aggregator would not obey.
     """
-    weighted = TaskSet(task for task in tasks.values() if task.weight > 0)
+    weighted = trained_tasks(tasks)
     if not weighted:
         raise ValueError("every task has weight 0: give at least one a positive weight")
+    given = (options or {}).get("weights")
+    idle = [task for task in given if task in tasks and task not in weighted] if isinstance(given, Mapping) else []
+    if idle:
+        raise ValueError(f"balancer {name!r} cannot weigh task {idle[0]!r}: its own weight is 0, so no step holds it")
     try:
         if name in SCALAR:
             return SCALAR[name](weighted, reduce=reduce, **(options or {}))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -55,9 +56,18 @@ class Writer(Protocol):
         """Writes JSON; non-finite numbers are a `ValueError`."""
         ...
 
+    def file(self, name: str) -> AbstractContextManager[Path]:
+        """A temporary path, with the suffix of `name`, for a library that writes the file itself within the block."""
+        ...
+
 
 class Predictor(Protocol[Item, Result]):
-    """Loads its run once and lives in a worker. `read`, `predict` and `write` of different cases overlap."""
+    """Loads its run once and lives in a worker. `read`, `predict` and `write` of different cases overlap.
+
+    A predictor of large cases may have an attribute ``in_flight: int``: how many cases may be held at once, from the
+    begin of `read` to the end of `write`; 0, or no such attribute, lets the runner choose. In a case that takes
+    minutes, `polyhead.batch.monitor.current_monitor` tells how far it is, and where it may be stopped.
+    """
 
     def read(self, case: Case) -> Item:
         """Reads one case on the CPU; bad input raises `InvalidInput`."""

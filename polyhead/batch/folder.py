@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from polyhead.batch.case import Case
 from polyhead.batch.outcome import Outcome
-from polyhead.batch.writer import RECEIPT, dump_json, safe_relative
-from polyhead.files import sweep_temporaries, write_whole
+from polyhead.batch.parts import Part, PartWriter, read_part
+from polyhead.batch.writer import RECEIPT, safe_relative
+from polyhead.files import sweep_temporaries
 from polyhead.locks import take_lock
 
 STATE = ".polyhead"
@@ -87,21 +86,11 @@ class OutputFolder:
                 self._part(index, of).unlink(missing_ok=True)
                 path.unlink()
 
-    def write_part(self, header: Mapping[str, Any], rows: Sequence[tuple[int, Outcome]]) -> None:
-        """Keeps this shard's rows, each with its place in the whole input; `header` says of which run they are."""
-        lines = [dump_json(dict(header))]
-        lines += [dump_json({"index": index, **outcome.to_json()}) for index, outcome in rows]
-        write_whole(self._part(self.index, self.of), b"\n".join(lines) + b"\n")
+    def begin_part(self, key: Sequence[str]) -> PartWriter:
+        """The part of this shard, begun anew; `key` says of which run its rows are."""
+        return PartWriter(self._part(self.index, self.of), key)
 
-    def read_parts(self, key: Sequence[str]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-        """Headers and rows, in input order, of all shards whose header has the ``key`` of this run."""
-        headers: list[dict[str, Any]] = []
-        rows: list[dict[str, Any]] = []
-        for index in range(self.of):
-            with suppress(FileNotFoundError), self._part(index, self.of).open("rb") as stream:
-                header = json.loads(stream.readline())
-                if header["key"] == list(key):
-                    headers.append(header)
-                    rows.extend(json.loads(line) for line in stream)
-        rows.sort(key=lambda row: row.pop("index"))
-        return headers, rows
+    def ended_parts(self, key: Sequence[str]) -> list[Part]:
+        """The parts of all shards of this run (those with its `key`) that have ended."""
+        found = (read_part(self._part(index, self.of)) for index in range(self.of))
+        return [part for part in found if part is not None and part.key == list(key)]

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -69,6 +68,8 @@ class Summary:
         exit_status: 0 all done, 1 internal error, 3 some failed, 4 no valid input, 130 interrupted.
         seconds: wall time.
         error: one line, where `exit_status` is 1.
+        failures: some of the failures, in input order; ``results.jsonl`` has all.
+        notes: lines that the user should see, such as cases that another version of polyhead did.
     """
 
     counts: Mapping[str, int]
@@ -77,12 +78,7 @@ class Summary:
     seconds: float
     error: str | None = None
     failures: tuple[Outcome, ...] = field(default=(), repr=False)
-
-
-def count_statuses(statuses: Iterable[str]) -> dict[str, int]:
-    """Counts by status, in the order of `STATUSES`."""
-    found = Counter(statuses)
-    return {status: found[status] for status in (*STATUSES, "planned") if found[status]}
+    notes: tuple[str, ...] = ()
 
 
 def exit_status(counts: Mapping[str, int], total: int, *, interrupted: bool = False, error: str | None = None) -> int:

@@ -75,18 +75,32 @@ def _news(event: Mapping[str, Any]) -> str | None:
     return None
 
 
+def _part_words(event: Mapping[str, Any]) -> str:
+    """How far a case is that takes its time."""
+    more = f" and {event['cases'] - 1} more" if event["cases"] > 1 else ""
+    return f"{event['stage']} {event['id']!r}{more}: {event['done']}/{event['total']} {event['what']}".rstrip()
+
+
 class _JsonLines:
-    """Every event as a JSON line, and now and then a ``progress`` event: done (without the failed), failed, total."""
+    """Every event as a JSON line, and now and then a ``progress`` event: done (without the failed), failed, total.
+
+    Parts of cases may come in thousands, and are told of now and then.
+    """
 
     def __init__(self, stream: TextIO):
         self.stream = stream
         self.tally = _Tally()
-        self.last = 0.0
+        self.last = self.last_part = 0.0
 
     def take(self, event: Mapping[str, Any]) -> None:
-        self.tally.take(event)
-        self._print(event)
         now, tally = time.monotonic(), self.tally
+        if event["event"] == "part":
+            if now - self.last_part >= JSON_SECONDS:
+                self.last_part = now
+                self._print(event)
+            return
+        tally.take(event)
+        self._print(event)
         if event["event"] in ("start", "finish") or tally.done == tally.total or now - self.last >= JSON_SECONDS:
             self.last = now
             counts = {"done": tally.done - tally.failed, "failed": tally.failed, "total": tally.total}
@@ -110,6 +124,9 @@ class _Lines:
         if news is not None:
             self._print(news)
         due = time.monotonic() - self.last >= self.every
+        if event["event"] == "part" and due:
+            self.last = time.monotonic()
+            self._print(_part_words(event))
         if event["event"] == "finish" or (due and event["event"] in ("case", "planned")):
             self.last = time.monotonic()
             self._print(self.tally.words())
@@ -135,20 +152,24 @@ def _bar(stream: TextIO) -> Iterator[Callback]:
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn("{task.fields[failed]} failed, {task.fields[rate]:.1f}/s"),
+        TextColumn("{task.fields[part]}", markup=False),
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),
     )
     tally = _Tally()
     with Progress(*columns, console=Console(file=stream)) as progress:
-        bar = progress.add_task("cases", total=None, failed=0, rate=0.0)
+        bar = progress.add_task("cases", total=None, failed=0, rate=0.0, part="")
 
         def take(event: Mapping[str, Any]) -> None:
+            if event["event"] == "part":
+                progress.update(bar, part=_part_words(event).encode("utf-8", "backslashreplace").decode())
+                return
             tally.take(event)
             news = _news(event)
             if news is not None:
                 progress.console.print(escape(news.encode("utf-8", "backslashreplace").decode()), highlight=False)
             rate = tally.worked / max(time.monotonic() - tally.start, 1e-9)
-            progress.update(bar, total=tally.total, completed=tally.done, failed=tally.failed, rate=rate)
+            progress.update(bar, total=tally.total, completed=tally.done, failed=tally.failed, rate=rate, part="")
 
         yield take

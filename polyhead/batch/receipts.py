@@ -5,17 +5,24 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import time
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
+from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from polyhead import __version__
 from polyhead.batch.case import Case, InvalidInput, Record
+from polyhead.batch.search import is_hidden
+from polyhead.batch.states import settled_state, state_of
 from polyhead.batch.writer import RECEIPT, dump_json, safe_relative
 from polyhead.files import sweep_temporaries, write_whole
+
+Verify = Literal["quick", "full"]
+"""How a receipt is checked: by size, time and inode of files where those show every change, or by their contents."""
 
 LARGE = 8 << 20
 """Files from this size on are hashed once for all cases that they hold, as long as they are not touched."""
@@ -37,26 +44,94 @@ def _hash_large(path: Path, *state: int) -> tuple[str, int]:
         return sha256, stream.tell()
 
 
-def fingerprint(path: Path) -> dict[str, Any]:
+def _files_below(folder: Path) -> dict[str, Path]:
+    """All files below `folder` by relative path, in order: without hidden ones, links to folders gone into."""
+    found: dict[str, Path] = {}
+    seen: set[tuple[int, int]] = set()
+    for here, folders, names in os.walk(folder, followlinks=True, onerror=_raise):
+        state = Path(here).stat()
+        if (state.st_dev, state.st_ino) in seen:  # a link that leads back
+            folders.clear()
+            continue
+        seen.add((state.st_dev, state.st_ino))
+        folders[:] = sorted(name for name in folders if not is_hidden(name))
+        for name in names:
+            path = Path(here, name)
+            if not is_hidden(name) and path.is_file():
+                found[path.relative_to(folder).as_posix()] = path
+    return dict(sorted(found.items()))
+
+
+def _raise(error: OSError) -> None:
+    raise error
+
+
+def _content(path: Path) -> tuple[str, int]:
+    """Hash and size of a file, or of a folder: the names and contents of all files below it."""
+    if not path.is_dir():
+        return _hash_file(path)
+    total, whole = 0, hashlib.sha256()
+    for name, file in _files_below(path).items():
+        sha256, size = _hash_file(file)
+        whole.update(json.dumps([name, sha256, size]).encode())
+        total += size
+    return whole.hexdigest(), total
+
+
+def fingerprint(path: Path, *companions: Path) -> dict[str, Any]:
     """``{"sha256", "bytes"}`` of a file, or of a folder: the names and contents of all files below it, in sorted order.
 
-    A path that cannot be read is an `InvalidInput`.
+    Hidden files of a folder do not count. With `companions`, one fingerprint of all, each by its place relative to the
+    first one's folder. A path that cannot be read is an `InvalidInput`.
     """
+    each = path
     try:
-        if not path.is_dir():
-            sha256, size = _hash_file(path)
+        if not companions:
+            sha256, size = _content(path)
             return {"sha256": sha256, "bytes": size}
         total, whole = 0, hashlib.sha256()
-        for name in sorted(file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_file()):
-            sha256, size = _hash_file(path / name)
-            whole.update(json.dumps([name, sha256, size]).encode())
+        for each in (path, *companions):
+            sha256, size = _content(each)
+            whole.update(json.dumps([os.path.relpath(each, path.parent), sha256, size]).encode())
             total += size
         return {"sha256": whole.hexdigest(), "bytes": total}
     except FileNotFoundError:
-        raise InvalidInput("missing_file", "there is no such file", "check the path or the list of inputs") from None
+        which = "" if each == path else f": {each}"
+        reason = f"there is no such file{which}"
+        raise InvalidInput("missing_file", reason, "check the path or the list of inputs") from None
     except OSError as error:
-        reason = f"the file cannot be read: {error.strerror or error}"
+        which = "the file" if each == path else str(each)
+        reason = f"{which} cannot be read: {error.strerror or error}"
         raise InvalidInput("unreadable_file", reason, "check permissions and the disk") from None
+
+
+def input_fingerprint(case: Case) -> dict[str, Any]:
+    """`fingerprint` of all files of a case, with their ``"state"`` where it is sure: what a receipt keeps of them."""
+    now = time.time_ns()
+    state = None
+    with suppress(OSError):  # what cannot be looked at cannot be read either, and `fingerprint` says so
+        state = settled_state(_input_files(case), now)
+    found = _taken(case)
+    return found if state is None else {**found, "state": state}
+
+
+def _roots(case: Case) -> tuple[Path, ...]:
+    return case.files or (case.path,)
+
+
+def _taken(case: Case) -> dict[str, Any]:
+    first, *companions = _roots(case)
+    return fingerprint(first, *companions)
+
+
+def _input_files(case: Case) -> dict[str, Path]:
+    files: dict[str, Path] = {}
+    for root in _roots(case):
+        if root.is_dir():
+            files |= {f"{root}/{name}": path for name, path in _files_below(root).items()}
+        else:
+            files[str(root)] = root
+    return files
 
 
 def digest(value: Any) -> str:
@@ -76,10 +151,12 @@ class Receipt:
     """The proof that a case is done (``ok``) or cannot be (``invalid_input``), kept beside its outputs.
 
     Attributes:
-        input: ``{"sha256", "bytes"}`` of the input.
+        input: `input_fingerprint`: ``{"sha256", "bytes"}`` of the input, and its ``"state"`` where that is sure.
         model: the model's hash.
         request: `request_digest` of what was asked.
-        outputs: ``{name: {"sha256", "bytes"}}``.
+        outputs: the same of every output, by name.
+        software: the version of polyhead that did the case.
+        made: the day it was done, as 2025-01-31.
     """
 
     status: str
@@ -94,40 +171,59 @@ class Receipt:
     reason: str | None = None
     remedy: str | None = None
     software: str = __version__
+    made: str = field(default_factory=lambda: datetime.now(UTC).date().isoformat())
 
 
 def save_receipt(folder: Path, receipt: Receipt) -> None:
     """Writes the receipt, atomically; the last file of a case."""
     folder.mkdir(parents=True, exist_ok=True)
-    write_whole(folder / RECEIPT, dump_json(asdict(receipt), indent=1) + b"\n")
+    # `asdict` copies every value of the record, and an indent keeps `json` from its fast encoder.
+    write_whole(folder / RECEIPT, dump_json(vars(receipt)) + b"\n")
 
 
 def load_receipt(folder: Path) -> Receipt | None:
     """The receipt in `folder`; None where there is none or it is not one."""
     try:
-        data = json.loads((folder / RECEIPT).read_bytes())
+        data = {"made": "an earlier day"} | json.loads((folder / RECEIPT).read_bytes())
         receipt = Receipt(**{key: data[key] for key in data.keys() & {entry.name for entry in fields(Receipt)}})
-        well_formed = isinstance(receipt.outputs, dict) and all(
-            safe_relative(name) and isinstance(sums, dict) for name, sums in receipt.outputs.items()
-        )
+        well_formed = isinstance(receipt.input, dict) and isinstance(receipt.outputs, dict)
+        well_formed &= all(safe_relative(name) and isinstance(sums, dict) for name, sums in receipt.outputs.items())
     except (OSError, ValueError, TypeError, AttributeError):
         return None
     return receipt if well_formed else None
 
 
-def receipt_holds(receipt: Receipt, folder: Path, case: Case, model: str, request: str) -> bool:
-    """Whether the receipt still answers this case: same input, model and request, every output as it was written."""
+def receipt_holds(
+    receipt: Receipt, folder: Path, case: Case, model: str, request: str, verify: Verify = "quick"
+) -> bool:
+    """Whether the receipt still answers this case: same input, model and request, every output as it was written.
+
+    A file that was not touched since is not read; ``verify="full"`` reads all of them.
+    """
     if (receipt.case, receipt.model, receipt.request) != (case.id, model, request):
         return False
+    quick = verify == "quick"
     try:
         for name, sums in receipt.outputs.items():
             if (folder / name).stat().st_size != sums.get("bytes"):
                 return False
-        if fingerprint(case.path) != receipt.input:
+        if not ((quick and _untouched(receipt.input, _input_files(case))) or _same(receipt.input, _taken(case))):
             return False
-        return all(fingerprint(folder / name) == sums for name, sums in receipt.outputs.items())
+        return all(
+            (quick and _untouched(sums, {name: folder / name})) or _same(sums, fingerprint(folder / name))
+            for name, sums in receipt.outputs.items()
+        )
     except (OSError, InvalidInput):
         return False
+
+
+def _untouched(sums: Mapping[str, Any], files: Mapping[str, Path]) -> bool:
+    state = sums.get("state")
+    return state is not None and state == state_of(files)
+
+
+def _same(sums: Mapping[str, Any], found: Mapping[str, Any]) -> bool:
+    return (sums.get("sha256"), sums.get("bytes")) == (found["sha256"], found["bytes"])
 
 
 def clear_case(folder: Path) -> None:

@@ -18,7 +18,8 @@ from typing import Any
 
 from polyhead.batch.case import Case
 from polyhead.batch.outcome import Outcome
-from polyhead.batch.worker import PredictorFactory, WorkerSettings
+from polyhead.batch.runner import Progress, WorkerCannotStart
+from polyhead.batch.worker import PredictorFactory, WorkerSettings, case_to_json
 from polyhead.files import sweep_temporaries
 
 POLL_SECONDS = 0.1
@@ -26,7 +27,7 @@ START_ATTEMPTS = 2
 
 _BOOT = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
-    "from polyhead.batch.worker import main; main(int(sys.argv[2]), int(sys.argv[3]))"
+    "from polyhead.batch.child import main; main(int(sys.argv[2]), int(sys.argv[3]))"
 )
 
 
@@ -35,10 +36,6 @@ _REMEDIES = {
     "oom": "give more memory, or make the input smaller",
     "crashed": "leave the file out if it crashes again; the worker's output is in {log}",
 }
-
-
-class WorkerCannotStart(RuntimeError):
-    """The worker cannot load its predictor: no case can be processed."""
 
 
 @dataclass
@@ -55,6 +52,7 @@ class _Child:
     def __init__(self, factory: PredictorFactory, settings: WorkerSettings, log: Path):
         self.link, theirs = Pipe()
         self.ready = False
+        self.in_flight = 0
         self.hung_in: str | None = None
         command = [sys.executable, "-c", _BOOT, json.dumps(sys.path), str(theirs.fileno()), str(os.getpid())]
         with log.open("ab") as stream:
@@ -93,25 +91,18 @@ def _death(code: int) -> tuple[str, str, str]:
     return "crashed", "worker_exit", f"the worker left with exit status {code}"
 
 
-class Supervisor:
-    """Runs cases through a worker that may die at any of them; loads the predictor once, and again after a death.
+class LocalRunner:
+    """Runs cases through one child process; loads the predictor once, and again after a death.
 
     When the worker dies or hangs, every case that it had begun is tried alone, so that only the culprit is blamed.
+    Cases are given to the worker as it has room: as many as its predictor bears, or two batches and what is read and
+    written beside them.
     """
 
-    def __init__(
-        self,
-        factory: PredictorFactory,
-        settings: WorkerSettings,
-        *,
-        log: Path,
-        timeout: float | None,
-        stopping: Callable[[], bool],
-        notify: Callable[[dict[str, Any]], None],
-    ):
+    def __init__(self, factory: PredictorFactory, settings: WorkerSettings, *, log: Path, timeout: float | None):
         self.factory, self.settings, self.log, self.timeout = factory, settings, log, timeout
-        self.stopping, self.notify = stopping, notify
-        self.window = 2 * settings.batch_size + 2 * settings.threads
+        self._stopping: Callable[[], bool] = lambda: False
+        self._notify: Progress = lambda _: None
         self._child: _Child | None = None
         self._batch_size = settings.batch_size
         self._flight: dict[str, _InFlight] = {}
@@ -120,16 +111,13 @@ class Supervisor:
         self._returned: deque[Case] = deque()
         self._failed_starts = 0
 
-    def run(self, cases: Iterator[Case]) -> Iterator[Outcome]:
-        """Yields an outcome for every case, in the order in which they end.
-
-        After `stopping` turns true no case is begun, what is predicted is written, and the rest has no outcome.
-        Raises `WorkerCannotStart` where the predictor does not load.
-        """
+    def run(self, cases: Iterator[Case], *, stopping: Callable[[], bool], notify: Progress) -> Iterator[Outcome]:
+        """Yields an outcome for every case; see `polyhead.batch.runner.Runner`."""
+        self._stopping, self._notify = stopping, notify
         try:
             stop_sent = False
             while True:
-                if self.stopping():
+                if self._stopping():
                     if self._child is None or not self._child.ready:
                         return
                     if not stop_sent:
@@ -168,22 +156,25 @@ class Supervisor:
             if not self._flight:
                 self._send(self._suspects.popleft())
             return
-        while len(self._flight) < self.window and not self.stopping():
+        while len(self._flight) < self._room() and not self._stopping():
             case = self._returned.popleft() if self._returned else next(cases, None)
             if case is None:
                 return
             self._send(case)
 
+    def _room(self) -> int:
+        """How many cases the worker may hold: one until it has said how many its predictor bears."""
+        if self._child is None or not self._child.ready:
+            return 1
+        return self._child.in_flight or 2 * self.settings.batch_size + 2 * self.settings.threads
+
     def _send(self, case: Case) -> None:
         if self._child is None:
-            self.notify({"event": "loading"})
+            self._notify({"event": "loading"})
             settings = WorkerSettings(**{**asdict(self.settings), "batch_size": self._batch_size})
             self._child = _Child(self.factory, settings, self.log)
         self._flight[case.id] = _InFlight(case)
-        options = dict(case.options)
-        self._child.send(
-            {"do": "case", "id": case.id, "path": str(case.path), "tasks": list(case.tasks), "options": options}
-        )
+        self._child.send({"do": "case", "case": case_to_json(case)})
 
     def _listen(self, stop_sent: bool) -> Iterator[Outcome]:
         """Takes in what the worker says within a moment, then looks whether it lives and moves."""
@@ -215,14 +206,20 @@ class Supervisor:
 
     def _take(self, child: _Child, message: dict[str, Any]) -> Outcome | None:
         if message["event"] == "ready":
-            child.ready = True
-            self.notify({"event": "ready", "seconds": message["seconds"]})
+            child.ready, child.in_flight = True, message["in_flight"]
+            self._notify({"event": "ready", "seconds": message["seconds"]})
         elif message["event"] == "load_failed":
             raise WorkerCannotStart(message["reason"])
         elif message["event"] == "stage":
             for name in message["ids"]:
                 entry = self._flight[name]
                 entry.started, entry.stage, entry.since = True, message["stage"], message["time"]
+        elif message["event"] == "part":
+            for name in message["ids"]:
+                if (entry := self._flight.get(name)) is not None:
+                    entry.since = message["time"]
+            told = {name: message[name] for name in ("stage", "done", "total", "what")}
+            self._notify({"event": "part", "id": message["ids"][0], "cases": len(message["ids"]), **told})
         elif message["event"] == "outcome":
             outcome = Outcome(**message["outcome"])
             del self._flight[outcome.id]
@@ -259,7 +256,7 @@ class Supervisor:
             if self._failed_starts >= START_ATTEMPTS:
                 raise WorkerCannotStart(f"{reason} before it began a case; its output is in {self.log}")
             return
-        self.notify({"event": "worker_ended", "reason": reason, "suspects": len(begun)})
+        self._notify({"event": "worker_ended", "reason": reason, "suspects": len(begun)})
         if len(begun) > 1:
             self._trial, self._blamed = True, False
             self._suspects.extend(begun)

@@ -1,33 +1,27 @@
-"""The child process that holds the predictor: reads ahead in threads, predicts in batches, writes in threads."""
+"""What holds the predictor: reads ahead in threads, predicts in batches, writes in threads, and says what became."""
 
 from __future__ import annotations
 
-import ctypes
-import faulthandler
-import json
-import os
 import queue
-import signal
 import sys
 import threading
 import time
-import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
-from dataclasses import asdict, dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass
 from importlib import import_module
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from polyhead.batch.case import Case, InvalidInput, Predictor
-from polyhead.batch.outcome import Outcome, one_line
-from polyhead.batch.receipts import Receipt, clear_case, fingerprint, request_digest, save_receipt
-from polyhead.batch.writer import CaseWriter, dump_json
+from polyhead.batch.case import Case, Predictor
+from polyhead.batch.monitor import Monitor, Stopped, monitored
+from polyhead.batch.outcome import Outcome
+from polyhead.batch.steps import Job, fail_case, is_out_of_memory, predict_cases, read_case, write_case
 
 GATHER_SECONDS = 1.0
-_PR_SET_PDEATHSIG = 1
+
+Emit = Callable[[dict[str, Any]], None]
 
 
 @dataclass(frozen=True)
@@ -58,11 +52,16 @@ class WorkerSettings:
     threads: int
 
 
-@dataclass
-class _Job:
-    case: Case
-    input: Mapping[str, Any] | None = None
-    seconds: float = 0.0
+def case_to_json(case: Case) -> dict[str, Any]:
+    """A case as JSON values, which `case_from_json` reads back."""
+    files = [str(file) for file in case.files]
+    return {"id": case.id, "path": str(case.path), "tasks": case.tasks, "options": dict(case.options), "files": files}
+
+
+def case_from_json(values: Mapping[str, Any]) -> Case:
+    """The case that `case_to_json` made these values of."""
+    files = tuple(Path(file) for file in values["files"])
+    return Case(values["id"], Path(values["path"]), tuple(values["tasks"]), values["options"], files)
 
 
 def log_path(out: Path, case_id: str) -> Path:
@@ -70,82 +69,92 @@ def log_path(out: Path, case_id: str) -> Path:
     return out / "logs" / f"{case_id}.log"
 
 
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether `error` says that host or device memory ran out, without importing torch."""
-    return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+def in_flight_of(predictor: Predictor[Any, Any]) -> int:
+    """How many cases a predictor bears at once; 0 where it leaves that to the runner. Negative is a `ValueError`."""
+    asked = int(getattr(predictor, "in_flight", 0))
+    if asked < 0:
+        raise ValueError(f"the predictor's in_flight is {asked}; it must be at least 0")
+    return asked
 
 
 class Worker:
-    """Serves cases that arrive on `link` until told to stop; every answer goes back on `link` as JSON."""
+    """Answers the cases that it is given until it is told to stop; every word of it goes to `emit`, from any thread.
 
-    def __init__(self, link: Connection, predictor: Predictor[Any, Any], settings: WorkerSettings):
-        self.link, self.predictor, self.settings = link, predictor, settings
+    Every word is a mapping of JSON values with ``event`` and ``time`` (of `time.monotonic`): ``stage`` with the ids of
+    cases and the stage they are in (None between stages), ``part`` within a stage, ``outcome``.
+    """
+
+    def __init__(self, emit: Emit, predictor: Predictor[Any, Any], settings: WorkerSettings):
+        self._emit, self.predictor, self.settings = emit, predictor, settings
         self.out = Path(settings.out)
         self.batch_size = settings.batch_size
-        self._sending = threading.Lock()
         self._stopping = threading.Event()
-        self._ready: queue.SimpleQueue[tuple[_Job, Any] | None] = queue.SimpleQueue()
+        self._ready: queue.SimpleQueue[tuple[Job, Any] | None] = queue.SimpleQueue()
         self._reading = 0
         self._count = threading.Lock()
         self._readers = ThreadPoolExecutor(settings.threads, "read")
         self._writers = ThreadPoolExecutor(settings.threads, "write")
 
-    def send(self, event: str, **values: Any) -> None:
-        with self._sending:
-            self.link.send_bytes(dump_json({"event": event, "time": time.monotonic(), **values}))
+    def take(self, case: Case) -> None:
+        """Takes a case to be answered."""
+        settings = self.settings
+        job = Job(case, self.out / case.id, settings.model, settings.parameters, log_path(self.out, case.id))
+        with self._count:
+            self._reading += 1
+        self._readers.submit(self._read, job)
+
+    def stop(self) -> None:
+        """Asks `serve` to return: nothing more is begun, what is predicted is written."""
+        self._stopping.set()
+        self._ready.put(None)
 
     def serve(self) -> None:
-        """Runs until the parent says stop; what was predicted by then is still written."""
-        threading.Thread(target=self._listen, daemon=True).start()
+        """Runs until `stop`; what was predicted by then is still written."""
         while batch := self._gather():
             self._predict(batch)
+            del batch  # the next batch is gathered without this one in memory
         self._readers.shutdown(wait=False, cancel_futures=True)
         self._writers.shutdown(wait=True)
 
-    def _listen(self) -> None:
-        while True:
-            try:
-                message = json.loads(self.link.recv_bytes())
-            except (EOFError, OSError):
-                os._exit(1)  # the parent is gone: nobody would hear the answers
-            if message["do"] == "case":
-                case = Case(message["id"], Path(message["path"]), tuple(message["tasks"]), message["options"])
-                with self._count:
-                    self._reading += 1
-                self._readers.submit(self._read, _Job(case))
-            elif message["do"] == "batch_size":
-                self.batch_size = message["size"]
-            else:
-                self._stopping.set()
-                self._ready.put(None)
+    def say(self, event: str, **values: Any) -> None:
+        self._emit({"event": event, "time": time.monotonic(), **values})
 
-    def _stage(self, stage: str | None, jobs: Sequence[_Job]) -> None:
-        self.send("stage", stage=stage, ids=[job.case.id for job in jobs])
+    @contextmanager
+    def _stage(self, stage: str, jobs: Sequence[Job]) -> Iterator[None]:
+        """A stage of cases, told of, with a monitor within it; ends as "between stages" where no error ends it."""
+        ids = [job.case.id for job in jobs]
 
-    def _read(self, job: _Job) -> None:
+        def tell(done: int, total: int, what: str) -> None:
+            self.say("part", ids=ids, stage=stage, done=done, total=total, what=what)
+
+        self.say("stage", stage=stage, ids=ids)
+        with monitored(Monitor(tell, self._stopping.is_set)):
+            yield
+
+    def _between(self, jobs: Sequence[Job]) -> None:
+        self.say("stage", stage=None, ids=[job.case.id for job in jobs])
+
+    def _read(self, job: Job) -> None:
         try:
             if self._stopping.is_set():
                 return
-            start = time.monotonic()
-            self._stage("read", [job])
             try:
-                clear_case(self.out / job.case.id)
-                log_path(self.out, job.case.id).unlink(missing_ok=True)
-                job.input = fingerprint(job.case.path)
-                item = self.predictor.read(job.case)
+                with self._stage("read", [job]):
+                    item = read_case(job, self.predictor)
             except (Exception, SystemExit) as error:
                 self._fail(job, "read", error)
                 return
-            job.seconds += time.monotonic() - start
-            self._stage(None, [job])
+            except Stopped:
+                return
+            self._between([job])
             self._ready.put((job, item))
         finally:
             with self._count:
                 self._reading -= 1
 
-    def _gather(self) -> list[tuple[_Job, Any]]:
+    def _gather(self) -> list[tuple[Job, Any]]:
         """The next batch: full while cases are being read, unless reading is slow; empty when it is time to stop."""
-        batch: list[tuple[_Job, Any]] = []
+        batch: list[tuple[Job, Any]] = []
         deadline = float("inf")
         while len(batch) < self.batch_size and not self._stopping.is_set():
             drained = self._reading == 0
@@ -162,19 +171,19 @@ class Worker:
             batch.append(entry)
         return [] if self._stopping.is_set() else batch
 
-    def _predict(self, batch: list[tuple[_Job, Any]]) -> None:
+    def _predict(self, batch: list[tuple[Job, Any]]) -> None:
         jobs = [job for job, _ in batch]
         start = time.monotonic()
-        self._stage("predict", jobs)
         error: BaseException | None = None
         try:
-            results = self.predictor.predict([item for _, item in batch])
-            if len(results) != len(batch):
-                raise ValueError(f"the predictor gave {len(results)} results for {len(batch)} items")
+            with self._stage("predict", jobs):
+                results = predict_cases(self.predictor, [item for _, item in batch])
         except (Exception, SystemExit) as caught:
             error, results = caught, []
+        except Stopped:
+            return
         if error is None:
-            self._stage(None, jobs)
+            self._between(jobs)
             share = (time.monotonic() - start) / len(jobs)
             for job, result in zip(jobs, results, strict=True):
                 job.seconds += share
@@ -186,7 +195,7 @@ class Worker:
             self._fail(jobs[0], "predict", error)
             return
         error = None  # its traceback would keep the failed batch in memory
-        self._stage(None, jobs)
+        self._between(jobs)
         for entry in batch:
             self._predict([entry])
 
@@ -196,87 +205,19 @@ class Worker:
         if torch is not None and torch.cuda.is_available():
             torch.cuda.empty_cache()
 
-    def _write(self, job: _Job, result: Any) -> None:
-        case, start = job.case, time.monotonic()
-        self._stage("write", [job])
-        folder = self.out / case.id
-        writer = CaseWriter(folder)
+    def _write(self, job: Job, result: Any) -> None:
         try:
-            record = self.predictor.write(case, result, writer)
-            dump_json(record)
-            outputs = writer.commit()
-            job.seconds = round(job.seconds + time.monotonic() - start, 4)
-            save_receipt(folder, self._receipt(job, "ok", outputs=outputs, record=record))
+            with self._stage("write", [job]):
+                outcome = write_case(job, self.predictor, result)
         except (Exception, SystemExit) as error:
-            writer.discard()
             self._fail(job, "write", error)
+        except Stopped:
             return
-        self._send_outcome(Outcome(case.id, str(case.path), "ok", seconds=job.seconds, record=record))
-
-    def _receipt(self, job: _Job, status: str, **values: Any) -> Receipt:
-        request = request_digest(self.settings.parameters, job.case)
-        model, source = self.settings.model, job.input or {}
-        return Receipt(status, job.case.id, source, model, request, seconds=job.seconds, **values)
-
-    def _fail(self, job: _Job, stage: str, error: BaseException) -> None:
-        job.seconds = round(job.seconds, 4)
-        folder = self.out / job.case.id
-        words: dict[str, Any]
-        if isinstance(error, InvalidInput):
-            words = {"code": error.code, "reason": one_line(error.reason), "remedy": one_line(error.remedy)}
-            outcome = Outcome(job.case.id, str(job.case.path), "invalid_input", seconds=job.seconds, **words)
-            if job.input is not None:
-                with suppress(OSError):  # without a receipt the case is only read again next time
-                    save_receipt(folder, self._receipt(job, "invalid_input", **words))
         else:
-            kept = self._log(job.case, error)
-            status, code, remedy = "failed", f"error_in_{stage}", f"the traceback is in {kept}" if kept else ""
-            if is_out_of_memory(error):
-                status, code, remedy = "oom", "out_of_memory", "give more memory, or make the input smaller"
-            reason = one_line(f"{type(error).__name__}: {error}" if str(error) else type(error).__name__)
-            outcome = Outcome(job.case.id, str(job.case.path), status, code, reason, remedy, job.seconds)
-        self._send_outcome(outcome)
+            self._end(outcome)
 
-    def _log(self, case: Case, error: BaseException) -> str:
-        path = log_path(self.out, case.id)
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text("".join(traceback.format_exception(error)), encoding="utf-8", errors="backslashreplace")
-        except OSError:
-            return ""
-        return path.relative_to(self.out).as_posix()
+    def _fail(self, job: Job, stage: str, error: BaseException) -> None:
+        self._end(fail_case(job, stage, error))
 
-    def _send_outcome(self, outcome: Outcome) -> None:
-        self.send("outcome", outcome=asdict(outcome))
-
-
-def _die_with_parent(parent: int) -> None:
-    with suppress(AttributeError, OSError):
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        os._exit(1)
-
-
-def main(descriptor: int, parent: int) -> None:
-    """Entry of the child: takes the set-up from the connection at `descriptor`, loads the predictor, serves."""
-    os.set_inheritable(descriptor, False)
-    _die_with_parent(parent)
-    faulthandler.enable()
-    with suppress(OSError):  # when memory runs out the kernel should take the worker, not the run
-        Path("/proc/self/oom_score_adj").write_text("500")
-    link = Connection(descriptor)
-    setup = json.loads(link.recv_bytes())
-    start = time.monotonic()
-    try:
-        predictor = PredictorFactory(**setup["factory"]).load()
-    except (Exception, SystemExit) as error:
-        traceback.print_exc()
-        reason = one_line(f"{type(error).__name__}: {error}")
-        link.send_bytes(dump_json({"event": "load_failed", "time": time.monotonic(), "reason": reason}))
-        os._exit(1)
-    worker = Worker(link, predictor, WorkerSettings(**setup["settings"]))
-    worker.send("ready", seconds=round(time.monotonic() - start, 3))
-    worker.serve()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(0)  # a library's exit handlers cannot hang or crash a finished worker
+    def _end(self, outcome: Outcome) -> None:
+        self.say("outcome", outcome=outcome.to_json())

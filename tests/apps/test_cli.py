@@ -203,7 +203,7 @@ def test_a_data_root_is_answered_and_scored(polyhead, trained, tmp_path):
     data, run, out = trained / "data", trained / "run", tmp_path / "out"
     assert json.loads((run / "run.json").read_text())["finished"] is True
     status, said, err = polyhead(
-        "ultrasound", "predict", run, data, "-o", out, "--format", "fm-uia", "--inference", "plain"
+        "ultrasound", "predict", run, data, "-o", out, "--format", "fm-uia", "--backend", "plain"
     )
     assert (status, said) == (0, f"{out / 'summary.html'}\n"), err
     found = results(out)
@@ -235,7 +235,7 @@ def test_a_folder_with_a_broken_file(polyhead, trained, tmp_path):
     shutil.copy(image, study / "a.png")
     Image.open(image).convert("RGB").save(study / "a.bmp")
     (study / "deep" / "broken.png").write_bytes(image.read_bytes()[:100])
-    command = ["ultrasound", "predict", trained / "run", study, "-o", out, "--task", "IUGC", "--inference", "plain"]
+    command = ["ultrasound", "predict", trained / "run", study, "-o", out, "--task", "IUGC", "--backend", "plain"]
 
     status, _, err = polyhead(*command)
     first = results(out)
@@ -260,11 +260,44 @@ def test_a_folder_with_a_broken_file(polyhead, trained, tmp_path):
     assert [event["exit_status"] for event in events if event["event"] == "finish"] == [0]
 
 
+def test_tables_that_the_model_does_not_fit_are_a_wrong_call_not_an_empty_input(polyhead, trained, tmp_path):
+    shutil.copytree(trained / "data", tmp_path / "data")
+    (table,) = (
+        path
+        for path in (tmp_path / "data" / "csv_files").iterdir()
+        if "breast_2cls,classification,2" in path.read_text()
+    )
+    table.write_text(table.read_text().replace("breast_2cls,classification,2", "breast_2cls,classification,3"))
+    status, _, err = polyhead("ultrasound", "predict", trained / "run", tmp_path / "data", "-o", tmp_path / "out")
+    assert status == 2 and "breast_2cls is classification with 3 outputs in the tables" in err
+    assert not (tmp_path / "out").exists()
+
+
+def test_names_that_the_results_or_other_systems_have_are_answered_under_others(polyhead, trained, tmp_path, caplog):
+    study, out = tmp_path / "study", tmp_path / "out"
+    image = next((trained / "data" / "Regression").rglob("*.png"))
+    for name in ("logs/a.png", "summary.html/b.png", "con.png", "IMG.png", "img.png", "a:b.png"):
+        (study / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(image, study / name)
+    (study / "notes.md").write_text("no image")
+    command = ["ultrasound", "predict", trained / "run", study, "-o", out, "--task", "IUGC", "--backend", "plain"]
+    assert polyhead(*command)[0] == 0
+    assert "passed over 1 file: 1 .md (notes.md)" in caplog.messages
+    expected = {"IMG.png", "a_b", "con_", "img.png~2", "input-logs/a", "input-summary.html/b"}
+    assert set(results(out)) == expected and all((out / name / "result.json").is_file() for name in expected)
+    # Results in the folder of the inputs are no inputs of the next call.
+    inner = [*command[:5], study / "out", *command[6:]]
+    assert polyhead(*inner)[0] == 0
+    status, _, err = polyhead(*inner)
+    assert status == 0 and "6 skipped in" in err
+    assert f"{study / 'out'} holds the results of a batch; they are no inputs" in caplog.messages
+
+
 def test_another_run_json_answers_anew(polyhead, trained, tmp_path):
     run, out = tmp_path / "run", tmp_path / "out"
     shutil.copytree(trained / "run", run)
     image = shutil.copy(next((trained / "data" / "Regression").rglob("*.png")), tmp_path / "a.png")
-    command = ["ultrasound", "predict", run, image, "-o", out, "--task", "breast_2cls", "--inference", "plain"]
+    command = ["ultrasound", "predict", run, image, "-o", out, "--task", "breast_2cls", "--backend", "plain"]
 
     def asked():
         status, _, err = polyhead(*command)
@@ -286,39 +319,6 @@ def test_another_run_json_answers_anew(polyhead, trained, tmp_path):
     (run / "run.json").write_text(json.dumps(said | {"notes": "mine", "created": "2020-01-01"}))
     (run / "metrics.jsonl").unlink()
     assert asked()[0] == "skipped"
-
-
-def test_tables_that_the_model_does_not_fit_are_a_wrong_call_not_an_empty_input(polyhead, trained, tmp_path):
-    shutil.copytree(trained / "data", tmp_path / "data")
-    (table,) = (
-        path
-        for path in (tmp_path / "data" / "csv_files").iterdir()
-        if "breast_2cls,classification,2" in path.read_text()
-    )
-    table.write_text(table.read_text().replace("breast_2cls,classification,2", "breast_2cls,classification,3"))
-    status, _, err = polyhead("ultrasound", "predict", trained / "run", tmp_path / "data", "-o", tmp_path / "out")
-    assert status == 2 and "breast_2cls is classification with 3 outputs in the tables" in err
-    assert not (tmp_path / "out").exists()
-
-
-def test_names_that_the_results_or_other_systems_have_are_answered_under_others(polyhead, trained, tmp_path, caplog):
-    study, out = tmp_path / "study", tmp_path / "out"
-    image = next((trained / "data" / "Regression").rglob("*.png"))
-    for name in ("logs/a.png", "summary.html/b.png", "con.png", "IMG.png", "img.png", "a:b.png"):
-        (study / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(image, study / name)
-    (study / "notes.md").write_text("no image")
-    command = ["ultrasound", "predict", trained / "run", study, "-o", out, "--task", "IUGC", "--inference", "plain"]
-    assert polyhead(*command)[0] == 0
-    assert "passed over 1 file: 1 .md (notes.md)" in caplog.messages
-    expected = {"IMG.png", "a_b", "con_", "img.png~2", "input-logs/a", "input-summary.html/b"}
-    assert set(results(out)) == expected and all((out / name / "result.json").is_file() for name in expected)
-    # Results in the folder of the inputs are no inputs of the next call.
-    inner = [*command[:5], study / "out", *command[6:]]
-    assert polyhead(*inner)[0] == 0
-    status, _, err = polyhead(*inner)
-    assert status == 0 and "6 skipped in" in err
-    assert f"{study / 'out'} holds the results of a batch; they are no inputs" in caplog.messages
 
 
 def test_the_demonstration_goes_the_whole_way_once(tmp_path, monkeypatch, capsys):

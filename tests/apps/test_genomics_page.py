@@ -10,8 +10,8 @@ import pytest
 from genomics_runs import make_run
 from streamlit.testing.v1 import AppTest
 
-from domains.genomics.evaluation.metrics import Bin
 from domains.genomics.uncertainty.calibrate import Temperature, write_calibrations
+from domains.genomics.uncertainty.reliability import Bin
 from polyhead.application import RESEARCH_USE
 from ui.jobs import list_jobs
 

@@ -14,8 +14,8 @@ from PIL import Image
 from streamlit.testing.v1 import AppTest
 
 from domains.pde.uncertainty.bands import Calibration, ScaleMap
-from domains.pde.uncertainty.calibrate import CALIBRATION_FILE
 from polyhead.application import RESEARCH_USE
+from polyhead.identity import CALIBRATION_FILE
 from ui.jobs import list_jobs
 
 

@@ -12,7 +12,8 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, UltrasoundImageStorage, UltrasoundMultiFrameImageStorage, generate_uid
 
 from domains.medical.intake import dicom
-from domains.medical.intake.images import MAX_PIXELS, frame_count, image_size, read_image, read_index_mask
+from domains.medical.intake.images import frame_count, image_size, read_image, read_index_mask
+from domains.medical.intake.picture import MAX_PIXELS
 from polyhead.batch.case import InvalidInput
 
 SHIPPED = Path(pydicom.__file__).parent / "data" / "test_files"

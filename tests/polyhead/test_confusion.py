@@ -28,3 +28,27 @@ def test_a_class_that_never_occurs_counts_nowhere_and_one_class_alone_has_no_cor
     found = confusion_scores(confusion(np.array([0, 0, 1]), np.array([0, 1, 1]), 4))
     assert found["F1_macro"] == pytest.approx(2 / 3)
     assert confusion_scores(confusion(np.zeros(3, int), np.zeros(3, int), 2))["MCC"] == 0
+
+
+def test_values_that_are_no_class_are_named_with_their_row():
+    right = np.array([0, 1, 2])
+    for wrong, message in [
+        (np.array([0, -1, 2]), "-1 of row 1 is no class: classes are 0..2"),
+        (np.array([0, 1, 4]), "4 of row 2 is no class"),
+        (np.array([0.0, 0.5, 1.0]), "0.5 of row 1 is no class"),
+        (np.array([np.nan, 0.0, 1.0]), "nan of row 0 is no class"),
+    ]:
+        with pytest.raises(ValueError, match=f"^label {message}"):
+            confusion(wrong, right, 3)
+        with pytest.raises(ValueError, match=f"^prediction {message}"):
+            confusion(right, wrong, 3)
+    np.testing.assert_array_equal(confusion(right.astype(float), right.astype(np.uint8), 3), np.eye(3))
+
+
+def test_other_numbers_of_rows_are_refused():
+    with pytest.raises(ValueError, match="rows differ: 3 labels, 2 predictions"):
+        confusion(np.zeros(3, int), np.zeros(2, int), 2)
+    with pytest.raises(ValueError, match=r"rows differ: 3 labels, 3 predictions and weights of shape \(4, 2\)"):
+        confusion(np.zeros(3, int), np.zeros(3, int), 2, np.ones((4, 2)))
+    with pytest.raises(ValueError, match=r"labels must be of shape \(n,\), got \(3, 1\)"):
+        confusion(np.zeros((3, 1), int), np.zeros(3, int), 2)

@@ -18,7 +18,6 @@ from polyhead.evaluate import (
     bootstrap_replicates,
     delta_m,
     delta_p,
-    paired_difference,
     percentile_interval,
 )
 
@@ -111,17 +110,6 @@ def test_bad_input_of_an_interval(values, options, message):
         bootstrap_interval(values, seed=0, **options)
 
 
-def test_pairs_take_out_what_rows_share():
-    rng = np.random.default_rng(0)
-    hardness = rng.normal(scale=10, size=50)
-    better = hardness + 1 + rng.normal(scale=0.1, size=50)
-    difference = paired_difference(better, hardness, seed=0)
-    assert difference.low > 0.9
-    assert difference.high < 1.1
-    with pytest.raises(ValueError, match="same rows"):
-        paired_difference([1.0], [1.0, 2.0], seed=0)
-
-
 def test_delta_m_by_hand():
     # Accuracy 0.8 -> 0.9 is 12.5 % better, error 2 -> 1 is 50 % better, error 4 -> 5 is 25 % worse.
     multi, single, higher = [0.9, 1.0, 5.0], [0.8, 2.0, 4.0], [True, False, False]
@@ -140,9 +128,29 @@ def test_delta_p_averages_within_a_task_first():
     assert delta_m([1.1, 1.3, 2.0], [1.0] * 3, [True] * 3) == pytest.approx(-(10 + 30 + 100) / 3)
 
 
+def test_metrics_below_zero_keep_their_sign():
+    assert delta_m([-0.1], [-0.5], [True]) == pytest.approx(-80)
+    assert delta_m([-2.0], [-1.0], [True]) == pytest.approx(100)
+    assert delta_m([-2.0], [-1.0], [False]) == pytest.approx(-100)
+    assert delta_p({"a": [-0.1]}, {"a": [-0.5]}, {"a": [True]}) == pytest.approx(80)
+    assert delta_m([1e-9], [2e-9], [False]) == pytest.approx(-50)
+
+
+def test_a_baseline_next_to_zero_is_named():
+    with pytest.raises(ValueError, match=r"^metric 2 of 2: the single-task value 1e-12 is next to zero"):
+        delta_m([1.0, 1.0], [1.0, 1e-12], [True, True])
+    with pytest.raises(ValueError, match=r"^task 'b', metric 1 of 1: the single-task value -1e-08 is next to zero"):
+        delta_p({"a": [1.0], "b": [0.5]}, {"a": [1.0], "b": [-1e-8]}, {"a": [True], "b": [True]})
+
+
 @pytest.mark.parametrize(
     ("multi", "single", "message"),
-    [([1.0], [0.0], "zero"), ([1.0], [], "one single-task value"), ([math.inf], [1.0], "finite"), ([], [], "0, 0")],
+    [
+        ([1.0], [0.0], "metric 1 of 1: the single-task value 0 is next to zero"),
+        ([1.0], [], "one single-task value"),
+        ([math.inf], [1.0], "finite"),
+        ([], [], "0, 0"),
+    ],
 )
 def test_delta_m_refuses(multi, single, message):
     with pytest.raises(ValueError, match=message):

@@ -1,5 +1,6 @@
 """The heads that domains share, held against their formulas."""
 
+import pytest
 import torch
 
 from polyhead.heads import DenseLogits, PooledLinear
@@ -51,3 +52,28 @@ def test_dense_logits_keep_constants_and_odd_sizes():
         answer, small = head(feature), head.project(feature)
     assert answer.shape == (1, 3, 10, 6)
     torch.testing.assert_close(answer, small[:, :, :1, :1].expand_as(answer))
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 7), (2, 3, 4, 6), (2, 3, 2, 4, 5)])
+def test_pooled_linear_takes_the_mean_over_every_axis_of_space(shape):
+    torch.manual_seed(0)
+    head, feature = PooledLinear(3, 5).double(), torch.randn(shape, dtype=torch.float64)
+    expected = feature.flatten(2).mean(-1) @ head.linear.weight.T + head.linear.bias
+    torch.testing.assert_close(head(feature), expected)
+
+
+def test_pooled_linear_refuses_features_without_an_axis_of_space():
+    with pytest.raises(ValueError, match=r"features of shape \(B, C, ...\), got \(2, 3\)"):
+        PooledLinear(3, 5)(torch.zeros(2, 3))
+
+
+def test_dense_logits_of_volumes_upsample_linear_ramps_exactly():
+    head = DenseLogits(1, 1, scale=3, align_corners=True, dimensions=3)
+    with torch.no_grad():
+        head.project.weight.fill_(2.0)
+        head.project.bias.fill_(-1.0)
+        ramp = torch.linspace(0, 1, 5)[:, None, None].expand(1, 1, 5, 2, 4)
+        answer = head(ramp)
+    assert answer.shape == (1, 1, 15, 6, 12)
+    expected = (2 * torch.linspace(0, 1, 15) - 1)[:, None, None].expand(1, 1, 15, 6, 12)
+    torch.testing.assert_close(answer, expected)

@@ -1,4 +1,4 @@
-"""Quick engines give the plain model's answers for any batch length, or stand back with one warning line."""
+"""Quick backends give the plain model's answers for any batch length, or stand back with one warning line."""
 
 import logging
 import warnings
@@ -43,7 +43,7 @@ def example():
 def quick(request, module, example) -> Quick:
     if request.param == "compiled" and " " in torch.__path__[0]:
         pytest.skip("PyTorch compiles nothing where its own folder has a space in its path")
-    return quicken(module, [example], engine=request.param)
+    return quicken(module, [example], backend=request.param)
 
 
 def warned(caplog) -> list[str]:
@@ -51,18 +51,18 @@ def warned(caplog) -> list[str]:
 
 
 @pytest.fixture
-def engine(monkeypatch):
-    """Registers an engine for one test."""
+def backend(monkeypatch):
+    """Registers a backend for one test."""
 
     def register(build):
-        monkeypatch.setitem(inference._ENGINES._entries, "trial", build)
+        monkeypatch.setitem(inference._BACKENDS._entries, "trial", build)
         return "trial"
 
     return register
 
 
 @pytest.mark.parametrize("length", [1, LENGTH - 1, LENGTH, LENGTH + 1, 2 * LENGTH + 3])
-def test_every_engine_answers_batches_of_any_length_like_the_module(quick, module, length):
+def test_every_backend_answers_batches_of_any_length_like_the_module(quick, module, length):
     images = torch.randn(length, 3, 8, 8, generator=torch.Generator().manual_seed(length))
     with torch.inference_mode():
         expected, answers = module(images), quick(images)
@@ -72,8 +72,8 @@ def test_every_engine_answers_batches_of_any_length_like_the_module(quick, modul
         torch.testing.assert_close(answer, wanted, rtol=1e-4, atol=1e-5)
 
 
-def test_every_engine_is_used_when_asked_for_and_says_how_near_it_is(quick, request):
-    assert quick.engine == request.node.callspec.params["quick"]
+def test_every_backend_is_used_when_asked_for_and_says_how_near_it_is(quick, request):
+    assert quick.backend == request.node.callspec.params["quick"]
     assert quick.precision == "float32" and quick.error < 1e-5 and quick.seconds >= 0
 
 
@@ -89,7 +89,7 @@ def test_answers_are_not_overwritten_by_the_next_call(quick, example):
 @pytest.mark.parametrize("name", ["plain", "openvino"])
 def test_a_module_with_one_tensor_gives_a_tuple_of_one(name):
     layer = nn.Conv2d(3, 2, 1).eval()
-    answers = quicken(layer, [torch.ones(1, 3, 4, 4)], engine=name)(torch.ones(3, 3, 4, 4))
+    answers = quicken(layer, [torch.ones(1, 3, 4, 4)], backend=name)(torch.ones(3, 3, 4, 4))
     assert isinstance(answers, tuple) and [answer.shape for answer in answers] == [(3, 2, 4, 4)]
 
 
@@ -121,30 +121,30 @@ def one_row(module, example, precision, cache):
 
 
 @pytest.mark.parametrize("build", [raising, wrong, not_a_number, one_output, one_row])
-def test_an_engine_that_fails_or_errs_is_dropped_with_one_line(build, engine, module, example, caplog):
-    # Equal rows: an engine that forgets rows would go unnoticed if shapes were broadcast.
+def test_a_backend_that_fails_or_errs_is_dropped_with_one_line(build, backend, module, example, caplog):
+    # Equal rows: a backend that forgets rows would go unnoticed if shapes were broadcast.
     images = example[:1].expand(LENGTH, -1, -1, -1).contiguous()
-    quick = quicken(module, [images], engine=engine(build))  # pyright: ignore[reportArgumentType]
-    assert (quick.engine, quick.precision, quick.error) == ("plain", "float32", 0.0)
+    quick = quicken(module, [images], backend=backend(build))  # pyright: ignore[reportArgumentType]
+    assert (quick.backend, quick.precision, quick.error) == ("plain", "float32", 0.0)
     assert len(warned(caplog)) == 1 and "\n" not in warned(caplog)[0] and "trial" in warned(caplog)[0]
     with torch.inference_mode():
         for answer, wanted in zip(quick(example), module(example), strict=True):
             torch.testing.assert_close(answer, wanted)
 
 
-def test_an_unknown_engine_is_named_and_the_plain_one_answers(module, example, caplog):
-    assert quicken(module, [example], engine="opnvino").engine == "plain"  # pyright: ignore[reportArgumentType]
+def test_an_unknown_backend_is_named_and_the_plain_one_answers(module, example, caplog):
+    assert quicken(module, [example], backend="opnvino").backend == "plain"  # pyright: ignore[reportArgumentType]
     assert len(warned(caplog)) == 1 and "opnvino" in warned(caplog)[0]
 
 
-def test_a_failed_engine_leaves_logging_and_warnings_as_they_were(engine, module, example, caplog):
+def test_a_failed_backend_leaves_logging_and_warnings_as_they_were(backend, module, example, caplog):
     def deafening(*_):
         logging.root.setLevel(logging.CRITICAL)
         warnings.warn("about my own workings", DeprecationWarning, stacklevel=1)
         raise RuntimeError("not convertible")
 
     level = logging.root.level
-    quicken(module, [example], engine=engine(deafening))  # pyright: ignore[reportArgumentType]
+    quicken(module, [example], backend=backend(deafening))  # pyright: ignore[reportArgumentType]
     assert logging.root.level == level and len(warned(caplog)) == 1
     with pytest.warns(UserWarning, match="heard"):
         warnings.warn("heard", UserWarning, stacklevel=1)
@@ -152,26 +152,26 @@ def test_a_failed_engine_leaves_logging_and_warnings_as_they_were(engine, module
 
 def test_bfloat16_without_the_hardware_is_float32_with_one_line(module, example, caplog, monkeypatch):
     monkeypatch.setattr(inference, "has_bfloat16", lambda device: False)
-    assert quicken(module, [example], engine="plain", precision="bfloat16").precision == "float32"
+    assert quicken(module, [example], backend="plain", precision="bfloat16").precision == "float32"
     assert len(warned(caplog)) == 1 and "bfloat16" in warned(caplog)[0]
     caplog.clear()
-    assert quicken(module, [example], engine="plain", precision="auto").precision == "float32"
+    assert quicken(module, [example], backend="plain", precision="auto").precision == "float32"
     assert warned(caplog) == []
 
 
 def test_bfloat16_answers_are_float32_tensors_near_the_plain_ones(module, example, monkeypatch):
     monkeypatch.setattr(inference, "has_bfloat16", lambda device: True)
-    quick = quicken(module, [example], engine="plain", precision="bfloat16")
+    quick = quicken(module, [example], backend="plain", precision="bfloat16")
     assert quick.precision == "bfloat16" and 0 < quick.error < inference.TOLERANCE["bfloat16"]
     assert all(answer.dtype == torch.float32 for answer in quick(example))
 
 
-def test_a_wrong_engine_in_bfloat16_falls_back_to_the_plain_model_with_one_line(
-    engine, module, example, caplog, monkeypatch
+def test_a_wrong_backend_in_bfloat16_falls_back_to_the_plain_model_with_one_line(
+    backend, module, example, caplog, monkeypatch
 ):
     monkeypatch.setattr(inference, "has_bfloat16", lambda device: True)
-    quick = quicken(module, [example], engine=engine(wrong), precision="bfloat16")  # pyright: ignore[reportArgumentType]
-    assert quick.engine == "plain" and len(warned(caplog)) == 1
+    quick = quicken(module, [example], backend=backend(wrong), precision="bfloat16")  # pyright: ignore[reportArgumentType]
+    assert quick.backend == "plain" and len(warned(caplog)) == 1
 
 
 @pytest.mark.parametrize(
@@ -188,7 +188,7 @@ def test_a_processor_has_bfloat16_if_it_computes_in_it(capabilities, expected, m
     assert has_bfloat16(torch.device("cpu")) is expected
 
 
-def test_auto_prepares_an_engine_only_when_the_work_repays_it(module, example, monkeypatch):
+def test_auto_prepares_a_backend_only_when_the_work_repays_it(module, example, monkeypatch):
     built = []
 
     def slow(*inputs):
@@ -200,23 +200,23 @@ def test_auto_prepares_an_engine_only_when_the_work_repays_it(module, example, m
     monkeypatch.setattr(inference, "_plain", lambda module, precision: slow)
     for name in ("compiled", "openvino"):
         monkeypatch.setitem(
-            inference._ENGINES._entries, name, lambda module, *_, name=name: built.append(name) or module.forward
+            inference._BACKENDS._entries, name, lambda module, *_, name=name: built.append(name) or module.forward
         )
-    assert quicken(module, [example], items=None).engine == "plain"
-    assert quicken(module, [example], items=10).engine == "plain"
+    assert quicken(module, [example], items=None).backend == "plain"
+    assert quicken(module, [example], items=10).backend == "plain"
     assert built == []
-    assert quicken(module, [example], items=1000).engine == "openvino"
+    assert quicken(module, [example], items=1000).backend == "openvino"
     monkeypatch.setattr(inference, "find_spec", lambda name: None)
-    assert quicken(module, [example], items=1000).engine == "compiled"
+    assert quicken(module, [example], items=1000).backend == "compiled"
 
 
 def test_a_converted_model_is_kept_and_used_again(module, example, tmp_path, monkeypatch):
-    first = quicken(module, [example], engine="openvino", cache=tmp_path / "engines")
-    names = sorted(path.suffix for path in (tmp_path / "engines").iterdir())
-    assert first.engine == "openvino" and names == [".bin", ".xml"]
+    first = quicken(module, [example], backend="openvino", cache=tmp_path / "backends")
+    names = sorted(path.suffix for path in (tmp_path / "backends").iterdir())
+    assert first.backend == "openvino" and names == [".bin", ".xml"]
     monkeypatch.setattr(openvino, "convert_model", raising)
-    again = quicken(module, [example[:2]], engine="openvino", cache=tmp_path / "engines")
-    assert again.engine == "openvino"
+    again = quicken(module, [example[:2]], backend="openvino", cache=tmp_path / "backends")
+    assert again.backend == "openvino"
     assert all(torch.equal(a, b) for a, b in zip(first(example), again(example), strict=True))
 
 
@@ -231,10 +231,10 @@ def test_other_weights_sizes_and_layers_are_kept_under_other_names(module, examp
 
 
 def test_a_damaged_kept_model_is_converted_anew(module, example, tmp_path, caplog):
-    quicken(module, [example], engine="openvino", cache=tmp_path)
+    quicken(module, [example], backend="openvino", cache=tmp_path)
     for path in tmp_path.iterdir():
         path.write_bytes(path.read_bytes()[:20])
-    assert quicken(module, [example], engine="openvino", cache=tmp_path).engine == "openvino"
+    assert quicken(module, [example], backend="openvino", cache=tmp_path).backend == "openvino"
     assert warned(caplog) == []
     assert all(path.stat().st_size > 100 for path in tmp_path.iterdir())
 
@@ -246,14 +246,14 @@ def test_a_folder_that_cannot_be_written_is_no_harm(module, example, tmp_path, m
         raise failure
 
     monkeypatch.setattr(openvino, "save_model", refuse)
-    quick = quicken(module, [example], engine="openvino", cache=tmp_path / "engines")
-    assert quick.engine == "openvino" and warned(caplog) == []
-    assert list((tmp_path / "engines").iterdir()) == []
+    quick = quicken(module, [example], backend="openvino", cache=tmp_path / "backends")
+    assert quick.backend == "openvino" and warned(caplog) == []
+    assert list((tmp_path / "backends").iterdir()) == []
 
 
 def test_a_cache_below_a_file_is_no_harm(module, example, tmp_path):
     (tmp_path / "file").write_text("")
-    assert quicken(module, [example], engine="openvino", cache=tmp_path / "file" / "engines").engine == "openvino"
+    assert quicken(module, [example], backend="openvino", cache=tmp_path / "file" / "backends").backend == "openvino"
 
 
 def test_relative_error_by_hand():
@@ -264,3 +264,49 @@ def test_relative_error_by_hand():
     assert relative_error([torch.zeros(2)], [torch.zeros(2)]) == 0
     assert relative_error([torch.tensor([3.0, float("inf")])], [one]) == float("inf")
     assert relative_error([one[:1]], [torch.full((2,), 3.0)]) == float("inf")
+    turned = torch.tensor([3.0 + 0j, 4.0 + 0.5j])
+    assert relative_error([turned], [one + 0j]) == pytest.approx(0.1)
+    assert relative_error([one], [one + 0j]) == float("inf")
+
+
+class Wave(nn.Module):
+    """Complex in, complex and real out, as in the recovery of images from their spectra."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(2)
+        self.layer = nn.Linear(4, 3, dtype=torch.complex64)
+
+    def forward(self, spectra):
+        answer = self.layer(torch.fft.ifft(spectra))
+        return answer, answer.abs()
+
+
+@pytest.mark.parametrize("backend", ["plain", "auto"])
+def test_complex_numbers_stay_complex(backend):
+    module, example = Wave().eval(), torch.randn(5, 4, dtype=torch.complex64)
+    quick = quicken(module, [example], backend=backend, items=10**9)  # pyright: ignore[reportArgumentType]
+    assert quick.backend == "plain"
+    with torch.inference_mode():
+        for answer, wanted in zip(quick(example), module(example), strict=True):
+            assert answer.dtype == wanted.dtype and torch.equal(answer, wanted)
+
+
+def test_a_backend_of_real_numbers_says_so_and_the_plain_one_answers(caplog):
+    module, example = Wave().eval(), torch.randn(5, 4, dtype=torch.complex64)
+    quick = quicken(module, [example], backend="openvino")
+    assert quick.backend == "plain"
+    assert warned(caplog) == ["the backend openvino is not used: OpenVINO computes with real numbers only"]
+
+
+def test_a_backend_that_loses_the_imaginary_part_is_dropped(backend, caplog):
+    module, example = Wave().eval(), torch.randn(5, 4, dtype=torch.complex64)
+    name = backend(lambda module, *_: lambda spectra: tuple(output.real for output in module(spectra)))
+    assert quicken(module, [example], backend=name).backend == "plain"
+    assert len(warned(caplog)) == 1 and "off by inf" in warned(caplog)[0]
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.int64, torch.bfloat16])
+def test_only_half_precisions_are_widened(dtype):
+    answer, *_ = quicken(nn.Identity(), [torch.ones(2, 3).to(dtype)], backend="plain")(torch.ones(2, 3).to(dtype))
+    assert answer.dtype == (torch.float32 if dtype is torch.bfloat16 else dtype)

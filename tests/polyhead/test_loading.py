@@ -5,10 +5,9 @@ import torch
 from pydantic import ValidationError
 from training_toy import LOSSES, SIZES, ToyData, ToyModel, make_info, train
 
-from polyhead.loading import step_loader
+from polyhead.loading import load_steps
 from polyhead.runs import Run
 from polyhead.sampling import Step, TaskBatch
-from polyhead.schedule import learning_rate_at
 from polyhead.train import TrainConfig, fit
 
 
@@ -30,21 +29,22 @@ class WholeBatches:
 
 
 def test_whole_batches_and_rows_give_the_same_tensors():
-    step = Step(0, (TaskBatch("length", (4, 1, 7), (11, 12, 13)), TaskBatch("angle", (0, 2), (21, 22))))
+    step = Step(0, (TaskBatch(("length",), (4, 1, 7), (11, 12, 13)), TaskBatch(("angle",), (0, 2), (21, 22))))
     data = {"length": WholeBatches("length"), "angle": ToyData("angle", SIZES["angle"])}
-    (loaded,) = step_loader(data, [step], workers=0, pin_memory=False)
+    (loaded,) = load_steps(data, [[step]], workers=0, pin_memory=False)
     rows = {task: ToyData(task, SIZES[task]) for task in data}
-    (expected,) = step_loader(rows, [step], workers=0, pin_memory=False)
+    (expected,) = load_steps(rows, [[step]], workers=0, pin_memory=False)
     assert data["length"].calls == [((4, 1, 7), (11, 12, 13))]
-    for task in data:
-        torch.testing.assert_close(loaded[task][0]["x"], expected[task][0]["x"], rtol=0, atol=0)
-        torch.testing.assert_close(loaded[task][1], expected[task][1], rtol=0, atol=0)
+    for mine, other in zip(loaded[0], expected[0], strict=True):
+        assert mine.of is other.of
+        torch.testing.assert_close(mine.inputs["x"], other.inputs["x"], rtol=0, atol=0)
+        torch.testing.assert_close(mine.targets, other.targets, rtol=0, atol=0)
 
 
 def test_a_failing_batch_names_task_and_rows():
-    step = Step(0, (TaskBatch("length", (5, 3), (1, 2)),))
+    step = Step(0, (TaskBatch(("length",), (5, 3), (1, 2)),))
     with pytest.raises(ValueError, match="task 'length', rows 5, 3: KeyError: 'row three'"):
-        list(step_loader({"length": WholeBatches("length")}, [step], workers=0, pin_memory=False))
+        list(load_steps({"length": WholeBatches("length")}, [[step]], workers=0, pin_memory=False))
 
 
 def test_training_on_whole_batches_equals_training_on_rows(tmp_path):
@@ -64,10 +64,10 @@ def test_training_on_whole_batches_equals_training_on_rows(tmp_path):
 
 def test_stepped_schedules_have_closed_forms():
     staircase = TrainConfig(schedule="staircase", decay=0.95, decay_every=1000)
-    rates = [learning_rate_at(staircase, 1e-3, step, 10) for step in (0, 999, 1000, 2500, 100_000)]
+    rates = [staircase.learning_rate_at(1e-3, step, 10) for step in (0, 999, 1000, 2500, 100_000)]
     assert rates == pytest.approx([1e-3, 1e-3, 0.95e-3, 0.9025e-3, 1e-3 * 0.95**100], rel=1e-12)
     pieces = TrainConfig(schedule="pieces", pieces=((5001, 0.5), (8001, 0.1)), warmup_steps=1)
-    rates = [learning_rate_at(pieces, 1e-3, step, 10) for step in (0, 1, 5000, 5001, 8000, 8001, 30_000)]
+    rates = [pieces.learning_rate_at(1e-3, step, 10) for step in (0, 1, 5000, 5001, 8000, 8001, 30_000)]
     assert rates == pytest.approx([5e-4, 1e-3, 1e-3, 5e-4, 5e-4, 1e-4, 1e-4], rel=1e-12)
     for bad in ({"decay": 0}, {"decay_every": 0}, {"pieces": ((5, -1.0),)}, {"betas": (0.9, 1.0)}):
         with pytest.raises(ValidationError):

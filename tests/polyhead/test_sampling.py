@@ -22,10 +22,10 @@ def test_every_row_before_any_repeats(policy, tasks_per_step):
     sampler = TaskSampler(SIZES, batch_size=4, tasks_per_step=tasks_per_step, policy=policy, temperature=3, seed=5)
     seen = {task: [] for task in SIZES}
     for step in take(sampler, 200):
-        names = [batch.task for batch in step.batches]
+        names = [batch.name for batch in step.batches]
         assert len(set(names)) == len(names) <= tasks_per_step
         for batch in step.batches:
-            seen[batch.task] += batch.rows
+            seen[batch.name] += batch.rows
     for task, rows in seen.items():
         n = SIZES[task]
         for start in range(0, len(rows) - n + 1, n):
@@ -51,10 +51,10 @@ def test_a_deck_holds_every_batch_once(tasks_per_step):
     orders = []
     for _ in range(3):
         epoch = take(sampler, sampler.steps_per_epoch)
-        assert Counter(b.task for s in epoch for b in s.batches) == batches
-        rows = Counter((b.task, row) for s in epoch for b in s.batches for row in b.rows)
+        assert Counter(b.name for s in epoch for b in s.batches) == batches
+        rows = Counter((b.name, row) for s in epoch for b in s.batches for row in b.rows)
         assert set(rows.values()) == {1} and len(rows) == sum(SIZES.values())
-        orders.append([b.task for s in epoch for b in s.batches])
+        orders.append([b.name for s in epoch for b in s.batches])
     assert orders[0] != orders[1] != orders[2]
 
 
@@ -62,10 +62,10 @@ def test_chances_of_the_policies():
     sizes = {"small": 100, "large": 1600}
     for policy, expected in [("uniform", 0.5), ("temperature", 4 / 5)]:  # sqrt(1600) / (sqrt(100) + sqrt(1600))
         steps = take(TaskSampler(sizes, batch_size=50, policy=policy, temperature=2, seed=3), 4000)
-        share = sum(step.batches[0].task == "large" for step in steps) / 4000
+        share = sum(step.batches[0].name == "large" for step in steps) / 4000
         assert share == pytest.approx(expected, abs=0.03)
     robin = take(TaskSampler(SIZES, batch_size=4, tasks_per_step=3, policy="round_robin"), 4)
-    assert ["".join(b.task for b in step.batches) for step in robin] == ["abc", "dab", "cda", "bcd"]
+    assert ["".join(b.name for b in step.batches) for step in robin] == ["abc", "dab", "cda", "bcd"]
 
 
 @pytest.mark.parametrize("policy", POLICIES)
@@ -85,7 +85,7 @@ def test_resume_is_exact_from_any_step(policy):
 def test_seeds_depend_on_task_row_and_pass():
     sampler = TaskSampler({"a": 3, "b": 3}, batch_size=3, policy="round_robin", seed=1)
     seeds = {
-        (batch.task, row, step.index // 2): seed
+        (batch.name, row, step.index // 2): seed
         for step in take(sampler, 8)
         for batch in step.batches
         for row, seed in zip(batch.rows, batch.seeds, strict=True)

@@ -11,7 +11,6 @@ from training_toy import LOSSES, TASKS, ToyModel, make_data, make_info, train, v
 
 from polyhead.runs import Run
 from polyhead.sampling import TaskSampler
-from polyhead.schedule import learning_rate_at
 from polyhead.train import TrainConfig, TrainingDiverged, Validation, fit
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -60,10 +59,11 @@ def test_one_run_equals_a_plain_loop(tmp_path):
         optimizer.zero_grad()
         total = 0
         for batch in step.batches:
-            samples = [data[batch.task].sample(r, s) for r, s in zip(batch.rows, batch.seeds, strict=True)]
+            samples = [data[batch.name].sample(r, s) for r, s in zip(batch.rows, batch.seeds, strict=True)]
             x = torch.stack([sample[0]["x"] for sample in samples])
             y = torch.stack([sample[1] for sample in samples])
-            total = total + LOSSES[batch.task](model({"x": x}, batch.task), y) / 2
+            (task,) = batch.tasks
+            total = total + TASKS[task].weight * LOSSES[task](model({"x": x}, task), y) / 2
         total.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 0.5)
         optimizer.step()
@@ -162,18 +162,18 @@ def test_schedules():
     scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=5, eta_min=0.01)
     for epoch in range(5):
         for step in range(7):
-            rate = learning_rate_at(config, 0.1, 7 * epoch + step, 7)
+            rate = config.learning_rate_at(0.1, 7 * epoch + step, 7)
             assert rate == pytest.approx(scheduler.get_last_lr()[0], rel=1e-9)
         optimizer.step()
         scheduler.step()
     config = TrainConfig(epochs=2, schedule="cosine", warmup_steps=4, min_learning_rate=0.01)
-    rates = [learning_rate_at(config, 0.1, step, 10) for step in range(20)]
+    rates = [config.learning_rate_at(0.1, step, 10) for step in range(20)]
     assert rates[:5] == pytest.approx([0.02, 0.04, 0.06, 0.08, 0.1])
     assert rates[12] == pytest.approx(0.055)  # half way from step 4 to step 20
     assert all(a > b for a, b in itertools.pairwise(rates[4:])) and rates[-1] > 0.01
-    assert learning_rate_at(config, 0.001, 19, 10) == 0.001
+    assert config.learning_rate_at(0.001, 19, 10) == 0.001
     flat = TrainConfig(schedule="constant", warmup_steps=1)
-    assert [learning_rate_at(flat, 0.1, step, 10) for step in range(3)] == [0.05, 0.1, 0.1]
+    assert [flat.learning_rate_at(0.1, step, 10) for step in range(3)] == [0.05, 0.1, 0.1]
 
 
 def test_configuration_refuses_the_unknown():

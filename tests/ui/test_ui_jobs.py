@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from ui import supervisor
+from ui import job_keeper
 from ui.jobs import Progress, last_progress, list_jobs, load_job, start_job
 
 STEADY = """
@@ -81,9 +81,9 @@ def test_a_job_outlives_the_process_that_started_it_and_is_found_and_cancelled_f
 def test_a_job_whose_processes_vanish_is_lost_and_says_so(tmp_path):
     job = start_job(tmp_path / "jobs", [sys.executable, "-c", ENDLESS, str(tmp_path / "mark")], "endless")
     wait_for(lambda: job.poll().progress is not None)
-    process = json.loads((job.folder / "process.json").read_text())
-    os.kill(process["supervisor"]["pid"], signal.SIGKILL)
-    assert job.poll().live, "the command still runs without its supervisor"
+    process = json.loads((job.folder / "processes.json").read_text())
+    os.kill(process["keeper"]["pid"], signal.SIGKILL)
+    assert job.poll().live, "the command still runs without its keeper"
     assert job.cancel()
     assert job.wait(20).state == "cancelled"
     (job.folder / "cancel.json").unlink()
@@ -95,7 +95,7 @@ def test_a_process_id_that_was_given_to_another_process_is_not_taken_for_the_job
     job.wait(20)
     (job.folder / "end.json").unlink()
     other = {"pid": os.getpid(), "started": psutil.Process().create_time() - 100}
-    (job.folder / "process.json").write_text(json.dumps({"supervisor": other, "child": other}))
+    (job.folder / "processes.json").write_text(json.dumps({"keeper": other, "child": other}))
     assert job.poll().state == "lost"
     assert not job.cancel()
 
@@ -134,7 +134,7 @@ def test_progress_is_read_from_the_end_of_a_long_log_with_broken_lines(tmp_path)
 
 
 def test_a_command_that_will_not_end_is_killed_in_the_end(tmp_path, monkeypatch):
-    monkeypatch.setattr(supervisor, "GRACE_SECONDS", (0.3, 0.3))
+    monkeypatch.setattr(job_keeper, "GRACE_SECONDS", (0.3, 0.3))
     stubborn = (
         "import pathlib, signal, sys, time\n"
         "seen = []\n"
@@ -146,7 +146,7 @@ def test_a_command_that_will_not_end_is_killed_in_the_end(tmp_path, monkeypatch)
     mark = tmp_path / "mark"
     child = subprocess.Popen([sys.executable, "-c", stubborn, str(mark)], start_new_session=True)
     wait_for(lambda: mark.exists() and mark.read_text() == "ready")
-    assert supervisor._wait(child, [time.monotonic()]) == -signal.SIGKILL
+    assert job_keeper._wait(child, [time.monotonic()]) == -signal.SIGKILL
     assert mark.read_text() == str([int(signal.SIGINT), int(signal.SIGTERM)])
 
 

@@ -1,1 +1,1 @@
-"""Scores of answers, baselines to beat, calibration, and the report."""
+"""Scores of answers, baselines to beat, what a test set gives away, and the report."""

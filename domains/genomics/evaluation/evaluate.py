@@ -21,12 +21,12 @@ from domains.genomics.evaluation.metrics import (
     classification_scores,
     image_rows,
     number_scores,
-    reliability,
     text_rows,
 )
 from domains.genomics.evaluation.report import Report, TaskReport
 from domains.genomics.predicting.predictions import Prediction, read_predictions
 from domains.genomics.uncertainty.calibrate import read_calibrations
+from domains.genomics.uncertainty.reliability import reliability
 from polyhead.evaluate import TaskScore, bootstrap_counts, percentile_interval
 from polyhead.report import Problem
 

@@ -6,17 +6,11 @@ import math
 from collections.abc import Mapping, Sequence
 from html import escape
 
-from domains.genomics.evaluation.metrics import Bin
+from domains.genomics.uncertainty.reliability import Bin
 from polyhead.evaluate import TaskScore
+from polyhead.report import number
 
 _SIDE = 170
-
-
-def number(value: float) -> str:
-    """Three decimals below 10, one above; an en dash where undefined."""
-    if not math.isfinite(value):
-        return "–"
-    return f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}"
 
 
 def reliability_figure(title: str, bins: Sequence[Bin]) -> str:

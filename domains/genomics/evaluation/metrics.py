@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from domains.genomics.uncertainty.reliability import calibration_error
 from polyhead.confusion import confusion as counts_of
 from polyhead.confusion import confusion_scores as scores_of
 from polyhead.evaluate import MetricSpec
+from polyhead.ranking import auprc, auroc
 
 METRICS: dict[str, tuple[MetricSpec, ...]] = {
     "classification": (
@@ -31,8 +32,6 @@ METRICS: dict[str, tuple[MetricSpec, ...]] = {
     "image": (MetricSpec("exact_match", True), MetricSpec("token_accuracy", True), MetricSpec("invalid", False)),
 }
 """What is measured of each kind of answer; the first of a kind is the one that it is judged by."""
-
-BINS = 15
 
 
 def confusion(label: NDArray, predicted: NDArray, classes: int, weights: NDArray | None = None) -> NDArray[np.float64]:
@@ -57,103 +56,6 @@ def mcc(label: ArrayLike, predicted: ArrayLike) -> float:
         raise ValueError(f"labels and predictions are (n,) of the same rows, got {label.shape} and {predicted.shape}")
     classes = int(max(label.max(), predicted.max())) + 1
     return float(confusion_scores(confusion(label, predicted, classes))["MCC"])
-
-
-def auroc(label: NDArray, probabilities: NDArray, weights: NDArray | None = None) -> NDArray[np.float64]:
-    """Area under the ROC curve, ties counted half; two classes: of class 1, more: mean of one against the rest.
-
-    Args:
-        label: int, shape (n,).
-        probabilities: shape (n, C).
-        weights: shape (..., n), how often each row counts; None is once.
-
-    Returns:
-        shape (...), NaN where no class can be told from the rest.
-    """
-    return _over_classes(_binary_auroc, label, probabilities, weights)
-
-
-def auprc(label: NDArray, probabilities: NDArray, weights: NDArray | None = None) -> NDArray[np.float64]:
-    """Average precision Σ (R_i - R_{i-1}) P_i over distinct scores; shapes and classes as in `auroc`."""
-    return _over_classes(_binary_auprc, label, probabilities, weights)
-
-
-def _over_classes(area, label: NDArray, probabilities: NDArray, weights: NDArray | None) -> NDArray[np.float64]:
-    classes = probabilities.shape[1]
-    rows = np.ones(len(label)) if weights is None else weights
-    chosen = [1] if classes == 2 else range(classes)
-    areas = np.stack([area(np.asarray(label) == index, probabilities[:, index], rows) for index in chosen])
-    defined = np.isfinite(areas)
-    count = defined.sum(axis=0)
-    return np.divide(np.where(defined, areas, 0).sum(axis=0), count, out=np.full(count.shape, np.nan), where=count > 0)
-
-
-def _by_score(positive: NDArray[np.bool_], score: NDArray, weights: NDArray) -> tuple[NDArray, NDArray]:
-    """Weight of positives and of negatives at each distinct score, rising; each (..., distinct)."""
-    order = np.argsort(score, kind="stable")
-    ranked = score[order]
-    starts = np.flatnonzero(np.r_[True, ranked[1:] != ranked[:-1]])
-    positives = np.add.reduceat((weights * positive)[..., order], starts, axis=-1)
-    return positives, np.add.reduceat((weights * ~positive)[..., order], starts, axis=-1)
-
-
-def _binary_auroc(positive: NDArray[np.bool_], score: NDArray, weights: NDArray) -> NDArray[np.float64]:
-    """Mann-Whitney statistic: the chance that a positive outranks a negative."""
-    positives, negatives = _by_score(positive, score, weights)
-    below = np.cumsum(negatives, axis=-1) - negatives / 2
-    pairs = positives.sum(axis=-1) * negatives.sum(axis=-1)
-    return np.divide((positives * below).sum(axis=-1), pairs, out=np.full(np.shape(pairs), np.nan), where=pairs > 0)
-
-
-def _binary_auprc(positive: NDArray[np.bool_], score: NDArray, weights: NDArray) -> NDArray[np.float64]:
-    positives, negatives = (part[..., ::-1] for part in _by_score(positive, score, weights))
-    found = np.cumsum(positives, axis=-1)
-    called = found + np.cumsum(negatives, axis=-1)
-    precision = np.divide(found, called, out=np.zeros(found.shape), where=called > 0)
-    total = positives.sum(axis=-1)
-    return np.divide((positives * precision).sum(axis=-1), total, out=np.full(total.shape, np.nan), where=total > 0)
-
-
-@dataclass(frozen=True)
-class Bin:
-    """Rows whose confidence lies in (low, high]: how many, their mean confidence, and the share that is right."""
-
-    low: float
-    high: float
-    rows: int
-    confidence: float
-    accuracy: float
-
-    def to_json(self) -> dict[str, float]:
-        return asdict(self)
-
-
-def _binned(confidence: NDArray, bins: int) -> NDArray[np.intp]:
-    return np.clip(np.ceil(np.asarray(confidence, dtype=float) * bins).astype(np.intp) - 1, 0, bins - 1)
-
-
-def reliability(confidence: ArrayLike, right: ArrayLike, bins: int = BINS) -> tuple[Bin, ...]:
-    """The bins of equal width that have rows, by probability of the predicted class (n,) and whether it is right."""
-    sure, hit = np.asarray(confidence, dtype=float), np.asarray(right, dtype=float)
-    if sure.shape != hit.shape or sure.ndim != 1:
-        raise ValueError(f"confidence and right are (n,) of the same rows, got {sure.shape} and {hit.shape}")
-    place = _binned(sure, bins)
-    return tuple(
-        Bin(index / bins, (index + 1) / bins, int(here.sum()), float(sure[here].mean()), float(hit[here].mean()))
-        for index in range(bins)
-        if (here := place == index).any()
-    )
-
-
-def calibration_error(
-    confidence: ArrayLike, right: ArrayLike, weights: NDArray | None = None, bins: int = BINS
-) -> NDArray[np.float64]:
-    """ECE: Σ_b n_b / n |accuracy_b - confidence_b| over bins of equal width (Guo et al. 2017); weights (..., n)."""
-    sure, hit = np.asarray(confidence, dtype=float), np.asarray(right, dtype=float)
-    member = np.zeros((len(sure), bins))
-    member[np.arange(len(sure)), _binned(sure, bins)] = hit - sure
-    rows = np.ones(len(sure)) if weights is None else weights
-    return np.abs(rows @ member).sum(axis=-1) / rows.sum(axis=-1)
 
 
 def classification_scores(

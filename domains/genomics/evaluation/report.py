@@ -11,13 +11,23 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from domains.genomics.evaluation.figures import beside_figure, number, reliability_figure
+from domains.genomics.evaluation.figures import beside_figure, reliability_figure
 from domains.genomics.evaluation.leakage import LeakageReport
-from domains.genomics.evaluation.metrics import METRICS, Bin
+from domains.genomics.evaluation.metrics import METRICS
 from domains.genomics.uncertainty.calibrate import Temperature
+from domains.genomics.uncertainty.reliability import Bin
 from polyhead.application import RESEARCH_USE
 from polyhead.evaluate import TaskScore
-from polyhead.report import Problem, html_page, problem_list, write_report_files
+from polyhead.report import (
+    Problem,
+    arrow,
+    html_page,
+    number,
+    problem_list,
+    score_table,
+    span,
+    write_report_files,
+)
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -139,9 +149,9 @@ class Report:
             value = number(score.interval.value)
             table.add_row(
                 "" if name == previous else plain(name),
-                f"{score.metric.name} {_arrow(score)}",
+                f"{score.metric.name} {arrow(score.metric)}",
                 f"[{style}]{value}[/]" if style else value,
-                _span(score),
+                span(score),
                 number(score.baseline),
                 str(score.rows),
                 str(score.missing or ""),
@@ -178,15 +188,6 @@ def write_report(report: Report, path: Path, *, beside: Sequence[Report] = ()) -
 
 def _split_name(report: Report) -> str:
     return f"{report.name} split, {report.split} rows" if report.name else f"{report.split} rows"
-
-
-def _arrow(score: TaskScore) -> str:
-    return "↑" if score.metric.higher_is_better else "↓"
-
-
-def _span(score: TaskScore) -> str:
-    low, high = score.interval.low, score.interval.high
-    return f"{number(low)} … {number(high)}" if math.isfinite(low) else ""
 
 
 def _leakage_lines(report: Report) -> list[str]:
@@ -231,10 +232,12 @@ def _page(report: Report, beside: Sequence[Report]) -> str:
     ]
     if beside:
         parts += ["<h2>Splits side by side</h2>", _beside((report, *beside))]
+    scores = [(task.task, score) for task in report.tasks for score in task.scores]
+    scores += [(report.mean.task, report.mean)] if report.mean else []
     parts += [
         "<h2>Scores by task</h2><p class=key><b class=good>Green</b> values are better than the baseline with their "
         "whole interval, <b class=weak>amber</b> ones are not.</p>",
-        _table(report),
+        score_table(scores),
     ]
     for each in (report, *beside):
         if each.leakage is not None:
@@ -253,26 +256,6 @@ def _page(report: Report, beside: Sequence[Report]) -> str:
             parts.append(f"<h2>{heading}</h2><ul>{''.join(f'<li>{escape(line)}</li>' for line in lines)}</ul>")
     parts.append(problem_list(report.problems))
     return html_page("Genomics evaluation", parts)
-
-
-def _table(report: Report) -> str:
-    lines = [(task.task, score) for task in report.tasks for score in task.scores]
-    lines += [(report.mean.task, report.mean)] if report.mean else []
-    cells = [
-        "<tr><th>task<th>metric<th class=n>value<th class=n>interval<th class=n>baseline<th class=n>n"
-        "<th class=n>missing"
-    ]
-    previous = None
-    for name, score in lines:
-        mark = {True: " class='n good'", False: " class='n weak'", None: " class=n"}[score.above_baseline]
-        cells.append(
-            f"<tr{'' if name == previous else ' class=first'}><td>{'' if name == previous else escape(name)}"
-            f"<td>{escape(score.metric.name)} {_arrow(score)}<td{mark}>{number(score.interval.value)}"
-            f"<td class=n>{_span(score)}<td class=n>{number(score.baseline)}<td class=n>{score.rows}"
-            f"<td class=n>{score.missing or ''}"
-        )
-        previous = name
-    return f"<div class=wide><table>{''.join(cells)}</table></div>"
 
 
 def _beside(reports: Sequence[Report]) -> str:
@@ -302,7 +285,7 @@ def _beside(reports: Sequence[Report]) -> str:
             cells.append(
                 "<td class=n>–<td><td>"
                 if score is None
-                else f"<td class=n>{number(score.interval.value)}<td class=n>{_span(score)}<td class=n>{score.rows}"
+                else f"<td class=n>{number(score.interval.value)}<td class=n>{span(score)}<td class=n>{score.rows}"
             )
     return f"<div class=plots>{''.join(figures)}</div><div class=wide><table>{''.join(cells)}</table></div>"
 

@@ -9,7 +9,11 @@ from typing import TYPE_CHECKING
 
 from domains.genomics.answers.answer import EOS, Answer
 from domains.genomics.answers.format import Layout, task_token
-from domains.genomics.models.family import FAMILY, ModelShape, build_decoder, shape_of
+from domains.genomics.models.checkpoints import load_decoder, resize_vocabulary
+from domains.genomics.models.family import FAMILY, build_decoder, shape_of
+from domains.genomics.models.network import backbone_of
+from domains.genomics.models.shapes import model_shape_of
+from domains.genomics.saved import load_run
 from domains.genomics.sequences.tokenizer import TOKENIZER_FILE, DnaTokenizer
 from domains.genomics.settings import TRAINED_TOKENIZER, GenomicsConfig, ShapeConfig
 from polyhead.runs import RUN_FILE
@@ -19,15 +23,6 @@ if TYPE_CHECKING:
 
 TOKENIZER_BASES = 20_000_000
 """Bases that a tokenizer is learned from at most: merges of frequent pairs change little beyond."""
-
-
-def model_shape_of(config: GenomicsConfig) -> ModelShape:
-    """The decoder's shape; a name that the family lacks is a `ValueError`."""
-    if isinstance(config.model, ShapeConfig):
-        return ModelShape(**config.model.model_dump())
-    if config.model not in FAMILY:
-        raise ValueError(f"unknown model {config.model!r}; known: {', '.join(FAMILY)}")
-    return FAMILY[config.model]
 
 
 def make_tokenizer(config: GenomicsConfig, sequences: Iterable[str], *, kept: Path | None = None) -> DnaTokenizer:
@@ -80,12 +75,7 @@ def start(
         tokenizer = make_tokenizer(config, sequences, kept=kept)
         add_tokens(tokenizer, added)
         return build_decoder(model_shape_of(config), tokenizer.vocabulary_size, context=context), tokenizer, config
-    from domains.genomics.models.checkpoints import load_decoder, resize_vocabulary
-
     if (Path(init_from) / RUN_FILE).is_file():
-        from domains.genomics.models.network import backbone_of
-        from domains.genomics.saved import load_run
-
         model, tokenizer, _, _ = load_run(Path(init_from))
         decoder = backbone_of(model).decoder
     else:

@@ -26,7 +26,7 @@ from domains.genomics.saved import describe, save_parts
 from domains.genomics.sequences.alphabet import reverse_complement
 from domains.genomics.sequences.tokenizer import TOKENIZER_FILE
 from domains.genomics.settings import GenomicsConfig
-from polyhead.files import replacing
+from polyhead.files import hash_file, replacing
 from polyhead.identity import PROBLEMS_FILE
 from polyhead.model import MultiHeadModel
 from polyhead.ranks import Ranks
@@ -75,7 +75,7 @@ def train(
     say = session.say
     found = _read(data, config, tasks)
     training, held_out = sides(found, config, say)
-    config = _with_tasks_per_step(config, len(training.tasks))
+    config = config.model_copy(update={"training": config.training.for_tasks(len(training.tasks))})
     layout = Layout(config.layout, config.replication)
     for line in layout.warnings(training.tasks):
         say(line)
@@ -201,15 +201,6 @@ def _drawn(data: LabelledData, row: int, config: GenomicsConfig) -> bool:
     return int.from_bytes(digest, "big") < config.validation_share * 2**64
 
 
-def _with_tasks_per_step(config: GenomicsConfig, count: int) -> GenomicsConfig:
-    training = config.training
-    if training.tasks_per_step <= count:
-        return config
-    rows = training.batch_size * training.tasks_per_step
-    fewer = training.model_copy(update={"tasks_per_step": count, "batch_size": -(-rows // count)})
-    return config.model_copy(update={"training": fewer})
-
-
 def _all_have_rows(rows: Mapping[str, TaskRows], problems: Sequence[Problem]) -> None:
     empty = [task for task, each in rows.items() if not len(each)]
     if empty:
@@ -224,8 +215,7 @@ def _origin(source: str | Path) -> str:
     path = Path(source)
     for name in ("model.safetensors", "model.safetensors.index.json"):
         if (path / name).is_file():
-            with (path / name).open("rb") as file:
-                return hashlib.file_digest(file, "sha256").hexdigest()
+            return hash_file(path / name)
     return str(source)
 
 

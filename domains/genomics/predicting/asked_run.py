@@ -56,6 +56,11 @@ class AskedRun:
         return int(self.scorer.decoder.config.max_position_embeddings)
 
     @property
+    def labels(self) -> Mapping[str, Sequence[str]]:
+        """The classes of each classification task."""
+        return self.scorer.labels
+
+    @property
     def one_strand(self) -> frozenset[str]:
         """Tasks of which the other strand may have another answer."""
         return frozenset(self.answers) - self.both_strands

@@ -12,8 +12,8 @@ from typing import Protocol
 import numpy as np
 
 from domains.genomics.predicting.tracks import BedRegions, Interval, track
+from domains.genomics.sequences.genome import Genome
 from domains.genomics.sequences.windows import merge_scores, windows
-from domains.genomics.variants.effects import Genome
 
 
 class Scores(Protocol):

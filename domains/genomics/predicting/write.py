@@ -6,7 +6,7 @@ import csv
 import io
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -186,7 +186,7 @@ def _png(image: Any) -> bytes:
     return stream.getvalue()
 
 
-def merge(out: Path, rows: Sequence[Mapping[str, Any]], labels: Mapping[str, Sequence[str]], ending: str) -> Path:
+def merge(out: Path, rows: Iterable[Mapping[str, Any]], labels: Mapping[str, Sequence[str]], ending: str) -> Path:
     """Writes ``answers.tsv`` (or .csv, .parquet) of all cases that were answered, in their order, in constant memory.
 
     Columns: record, contig, start, end (0-based, half-open), strand, windows, task, kind, answer, probability, and

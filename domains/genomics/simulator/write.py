@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,13 +17,12 @@ from domains.genomics.simulator.genome import Genome, lay_out
 from domains.genomics.simulator.motifs import MOTIFS
 from domains.genomics.simulator.variants import Variant, known_variants, vcf
 from polyhead.application import RESEARCH_USE
-from polyhead.batch.writer import dump_json
 from polyhead.files import write_whole
+from polyhead.samples import claim_folder
 
 VERSION = 2
 """Raised whenever equal settings would give other files than before."""
 
-SETTINGS = "sample.json"
 GENOME, LABELS, VARIANTS, ELEMENTS, SITES = "genome.fa", "labelled.csv", "variants.vcf", "elements.bed", "sites.gff3"
 CODEC = "digits"
 ORDER = 3
@@ -90,7 +88,7 @@ def sample(out: Path | str, *, preset: str = "tiny", seed: int = 0, size: Sample
     chosen = size or PRESETS[preset]
     if chosen.windows < 7 or min(chosen.gap, chosen.functions, chosen.needles, chosen.variants, seed) < 0:
         raise ValueError(f"a sample needs at least 7 windows of each class and nothing negative, got {chosen}")
-    _claim(out, {"simulator": VERSION, "seed": seed, **asdict(chosen)})
+    claim_folder(out, {"simulator": VERSION, "seed": seed, **asdict(chosen)})
     rng = np.random.default_rng(seed)
     background = markov(ORDER, rng)
     genome = lay_out(_elements(chosen, background, rng), background, chosen.gap, CONTIGS, rng)
@@ -250,22 +248,3 @@ def _readme(seed: int, genome: Genome, rows: list[Any], variants: list[Variant])
         f"Tasks are described in {TASKS_FILE}, all sites in {SITES}. chr4 holds the validation windows, chr5 those of "
         f"the test.\n{RESEARCH_USE}\n"
     )
-
-
-def _claim(out: Path, settings: dict[str, Any]) -> None:
-    """Makes the folder ours, or finds that it is already with the same settings."""
-    mark = out / SETTINGS
-    if out.exists() and not out.is_dir():
-        raise ValueError(f"{out} is a file; name a new or empty folder for the sample")
-    if mark.is_file():
-        try:
-            found = json.loads(mark.read_text(encoding="utf-8"))
-        except ValueError:
-            found = None
-        if found != settings:
-            raise ValueError(f"{out} holds a sample of other settings (see {mark}); name a new or empty folder")
-    elif out.exists() and any(out.iterdir()):
-        raise ValueError(f"{out} is not empty and holds no {SETTINGS}; name a new or empty folder")
-    else:
-        out.mkdir(parents=True, exist_ok=True)
-        write_whole(mark, dump_json(settings, indent=2) + b"\n")

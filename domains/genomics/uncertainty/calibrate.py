@@ -7,12 +7,13 @@ import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from domains.genomics.evaluation.metrics import Bin, calibration_error, reliability
+from domains.genomics.data.labelled import read_labelled
+from domains.genomics.uncertainty.reliability import Bin, calibration_error, reliability
 from polyhead.application import RESEARCH_USE
 from polyhead.batch.writer import dump_json
 from polyhead.files import write_whole
@@ -23,6 +24,22 @@ FEWEST = 20
 
 _LOWEST, _HIGHEST = 0.05, 20.0
 _SMALLEST = 1e-12
+
+
+class Answering(Protocol):
+    """The part of `domains.genomics.predicting.asked_run.AskedRun` that is needed here."""
+
+    @property
+    def path(self) -> Path: ...
+
+    @property
+    def labels(self) -> Mapping[str, Sequence[str]]: ...
+
+    def strands(self, task: str, both: bool) -> str: ...
+
+    def probabilities(
+        self, sequences: Sequence[str], tasks: Sequence[str], *, both: bool = True, calibrated: bool = True
+    ) -> list[dict[str, np.ndarray]]: ...
 
 
 @dataclass(frozen=True)
@@ -106,7 +123,7 @@ def fit_temperature(task: str, probabilities: NDArray, label: NDArray) -> Temper
 
 
 def calibrate_run(
-    run: Path,
+    asked: Answering,
     data: Path,
     *,
     split: str = "validation",
@@ -122,6 +139,7 @@ def calibrate_run(
     The run is asked as `predict` asks it: a task whose answer the other strand changes is fitted on the given strand.
 
     Args:
+        asked: the run.
         split: the rows to fit on; "train" is refused.
         tasks: only these.
         reverse_complement: fit to the mean over both strands, for the tasks that allow it; predictions must then be
@@ -133,15 +151,11 @@ def calibrate_run(
     Raises:
         ValueError: training rows, an unknown task, or no task with enough rows.
     """
-    from domains.genomics.data.labelled import read_labelled
-    from domains.genomics.predicting.asked_run import open_run
-
     if split not in ("validation", "test"):
         raise ValueError(f"calibration needs rows that were not trained on: validation or test, got {split!r}")
-    asked = open_run(run)
     rows = read_labelled(data, tasks=tasks)
     found: dict[str, Temperature] = {}
-    for task, labels in asked.scorer.labels.items():
+    for task, labels in asked.labels.items():
         if task not in rows.tasks:
             continue
         chosen = rows.take(rows.rows(task=task, split=split))
@@ -163,7 +177,7 @@ def calibrate_run(
         raise ValueError(f"nothing was calibrated: {data} has too few {split} rows of the run's classification tasks")
     strands = {task: asked.strands(task, reverse_complement) for task in found}
     return write_calibrations(
-        run, found, data=str(data), split=split, reverse_complement=reverse_complement, strands=strands
+        asked.path, found, data=str(data), split=split, reverse_complement=reverse_complement, strands=strands
     )
 
 

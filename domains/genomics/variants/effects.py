@@ -7,26 +7,16 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 
 from domains.genomics.readers.vcf import Variant
 from domains.genomics.sequences.alphabet import reverse_complement
+from domains.genomics.sequences.genome import Genome
 from domains.genomics.sequences.records import RejectedRecord
 from domains.genomics.variants.alleles import AlleleGroup, Comparer
 
 _AMBIGUOUS = re.compile("[^ACGT]")
-
-
-class Genome(Protocol):
-    """The part of `domains.genomics.readers.reference.Reference` that is needed here."""
-
-    def name(self, contig: str) -> str: ...
-
-    def length(self, contig: str) -> int: ...
-
-    def fetch(self, contig: str, start: int, end: int) -> str: ...
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from domains.medical.intake.images import Image, check_size, is_constant, to_8bit
+from domains.medical.intake.picture import Image, check_size, is_constant, to_8bit
 from polyhead.batch.case import InvalidInput
 
 # Validation warnings quote the values that they complain about; those may name a patient.
@@ -86,7 +86,7 @@ def read_frame(path: Path, index: int = 0) -> Image:
     """Reads one frame as RGB uint8.
 
     Grey values of 8 bits are kept; deeper ones go through the file's modality rescaling and window where it has them,
-    else are scaled as in `images.to_8bit` (signed ones from minimum to maximum). MONOCHROME1 is inverted, YBR_* and
+    else are scaled as in `picture.to_8bit` (signed ones from minimum to maximum). MONOCHROME1 is inverted, YBR_* and
     PALETTE COLOR become RGB.
 
     The spacing is that of the calibrated 2-D ultrasound regions (Physical Delta X and Y in cm, DICOM PS3.3 C.8.5.5),

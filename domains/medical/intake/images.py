@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
+from domains.medical.intake.picture import Image, check_size, is_constant, to_8bit
 from polyhead.batch.case import InvalidInput
 
 if TYPE_CHECKING:
@@ -17,33 +17,10 @@ if TYPE_CHECKING:
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"})
 DICOM_SUFFIXES = frozenset({".dcm", ".dicom", ".ima"})
-MAX_PIXELS = 64_000_000
-MIN_SIDE = 8
 
 _MAGIC = {b"\x89PNG\r\n\x1a\n": "PNG", b"\xff\xd8\xff": "JPEG", b"BM": "BMP", b"II*\0": "TIFF", b"MM\0*": "TIFF"}
 _CONVERT = "convert it to png, jpg, bmp, tif or DICOM"
 _EXIF_ORIENTATION = 0x0112
-
-
-@dataclass(frozen=True)
-class Image:
-    """One picture.
-
-    Attributes:
-        pixels: uint8 array (H, W, 3), RGB, as stored: an EXIF orientation is not applied.
-        spacing: mm per pixel (row, column) where the file tells it.
-        info: JSON values on the source: ``format``, ``mode``, ``frame``, ``frames``, ``warnings`` (stable codes)
-            and what the format adds. Never a patient's data.
-    """
-
-    pixels: np.ndarray
-    spacing: tuple[float, float] | None = None
-    info: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """(height, width) in pixels."""
-        return self.pixels.shape[0], self.pixels.shape[1]
 
 
 def sniff(head: bytes) -> str | None:
@@ -163,30 +140,6 @@ def read_index_mask(path: Path) -> np.ndarray:
         if (colours == colours[..., :1]).all():
             return np.ascontiguousarray(colours[..., 0])
     raise InvalidInput("mask-not-index", f"{path.name} holds colours ({mode}), not class ids", "save it as 8-bit grey")
-
-
-def is_constant(pixels: np.ndarray) -> bool:
-    """True if all pixels of (H, W, C) are equal; a coarse grid is looked at first, which settles most pictures."""
-    first = pixels[0, 0]
-    return bool((pixels[::16, ::16] == first).all() and (pixels == first).all())
-
-
-def check_size(path: Path, height: int, width: int) -> None:
-    """Refuses pictures that are too large to decode safely or too small to be one: `InvalidInput`."""
-    if height * width > MAX_PIXELS:
-        limit = MAX_PIXELS // 1_000_000
-        reason = f"{path.name} claims {width} x {height} pixels; the limit is {limit} million"
-        raise InvalidInput("too-large", reason, "check that the file is what it should be, or make it smaller")
-    if min(height, width) < MIN_SIDE:
-        reason = f"{path.name} has {width} x {height} pixels; a side needs at least {MIN_SIDE}"
-        raise InvalidInput("too-small", reason, "export the picture again")
-
-
-def to_8bit(values: np.ndarray) -> tuple[np.ndarray, int]:
-    """Non-negative integers as uint8, and the bit depth: the smallest of 8, 10, 12, 14, 16, 24, 32 that holds them."""
-    highest = int(values.max(initial=0))
-    depth = next((bits for bits in (8, 10, 12, 14, 16, 24, 32) if highest < 1 << bits), 64)
-    return (values >> (depth - 8)).astype(np.uint8), depth
 
 
 @contextmanager

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from polyhead.application import RESEARCH_USE
-from polyhead.files import TEMPORARY, sync_folder, write_whole
+from polyhead.files import replacing, write_whole
 
 _CELLS = {1: "line", 2: "quad", 3: "hexahedron"}
 
@@ -130,16 +129,8 @@ def _write_mesh(path: Path, points: np.ndarray, cells: dict[str, np.ndarray], da
 
     mesh = meshio.Mesh(points, list(cells.items()), point_data=data)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.parent / f"{TEMPORARY}{os.getpid()}-{path.name}"
-    try:
+    with replacing(path) as temporary:
         meshio.write(temporary, mesh, file_format="vtu" if path.suffix == ".vtu" else "vtk")
-        with temporary.open("rb+") as stream:
-            os.fsync(stream.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    sync_folder(path.parent)
 
 
 def write_npz(path: str | Path, arrays: Mapping[str, np.ndarray], *, units: Mapping[str, str] | None = None) -> Path:

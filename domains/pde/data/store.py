@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
@@ -17,7 +16,7 @@ import numpy as np
 from domains.pde.data.samples import SPLITS, OperatorData, Quantity
 from polyhead.application import RESEARCH_USE
 from polyhead.batch.writer import dump_json
-from polyhead.files import TEMPORARY, sync_folder
+from polyhead.files import TEMPORARY, replacing
 
 # An open h5py.File; h5py's own types call whatever lies in a file a group, a data set or a type, and help nobody.
 File = Any
@@ -106,8 +105,7 @@ def new_file(path: Path, frame: OperatorData, samples: int, *, plan: str | None 
     import h5py
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.parent / f"{TEMPORARY}{os.getpid()}-{path.name}"
-    try:
+    with replacing(path) as temporary:
         # The cache keeps a chunk that two blocks share until it is full, so that each is compressed once.
         with h5py.File(temporary, "w", rdcc_nbytes=32 << 20, userblock_size=_SEAL_BYTES) as file:
             _write_frame(file, frame, plan)
@@ -124,22 +122,15 @@ def new_file(path: Path, frame: OperatorData, samples: int, *, plan: str | None 
             yield file
             held.clear()
         seal(temporary)
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    sync_folder(path.parent)
 
 
 def seal(path: Path) -> None:
-    """Writes the SHA-256 of all that follows into the block that HDF5 leaves to its user, and syncs the file.
+    """Writes the SHA-256 of all that follows into the block that HDF5 leaves to its user.
 
     A damaged HDF5 file can make its library crash or never return, so it is recognised before it is opened.
     """
     with path.open("rb+") as stream:
         stream.write(f"{FORMAT} sha256 {_sum(stream)}\n".encode().ljust(_SEAL_BYTES, b"\0"))
-        stream.flush()
-        os.fsync(stream.fileno())
 
 
 def _sum(stream: BufferedReader | BufferedRandom) -> str:

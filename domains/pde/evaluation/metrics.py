@@ -16,6 +16,9 @@ from numpy.typing import NDArray
 from domains.pde.data.samples import OperatorData
 from polyhead.evaluate import Interval, MetricSpec, bootstrap_counts, bootstrap_interval, percentile_interval
 
+MAIN_METRIC = "relative_l2"
+"""The metric that an evaluation is judged by."""
+
 BANDS: Mapping[str, tuple[int, int | None]] = {"low": (0, 4), "middle": (4, 12), "high": (12, None)}
 """Shells of wavenumbers, upper end excluded, as in PDEBench's code; its paper writes 0-4, 5-12 and 13 upwards."""
 

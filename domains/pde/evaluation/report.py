@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from domains.pde.evaluation.metrics import MetricRow
     from domains.pde.uncertainty.bands import Coverage
 
-MAIN_METRIC = "relative_l2"
 SHORT = ("relative_l2", "rmse", "max_error", "frobenius")
 """The metrics that a table without `full` shows."""
 

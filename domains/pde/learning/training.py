@@ -69,7 +69,7 @@ def train(
         name: Description.of(samples, tuple(task for task, problem in chosen.items() if problem == name))
         for name, samples in found.items()
     }
-    config = _with_tasks_per_step(config, len(chosen))
+    config = config.model_copy(update={"training": config.training.for_tasks(len(chosen))})
     specs = task_specs(chosen, descriptions)
     torch.manual_seed(config.training.seed)
     model = build_model(specs, config, descriptions)
@@ -176,16 +176,6 @@ def _trained_tasks(found: Mapping[str, OperatorData], tasks: Sequence[str] | Non
     if missing:
         raise ValueError(f"no samples of the split 'train' in: {', '.join(missing)}")
     return chosen
-
-
-def _with_tasks_per_step(config: PdeConfig, count: int) -> PdeConfig:
-    training = config.training
-    if training.tasks_per_step <= count:
-        return config
-    rows = training.batch_size * training.tasks_per_step
-    return config.model_copy(
-        update={"training": training.model_copy(update={"tasks_per_step": count, "batch_size": -(-rows // count)})}
-    )
 
 
 def _samples(model: MultiHeadModel, data: OperatorData, task: str, rows: np.ndarray, **options: Any) -> TaskSamples:

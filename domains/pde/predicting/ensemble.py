@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from domains.pde.predicting.members import is_ensemble, member_runs
 from domains.pde.predicting.operator import Operator
+from domains.pde.saved import load_run
 from domains.pde.uncertainty.bands import Ensemble
+from polyhead.runs import Run
+
+
+def load_operator(run: Path, device: str = "cpu") -> Operator:
+    """The operator of a run folder, or of all members of an ensemble's; anything else is a `ValueError`."""
+    if is_ensemble(Path(run)):
+        return EnsembleOperator([load_operator(member, device) for member in member_runs(Path(run))])
+    model, config, descriptions = load_run(Path(run))
+    return Operator(model.to(device), config, descriptions, Run.open(run).info)
 
 
 class EnsembleOperator(Operator):

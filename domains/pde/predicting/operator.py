@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,25 +14,13 @@ from torch import Tensor
 from domains.pde.networks.description import Axis, Description, joined_inputs, joint_values
 from domains.pde.networks.input_range import InputRange
 from domains.pde.networks.model import OperatorFeature, ProblemNetwork, backbone_of
-from domains.pde.predicting.members import is_ensemble, member_runs
-from domains.pde.saved import load_run
 from domains.pde.settings import PdeConfig
 from polyhead.model import MultiHeadModel
-from polyhead.runs import Run, RunInfo
+from polyhead.runs import RunInfo
 from polyhead.tasks import TaskSet
 
 TRUNKS_KEPT = 8
 """Sets of points whose trunk answers are kept."""
-
-
-def load_operator(run: Path, device: str = "cpu") -> Operator:
-    """The operator of a run folder, or of all members of an ensemble's; anything else is a `ValueError`."""
-    if is_ensemble(Path(run)):
-        from domains.pde.predicting.ensemble import EnsembleOperator
-
-        return EnsembleOperator([load_operator(member, device) for member in member_runs(Path(run))])
-    model, config, descriptions = load_run(Path(run))
-    return Operator(model.to(device), config, descriptions, Run.open(run).info)
 
 
 class Operator:

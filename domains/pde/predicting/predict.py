@@ -54,16 +54,17 @@ class PDEPredictor:
         solver: bool = False,
         plots: bool = True,
     ):
-        from domains.pde.predicting.operator import load_operator
+        from domains.pde.predicting.ensemble import load_operator
         from polyhead.devices import choose_device
 
-        self.operator = load_operator(Path(run), device=str(choose_device(device, mps=False)))
+        self.run = Path(run)
+        self.operator = load_operator(self.run, device=str(choose_device(device, mps=False)))
         self.problems: dict[str, Description] = {task: self.operator.description(task) for task in self.operator.tasks}
         unknown = [task for task in tasks or () if task not in self.problems]
         if unknown:
             raise ValueError(f"the run has no task {unknown[0]!r}; it has: {', '.join(self.problems)}")
         self.asker = Asker(self.problems, asked=tasks, points=points, resolution=resolution, field=field)
-        self.calibrations: Mapping[str, Calibration] = read_calibrations(Path(run) / CALIBRATION_FILE)
+        self.calibrations: Mapping[str, Calibration] = read_calibrations(self.run / CALIBRATION_FILE)
         self.solver, self.plots = solver, plots
         self._lock = threading.Lock()
 

@@ -244,7 +244,7 @@ def test_temperatures_are_saved_read_and_shown(labelled, tmp_path):
         read_calibrations(tmp_path)
     assert read_calibrations(tmp_path / "elsewhere") == {}
     with pytest.raises(ValueError, match="not trained on"):
-        calibrate_run(tmp_path, labelled, split="train")
+        calibrate_run(asked(tmp_path, Sure(), ()), labelled, split="train")
 
 
 class Sure:
@@ -276,12 +276,9 @@ def asked(run: Path, scorer: Any, both: Collection[str], **more: Any) -> AskedRu
 
 
 @pytest.mark.parametrize(("both", "strands"), [((), "forward"), (("rich",), "both")])
-def test_a_temperature_is_fitted_and_used_on_the_strands_that_predict_asks(
-    labelled, tmp_path, monkeypatch, both, strands
-):
+def test_a_temperature_is_fitted_and_used_on_the_strands_that_predict_asks(labelled, tmp_path, both, strands):
     """What the run says of strands counts, whatever the table that calibrates says or leaves open."""
-    monkeypatch.setattr("domains.genomics.predicting.asked_run.open_run", lambda run: asked(run, TwoMinds(), both))
-    calibrate_run(tmp_path, labelled, tasks=["rich"], reverse_complement=True)
+    calibrate_run(asked(tmp_path, TwoMinds(), both), labelled, tasks=["rich"], reverse_complement=True)
     found = read_calibrations(tmp_path)
     assert calibrated_strands(tmp_path, both) == {"rich": strands}
     sequence = "G" * 40 + "A" * 20
@@ -301,10 +298,10 @@ def test_a_temperature_is_fitted_and_used_on_the_strands_that_predict_asks(
     assert calibrated_strands(tmp_path, both) == {"rich": strands}
 
 
-def test_a_run_is_calibrated_on_its_validation_rows(labelled, tmp_path, monkeypatch):
-    monkeypatch.setattr("domains.genomics.predicting.asked_run.open_run", lambda run: asked(run, Sure(), Sure.labels))
+def test_a_run_is_calibrated_on_its_validation_rows(labelled, tmp_path):
     said = []
-    contents = calibrate_run(tmp_path, labelled, reverse_complement=True, say=said.append)
+    ready = asked(tmp_path, Sure(), Sure.labels)
+    contents = calibrate_run(ready, labelled, reverse_complement=True, say=said.append)
     assert said == ["also: not calibrated: the run has no class 0"]
     assert contents["reverse_complement"] and contents["split"] == "validation" and set(contents["tasks"]) == {"rich"}
     found = read_calibrations(tmp_path)["rich"]
@@ -315,7 +312,7 @@ def test_a_run_is_calibrated_on_its_validation_rows(labelled, tmp_path, monkeypa
     assert found.rows == 30 and 0.5 < right < 0.95
     assert apply_temperature(np.array([0.05, 0.95]), found.temperature)[1] == pytest.approx(right, abs=1e-3)
     with pytest.raises(ValueError, match="nothing was calibrated"):
-        calibrate_run(tmp_path, labelled, tasks=["also"])
+        calibrate_run(ready, labelled, tasks=["also"])
 
 
 def test_the_mean_is_as_unsure_as_tasks_that_err_together(tmp_path):

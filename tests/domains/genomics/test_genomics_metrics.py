@@ -6,20 +6,18 @@ from scipy import stats
 from sklearn import metrics as oracle
 
 from domains.genomics.evaluation.metrics import (
-    auprc,
-    auroc,
-    calibration_error,
     classification_scores,
     confusion,
     confusion_scores,
     image_rows,
     mcc,
     number_scores,
-    reliability,
     spearman,
     text_rows,
     token_f1,
 )
+from domains.genomics.uncertainty.reliability import calibration_error, reliability
+from polyhead.ranking import auprc, auroc
 
 
 @pytest.fixture

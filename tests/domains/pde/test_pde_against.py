@@ -9,7 +9,8 @@ from test_pde_evaluate import predicted
 
 from domains.pde.asking.sources import cases_from
 from domains.pde.data.store import write_data
-from domains.pde.evaluation.against import Against, Single, compare
+from domains.pde.evaluation.against import Against, Single
+from domains.pde.evaluation.compare import compare
 from domains.pde.evaluation.evaluate import evaluate
 from domains.pde.evaluation.report import write_report
 from domains.pde.learning.training import train

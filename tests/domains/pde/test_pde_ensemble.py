@@ -10,12 +10,14 @@ from operator_toys import darcy_data
 from domains.pde.asking.sources import cases_from
 from domains.pde.data.store import write_data
 from domains.pde.evaluation.evaluate import evaluate
-from domains.pde.predicting.members import ENSEMBLE_FILE, member_runs, train_members
-from domains.pde.predicting.operator import load_operator
+from domains.pde.learning.members import train_members
+from domains.pde.predicting.ensemble import load_operator
+from domains.pde.predicting.members import ENSEMBLE_FILE, member_runs
 from domains.pde.predicting.predict import PDEPredictor
 from domains.pde.presets import resolve
-from domains.pde.uncertainty.calibrate import CALIBRATION_FILE, calibrate_run, read_calibrations, residuals
-from polyhead.batch.engine import run_batch
+from domains.pde.uncertainty.calibrate import CALIBRATION_FILE, calibrate_run, read_calibrations
+from domains.pde.uncertainty.residuals import residuals
+from polyhead.batch.run import run_batch
 from polyhead.batch.worker import PredictorFactory
 from polyhead.runs import Run
 from polyhead.session import Session
@@ -70,10 +72,10 @@ def test_the_mean_is_answered_with_its_deviation(place):
 
 
 def test_bands_are_the_deviation_times_the_conformal_factor(place, tmp_path):
-    made = calibrate_run(place / "runs", place / "darcy.h5", alpha=0.3, device="cpu")
+    predictor = PDEPredictor(place / "runs", device="cpu", plots=False)
+    made = calibrate_run(predictor, place / "darcy.h5", alpha=0.3)
     calibration = read_calibrations(place / "runs" / CALIBRATION_FILE)["darcy/circle"]
     assert calibration.scale is None and calibration.floor > 0 and made["test"]["darcy/circle"]["rows"] == 4
-    predictor = PDEPredictor(place / "runs", device="cpu", plots=False)
     held = residuals(predictor, place / "darcy.h5", "darcy/circle", "validation")
     assert held.deviation is not None
     scores = (np.abs(held.error) / np.maximum(held.deviation, calibration.floor)).max(

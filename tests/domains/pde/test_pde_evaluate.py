@@ -15,8 +15,8 @@ from domains.pde.evaluation.report import write_report
 from domains.pde.learning.curves import write_curves
 from domains.pde.learning.transfer import TransferPoint
 from domains.pde.uncertainty.bands import calibrate
-from domains.pde.uncertainty.calibrate import CALIBRATION_FILE
 from polyhead.application import RESEARCH_USE
+from polyhead.identity import CALIBRATION_FILE
 
 
 @pytest.fixture(scope="module")

@@ -349,7 +349,8 @@ def test_the_integral_is_that_of_the_trapezoidal_rule(darcy, tmp_path):
 
 
 def test_bands_come_with_the_answers_of_a_calibrated_run(place, tmp_path):
-    made = calibrate_run(place / "plate", place / "data" / "plate.h5", alpha=0.25, device="cpu")
+    uncalibrated = PDEPredictor(place / "plate", device="cpu")
+    made = calibrate_run(uncalibrated, place / "data" / "plate.h5", alpha=0.25)
     assert made["tasks"]["plate"]["rows"] == 4 and made["test"]["plate"]["rows"] == 6
     predictor = PDEPredictor(place / "plate", device="cpu", plots=False)
     case = cases_from(place / "data" / "plate.h5")[0]
@@ -362,9 +363,9 @@ def test_bands_come_with_the_answers_of_a_calibrated_run(place, tmp_path):
         np.testing.assert_allclose(arrays["upper"] - arrays["lower"], 2 * answer.half_width)
     (place / "plate" / "calibration.json").unlink()
     with pytest.raises(ValueError, match="too few for a coverage of 99%"):
-        calibrate_run(place / "plate", place / "data" / "plate.h5", alpha=0.01, device="cpu")
+        calibrate_run(uncalibrated, place / "data" / "plate.h5", alpha=0.01)
     with pytest.raises(ValueError, match="samples that were not trained on: validation or test, got 'train'"):
-        calibrate_run(place / "plate", place / "data" / "plate.h5", split="train")
+        calibrate_run(uncalibrated, place / "data" / "plate.h5", split="train")
 
 
 def test_inputs_outside_of_the_training_range_are_warned_of(plate, tmp_path):

@@ -11,14 +11,12 @@ from PIL import Image
 from domains.medical.ultrasound.data.rows import Row
 from domains.medical.ultrasound.learning import dataset
 from domains.medical.ultrasound.learning.dataset import (
-    IMAGENET_MEAN,
-    IMAGENET_STD,
     InputCache,
     TaskRows,
     task_data,
     to_input,
 )
-from domains.medical.ultrasound.predicting.predict import normalise
+from domains.medical.ultrasound.networks.input import IMAGENET_MEAN, IMAGENET_STD, normalise
 from domains.medical.ultrasound.presets import resolve
 
 HEIGHT, WIDTH = 70, 100

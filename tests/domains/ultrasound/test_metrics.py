@@ -12,7 +12,6 @@ from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef, roc_auc
 from domains.medical.surface import dice, hausdorff
 from domains.medical.ultrasound.evaluation.metrics import (
     absent_classes,
-    auc,
     box_iou,
     confusion_scores,
     mask_scores,
@@ -22,6 +21,7 @@ from domains.medical.ultrasound.evaluation.metrics import (
     resize_nearest,
 )
 from polyhead.confusion import confusion
+from polyhead.ranking import auroc
 
 
 def a_task(classes: int, n: int = 60, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -53,7 +53,7 @@ def test_classification_equals_scikit_learn(classes):
         expected = roc_auc_score(label, probabilities[:, 1])
     else:
         expected = roc_auc_score(label, probabilities, average="macro", multi_class="ovr")
-    assert float(auc(label, probabilities)) == pytest.approx(expected)
+    assert float(auroc(label, probabilities)) == pytest.approx(expected)
     assert official_auc(label, probabilities) == pytest.approx(expected)
 
 
@@ -61,7 +61,7 @@ def test_weights_are_repetitions():
     label, predicted, probabilities = a_task(3, n=40)
     weights = np.random.default_rng(1).integers(0, 4, size=(6, 40)).astype(float)
     scores = confusion_scores(confusion(label, predicted, 3, weights))
-    areas = auc(label, probabilities, weights)
+    areas = auroc(label, probabilities, weights)
     for line, counts in enumerate(weights):
         times = np.repeat(np.arange(40), counts.astype(int))
         expected = sklearn_scores(label[times], predicted[times])
@@ -74,7 +74,7 @@ def test_classes_without_rows_are_left_out_of_f1_and_auc():
     wide = np.pad(probabilities, ((0, 0), (0, 1)))
     ours = confusion_scores(confusion(label, predicted, 4))
     assert {name: float(value) for name, value in ours.items()} == pytest.approx(sklearn_scores(label, predicted))
-    assert float(auc(label, wide)) == pytest.approx(float(auc(label, probabilities)))
+    assert float(auroc(label, wide)) == pytest.approx(float(auroc(label, probabilities)))
     assert absent_classes(label, 4) == [3]
     assert official_auc(label, wide) == 0
 
@@ -94,9 +94,9 @@ def test_degenerate_classification():
     scores = confusion_scores(confusion(one_class, one_class, 2))
     assert scores["MCC"] == 0
     assert scores["Accuracy"] == scores["F1_macro"] == 1
-    assert math.isnan(float(auc(one_class, np.full((5, 2), 0.5))))
+    assert math.isnan(float(auroc(one_class, np.full((5, 2), 0.5))))
     constant = np.full((4, 2), 0.5)
-    assert float(auc(np.array([0, 1, 1, 0]), constant)) == 0.5
+    assert float(auroc(np.array([0, 1, 1, 0]), constant)) == 0.5
 
 
 def test_mask_scores_are_those_of_each_class():

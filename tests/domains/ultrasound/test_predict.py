@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image as Pillow
 
-from domains.medical.intake.images import Image
+from domains.medical.intake.picture import Image
 from domains.medical.ultrasound.networks.network import build_model, task_specs
 from domains.medical.ultrasound.predicting.decode import Answers, TaskAnswer
 from domains.medical.ultrasound.predicting.predict import UltrasoundPredictor, load_predictor, normalise
@@ -58,7 +58,7 @@ def run(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def predictor(run) -> UltrasoundPredictor:
-    return UltrasoundPredictor(run, "cpu", engine="plain", batch_size=3)
+    return UltrasoundPredictor(run, "cpu", backend="plain", batch_size=3)
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +95,7 @@ def assert_same(one: TaskAnswer, two: TaskAnswer) -> None:
 @pytest.mark.parametrize("preset", ["tiny", "mh-mtl"])
 def test_a_batch_that_mixes_tasks_answers_like_single_images(preset, run, folder, tmp_path):
     path = run if preset == "tiny" else make_run(tmp_path / "published", preset)
-    predictor = UltrasoundPredictor(path, "cpu", engine="plain", batch_size=3)
+    predictor = UltrasoundPredictor(path, "cpu", backend="plain", batch_size=3)
     asked = [("seg",), ("cls", "reg"), ("det", "a.b/c", "seg"), (), ("reg",), ("a.b/c",), ("cls",)]
     items = [predictor.read(case) for case in cases(folder, asked)]
     together = predictor.predict(items)
@@ -136,14 +136,14 @@ def test_features_of_any_rows_are_those_of_the_backbone(predictor, folder, asked
         torch.testing.assert_close(found[name], feature, rtol=1e-3, atol=1e-4)
 
 
-def test_engines_agree_on_the_whole_answer(run, predictor, folder):
+def test_backends_agree_on_the_whole_answer(run, predictor, folder):
     items = [predictor.read(case) for case in cases(folder, [()] * 4)]
-    quick = UltrasoundPredictor(run, "cpu", engine="openvino", batch_size=3, cache=False)
+    quick = UltrasoundPredictor(run, "cpu", backend="openvino", batch_size=3, cache=False)
     for one, two in zip(predictor.predict(items), quick.predict(items), strict=True):
         for task in TASKS:
             assert_same(one.tasks[task], two.tasks[task])
-    assert quick._encode is not None and quick._encode.dense.engine == "openvino"
-    assert not (run / "engines").exists()
+    assert quick._encode is not None and quick._encode.dense.backend == "openvino"
+    assert not (run / "backends").exists()
 
 
 def test_measurements_in_mm_follow_the_spacing_of_the_dicom(predictor):
@@ -187,7 +187,7 @@ def test_an_extreme_shape_is_refused_by_name(predictor, tmp_path):
 
 
 def test_default_tasks_may_be_some_of_the_models(run, folder):
-    predictor = load_predictor(run=str(run), device="cpu", tasks=["reg", "cls"], engine="plain")
+    predictor = load_predictor(run=str(run), device="cpu", tasks=["reg", "cls"], backend="plain")
     assert predictor.read(Case("x", folder / "0.png")).tasks == ("cls", "reg")
     with pytest.raises(ValueError, match="'nose'"):
         UltrasoundPredictor(run, "cpu", tasks=["nose"])
@@ -202,7 +202,7 @@ def test_a_request_that_the_machine_cannot_meet_is_one_line(run, folder, caplog,
     from polyhead import inference
 
     monkeypatch.setattr(inference, "has_bfloat16", lambda device: False)
-    predictor = UltrasoundPredictor(run, "cpu", engine="plain", precision="bfloat16")
+    predictor = UltrasoundPredictor(run, "cpu", backend="plain", precision="bfloat16")
     with caplog.at_level(logging.WARNING):
         predictor.predict([predictor.read(Case("0", folder / "0.png"))])
     assert len(caplog.records) == 1
@@ -254,7 +254,7 @@ def test_the_files_of_a_case(predictor, folder, tmp_path):
 
 
 def test_without_overlays_only_masks_are_drawn(run, folder, tmp_path):
-    predictor = UltrasoundPredictor(run, "cpu", engine="plain", overlays=False)
+    predictor = UltrasoundPredictor(run, "cpu", backend="plain", overlays=False)
     case = Case("0", folder / "0.png", ("seg", "det"))
     writer = CaseWriter(tmp_path / "0")
     predictor.write(case, predictor.predict([predictor.read(case)])[0], writer)

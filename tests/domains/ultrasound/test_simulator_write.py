@@ -12,6 +12,7 @@ from PIL import Image
 from domains.medical.ultrasound.simulator import sample
 from domains.medical.ultrasound.simulator.tasks import SHEETS
 from polyhead.application import RESEARCH_USE
+from polyhead.files import TEMPORARY
 
 SMALL: dict[str, Any] = {"rows_per_task": 6, "validation": 2, "size": (64, 96), "seed": 5}
 MIXED = ["breast_lesion", "breast_3cls", "breast_2cls", "uterine_fibroid_det", "IUGC"]
@@ -144,7 +145,7 @@ def test_an_interrupted_sample_goes_on_to_the_same_files(tmp_path):
     with pytest.raises(Stop):
         sample(broken, **SMALL, tasks=MIXED, progress=stop, workers=1)
     assert len(digests(broken)) < len(expected)
-    (broken / ".part-0-0").write_bytes(b"half a file")
+    (broken / f"{TEMPORARY}0-0").write_bytes(b"half a file")
     seen = []
     sample(broken, **SMALL, tasks=MIXED, progress=lambda done, total: seen.append((done, total)))
     assert digests(broken) == expected

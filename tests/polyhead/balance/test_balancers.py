@@ -123,6 +123,8 @@ def test_tasks_of_weight_zero_count_for_nothing():
     theta, _, losses, _, _ = quadratics("abc")
     make_balancer("GradVac", {}, tasks).backward(StepLosses.of(losses), Parameters([theta]))
     assert theta.grad is not None
+    with pytest.raises(ValueError, match="cannot weigh task 'idle': its own weight is 0"):
+        make_balancer("fixed", {"weights": {"idle": 2.0}}, tasks)
     with pytest.raises(ValueError, match="every task has weight 0"):
         make_balancer("equal", {}, TaskSet([TaskSpec("idle", "regression", "f", 1, weight=0.0)]))
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from polyhead.batch.case import Case
-from polyhead.batch.engine import run_batch
 from polyhead.batch.outcome import Summary
+from polyhead.batch.run import run_batch
 from polyhead.batch.worker import PredictorFactory
 
 

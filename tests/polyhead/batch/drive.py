@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from polyhead.batch.case import Case
-from polyhead.batch.engine import run_batch
+from polyhead.batch.run import run_batch
 from polyhead.batch.worker import PredictorFactory
 
 

@@ -10,6 +10,7 @@ EVENTS = [
     {"event": "loading"},
     {"event": "case", "id": "a", "status": "ok", "reason": None, "remedy": None},
     {"event": "case", "id": "[red]b\n", "status": "failed", "reason": "no", "remedy": "try"},
+    {"event": "part", "id": "c", "cases": 2, "stage": "predict", "done": 3, "total": 9, "what": "slabs"},
     {"event": "case", "id": "c", "status": "skipped", "reason": None, "remedy": None},
     {"event": "finish", "counts": {}, "exit_status": 3},
 ]
@@ -31,6 +32,10 @@ def test_lines_name_the_failure_and_end_with_the_counts():
     lines = show(io.StringIO()).splitlines()
     assert lines[:2] == ["loading the model", "failed: '[red]b\\n': no; try"]
     assert lines[2].startswith("3/3 cases, 1 failed") and len(lines) == 3
+
+
+def test_parts_of_a_long_case_are_told_of():
+    assert "predict 'c' and 1 more: 3/9 slabs" in show(io.StringIO(), every=0.0).splitlines()
 
 
 def test_json_lines_carry_every_event_and_the_progress():

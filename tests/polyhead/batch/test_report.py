@@ -50,6 +50,7 @@ class Page(HTMLParser):
 def test_flatten_joins_keys_and_leaves_lists_out():
     assert flatten({"a": 1, "b": {"c": 2.5, "d": {"e": "x"}}, "f": [1]}) == {"a": 1, "b.c": 2.5, "b.d.e": "x"}
     assert flatten(None) == {}
+    assert flatten({"a": {"b": 1}, "a.b": 2, "a.b~2": 3}) == {"a.b": 1, "a.b~2": 2, "a.b~2~2": 3}
 
 
 def test_csv_has_a_line_a_case_and_a_column_a_scalar(tmp_path):

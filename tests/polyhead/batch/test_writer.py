@@ -26,7 +26,7 @@ def test_outputs_appear_together_at_commit(tmp_path):
     writer.write_json("sub/y.json", {"v": 1.5})
     assert not (tmp_path / "a/b/x.bin").exists()
     sums = writer.commit()
-    assert sums["x.bin"] == {"sha256": hashlib.sha256(b"123").hexdigest(), "bytes": 3}
+    assert sums["x.bin"]["sha256"] == hashlib.sha256(b"123").hexdigest() and sums["x.bin"]["bytes"] == 3
     assert json.loads((tmp_path / "a/b/sub/y.json").read_text()) == {"v": 1.5}
     assert sorted(p.name for p in (tmp_path / "a/b").iterdir()) == ["sub", "x.bin"]
 
@@ -124,3 +124,37 @@ def test_a_receipt_cannot_name_files_elsewhere(tmp_path):
     save_receipt(tmp_path / "a", Receipt("ok", "a", {}, "m", "r", {"../precious": {}}))
     clear_case(tmp_path / "a")
     assert (tmp_path / "precious").exists() and not (tmp_path / "a/receipt.json").exists()
+
+
+def test_a_library_may_write_a_file_itself(tmp_path):
+    writer = CaseWriter(tmp_path / "a")
+    with writer.file("sub/volume.nii.gz") as path:
+        assert path.name.endswith(".nii.gz") and not path.exists() and path.parent == tmp_path / "a"
+        path.write_bytes(b"12")
+        with path.open("ab") as stream:
+            stream.write(b"3")
+        with pytest.raises(ValueError, match="still being written"):
+            writer.commit()
+    assert not (tmp_path / "a/sub").exists()
+    sums = writer.commit()
+    assert sums["sub/volume.nii.gz"]["sha256"] == hashlib.sha256(b"123").hexdigest()
+    assert sums["sub/volume.nii.gz"]["bytes"] == 3
+    assert (tmp_path / "a/sub/volume.nii.gz").read_bytes() == b"123"
+
+
+def test_a_library_that_fails_or_writes_nothing_leaves_nothing(tmp_path):
+    writer = CaseWriter(tmp_path / "a")
+    with pytest.raises(RuntimeError, match="no space"), writer.file("x.h5") as path:
+        path.write_bytes(b"half")
+        raise RuntimeError("no space")
+    with pytest.raises(ValueError, match=r"'x.h5' was not written"), writer.file("x.h5"):
+        pass
+    assert list((tmp_path / "a").iterdir()) == [] and writer.commit() == {}
+    for name in ("../x", "receipt.json"):
+        with pytest.raises(ValueError, match="not a name"), writer.file(name):
+            pass
+    writer.write_bytes("x.h5", b"")
+    with pytest.raises(ValueError, match="twice"), writer.file("x.h5"):
+        pass
+    writer.discard()
+    assert not (tmp_path / "a").exists()

@@ -7,12 +7,14 @@ import ctypes
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from polyhead.batch.case import Case, InvalidInput, Record, Writer
+from polyhead.batch.monitor import current_monitor
 
 PNG = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
@@ -47,11 +49,22 @@ class Toy:
             os.kill(os.getpid(), signal.SIGKILL)
         if kind == "sleep":
             time.sleep(60)
+        if kind == "parts":
+            self.parts(stage, count=600, seconds=0.1)
+        if kind == "few_parts":
+            self.parts(stage, count=8, seconds=0.2)
         if kind == "park" and self.journal:
             parked = Path(self.journal).with_name("parked")
             if not parked.exists():
                 parked.write_text(str(os.getpid()))
                 time.sleep(60)
+
+    def parts(self, stage: str, count: int, seconds: float) -> None:
+        monitor = current_monitor()
+        for done in range(count):
+            monitor.part(done, count, "slabs")
+            self.note(f"part {stage} {done}")
+            time.sleep(seconds)
 
     def read(self, case: Case) -> str:
         text = case.path.read_text(encoding="utf-8")
@@ -87,3 +100,35 @@ def no_start(how: str) -> Any:
     if how == "raise":
         raise ValueError("no such run:\nnowhere")
     os._exit(3)
+
+
+class Large:
+    """Counts the cases that it holds, and notes the most at every write."""
+
+    def __init__(self, journal: str, in_flight: int | None):
+        self.journal, self.held, self.most = Path(journal), 0, 0
+        self.lock = threading.Lock()
+        if in_flight is not None:
+            self.in_flight = in_flight
+
+    def read(self, case: Case) -> str:
+        with self.lock:
+            self.held += 1
+            self.most = max(self.most, self.held)
+        return case.id
+
+    def predict(self, items: Sequence[str]) -> list[str]:
+        time.sleep(0.005)
+        return list(items)
+
+    def write(self, case: Case, result: str, out: Writer) -> Record:
+        with out.file("answer.txt") as path:
+            path.write_text(result)
+        with self.lock, self.journal.open("a") as stream:
+            stream.write(f"most {self.most}\n")
+            self.held -= 1
+        return {}
+
+
+def large(journal: str, in_flight: int | None = None) -> Large:
+    return Large(journal, in_flight)

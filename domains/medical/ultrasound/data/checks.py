@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 import io
 import math
 import os
@@ -14,9 +13,9 @@ from pathlib import Path
 from typing import TypeVar
 
 from domains.medical.intake.images import image_size, read_image, read_index_mask
-from domains.medical.ultrasound.data.fm_uia import write_text
 from domains.medical.ultrasound.data.rows import Row
 from polyhead.batch.case import InvalidInput
+from polyhead.files import hash_file, write_whole
 from polyhead.report import Problem
 
 T = TypeVar("T")
@@ -139,7 +138,7 @@ def write_problem_report(path: Path, problems: Iterable[Problem]) -> None:
         if not (file and line.isdigit()):
             file, line = problem.where, ""
         writer.writerow((file, line, problem.code, problem.reason, problem.remedy))
-    write_text(Path(path), text.getvalue())
+    write_whole(Path(path), text.getvalue().encode())
 
 
 def _where(row: Row) -> str:
@@ -177,8 +176,7 @@ def _bytes(path: Path) -> int | None:
 
 def _hash(path: Path) -> str | None:
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return hash_file(path)
     except OSError:
         return None
 

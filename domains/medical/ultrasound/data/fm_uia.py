@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from domains.medical.ultrasound.data.rows import TASK_NAMES, Kind, Row
+from polyhead.files import write_whole
 from polyhead.report import Problem
 
 TABLES = "csv_files"
@@ -152,21 +153,8 @@ def write_tables(root: Path, rows: Iterable[Row], *, labels: Mapping[str, Sequen
     if labels:
         texts[LABELS] = json.dumps({task: list(names) for task, names in labels.items()}, ensure_ascii=False, indent=1)
     for name, text in texts.items():
-        write_text(folder / name, text)
+        write_whole(folder / name, text.encode())
     return [folder / name for name in texts]
-
-
-def write_text(path: Path, text: str) -> None:
-    """Writes a utf-8 file whole or not at all: temporary file, fsync, rename."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("w", encoding="utf-8", newline="") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)  # noqa: PTH105 - the atomic rename by name
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 class _Finder:

@@ -17,7 +17,6 @@ from domains.medical.ultrasound.evaluation.metrics import (
     COLUMN_PREFIX,
     METRICS,
     absent_classes,
-    auc,
     box_iou,
     confusion_scores,
     mask_scores,
@@ -40,6 +39,7 @@ from domains.medical.ultrasound.predicting.predictions import (
 )
 from polyhead.confusion import confusion
 from polyhead.evaluate import TaskScore, bootstrap_counts, percentile_interval
+from polyhead.ranking import auroc
 from polyhead.report import Problem
 
 LEVEL = 0.95
@@ -283,7 +283,7 @@ def _score_classification(
 
     def scores(weights: NDArray, of: NDArray) -> dict[str, NDArray]:
         counts = confusion(label[of], predicted[of], max(classes, 2), weights)
-        return {**confusion_scores(counts), "AUC": auc(label[of], probabilities[of], weights)}
+        return {**confusion_scores(counts), "AUC": auroc(label[of], probabilities[of], weights)}
 
     def official_scores() -> dict[str, float]:
         if not answered.any():
@@ -318,7 +318,7 @@ def _score_classification(
         units=len(set(images)),
         penalised={name: float(value) for name, value in scores(np.ones(len(rows)), everything).items()},
         answered=skipping,
-        baseline={name: float(value) for name, value in base.items()} | {"AUC": float(auc(label, tied))},
+        baseline={name: float(value) for name, value in base.items()} | {"AUC": float(auroc(label, tied))},
         replicates={name: np.concatenate(parts) for name, parts in replicates.items() if parts},
         notes=notes,
     )

@@ -16,6 +16,7 @@ from domains.medical.surface import dice, surface_distances
 from domains.medical.ultrasound.data.rows import Kind
 from polyhead.confusion import confusion_scores as scores_of
 from polyhead.evaluate import MetricSpec
+from polyhead.ranking import auroc
 
 METRICS: dict[Kind, tuple[MetricSpec, ...]] = {
     "segmentation": (
@@ -107,29 +108,6 @@ def confusion_scores(counts: NDArray[np.float64]) -> dict[str, NDArray[np.float6
     return {"Accuracy": found.pop("accuracy"), **found}
 
 
-def auc(label: NDArray, probabilities: NDArray, weights: NDArray | None = None) -> NDArray[np.float64]:
-    """Area under the ROC curve, ties counted half.
-
-    Two classes: of the probability of class 1. More: mean of one-vs-rest over the classes that have rows; classes
-    without rows (or that have all rows) are left out, see `absent_classes`.
-
-    Args:
-        label: int, shape (n,).
-        probabilities: shape (n, C).
-        weights: shape (..., n), how often each row counts; None is once.
-
-    Returns:
-        shape (...), NaN where no class can be told from the rest.
-    """
-    classes = probabilities.shape[1]
-    rows = np.ones(len(label)) if weights is None else weights
-    chosen = [1] if classes == 2 else range(classes)
-    areas = np.stack([_binary_auc(label == index, probabilities[:, index], rows) for index in chosen])
-    defined = np.isfinite(areas)
-    count = defined.sum(axis=0)
-    return np.divide(np.where(defined, areas, 0).sum(axis=0), count, out=np.full(count.shape, np.nan), where=count > 0)
-
-
 def official_auc(label: NDArray, probabilities: NDArray | None) -> float:
     """AUC as the public scorer gives it: 0 where scikit-learn refuses.
 
@@ -142,24 +120,12 @@ def official_auc(label: NDArray, probabilities: NDArray | None) -> float:
     unnormalised = classes > 2 and not np.allclose(probabilities.sum(axis=1), 1)
     if classes < 2 or unnormalised or absent_classes(label, classes):
         return 0.0
-    return float(auc(label, probabilities))
+    return float(auroc(label, probabilities))
 
 
 def absent_classes(label: NDArray, classes: int) -> list[int]:
     """Classes in [0, C) that no row has."""
     return np.flatnonzero(np.bincount(label, minlength=classes) == 0).tolist()
-
-
-def _binary_auc(positive: NDArray[np.bool_], score: NDArray, weights: NDArray) -> NDArray[np.float64]:
-    """Mann-Whitney statistic with weights (..., n): the chance that a positive outranks a negative."""
-    order = np.argsort(score, kind="stable")
-    ranked = score[order]
-    starts = np.flatnonzero(np.r_[True, ranked[1:] != ranked[:-1]])
-    positives = np.add.reduceat((weights * positive)[..., order], starts, axis=-1)
-    negatives = np.add.reduceat((weights * ~positive)[..., order], starts, axis=-1)
-    below = np.cumsum(negatives, axis=-1) - negatives / 2
-    pairs = positives.sum(axis=-1) * negatives.sum(axis=-1)
-    return np.divide((positives * below).sum(axis=-1), pairs, out=np.full(np.shape(pairs), np.nan), where=pairs > 0)
 
 
 def _check_classes(classes: int) -> None:

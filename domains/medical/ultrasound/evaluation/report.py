@@ -15,7 +15,16 @@ from typing import TYPE_CHECKING, Any
 from domains.medical.ultrasound.data.rows import Kind
 from polyhead.application import RESEARCH_USE
 from polyhead.evaluate import MetricSpec, TaskScore
-from polyhead.report import Problem, html_page, problem_list, write_report_files
+from polyhead.report import (
+    Problem,
+    arrow,
+    html_page,
+    number,
+    problem_list,
+    score_table,
+    span,
+    write_report_files,
+)
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -172,8 +181,8 @@ class Report:
 
         style = {True: "green", False: "yellow", None: ""}[score.above_baseline]
         value = number(score.interval.value)
-        cells = [plain(name), f"{score.metric.name} {_arrow(score.metric)}", f"[{style}]{value}[/]" if style else value]
-        cells += [_span(score), number(score.baseline)]
+        cells = [plain(name), f"{score.metric.name} {arrow(score.metric)}", f"[{style}]{value}[/]" if style else value]
+        cells += [span(score), number(score.baseline)]
         if _differs(self):
             cells.append(_alternative(score))
         table.add_row(*cells, str(score.rows), str(score.missing or ""), end_section=end)
@@ -186,13 +195,6 @@ def write_report(report: Report, path: Path) -> list[Path]:
         the three files.
     """
     return write_report_files(path, page=_page(report), data=report.to_json(), table=_csv(report))
-
-
-def number(value: float) -> str:
-    """Three decimals below 10, one above; an en dash where undefined."""
-    if not math.isfinite(value):
-        return "–"
-    return f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}"
 
 
 def _notes(tasks: Sequence[TaskReport]) -> list[tuple[str, str]]:
@@ -222,16 +224,6 @@ def _csv(report: Report) -> str:
     return stream.getvalue()
 
 
-def _arrow(metric: MetricSpec) -> str:
-    return "↑" if metric.higher_is_better else "↓"
-
-
-def _span(score: TaskScore) -> str:
-    if not math.isfinite(score.interval.low):
-        return ""
-    return f"{number(score.interval.low)} … {number(score.interval.high)}"
-
-
 def _alternative(score: TaskScore) -> str:
     return "" if _same(score) else number(score.alternative)
 
@@ -246,13 +238,14 @@ def _differs(report: Report) -> bool:
 
 
 def _page(report: Report) -> str:
+    other = (report.alternative_name, _alternative) if _differs(report) else None
     main = "the public scorer's rules" if report.official else "missing predictions at their worst score"
     parts = [
         f"<p class=notice>{escape(RESEARCH_USE)}</p>",
         f"<p>{len(report.tasks)} tasks, {report.rows} rows, {report.missing} missing predictions. Scored with {main}; "
         f"{report.level:.0%} intervals from {report.resamples} resamples, seed {report.seed}.</p>",
         "<h2>Means over tasks</h2>",
-        _html_table(report, [(column, score) for column, score in report.means.items()], "column"),
+        score_table(list(report.means.items()), "column", more=other),
         "<h2>Tasks against their baselines</h2><p class=key>"
         "<span class=dot></span> value and interval <span class=ring></span> trivial baseline. In the tables "
         "<b class=good>green</b> values lie beyond the baseline with their whole interval, "
@@ -264,7 +257,7 @@ def _page(report: Report) -> str:
             metrics[score.metric].append(score)
     parts += [_plot(metric, scores) for metric, scores in metrics.items()]
     parts.append("</div><h2>Scores by task</h2>")
-    parts.append(_html_table(report, [(task.task, score) for task in report.tasks for score in task.scores], "task"))
+    parts.append(score_table([(task.task, score) for task in report.tasks for score in task.scores], more=other))
     classes = [task for task in report.tasks if len(next(iter(task.per_class.values()), ())) > 1]
     if classes:
         parts.append("<h2>Classes of the segmentation tasks</h2>" + _class_table(classes))
@@ -274,26 +267,6 @@ def _page(report: Report) -> str:
             parts.append(f"<h2>{heading}</h2><ul>{''.join(f'<li>{escape(line)}</li>' for line in lines)}</ul>")
     parts.append(problem_list(report.problems))
     return html_page("Ultrasound evaluation", parts)
-
-
-def _html_table(report: Report, lines: Sequence[tuple[str, TaskScore]], first: str) -> str:
-    extra = f"<th class=n>{escape(report.alternative_name)}" if _differs(report) else ""
-    cells = [
-        f"<tr><th>{first}<th>metric<th class=n>value<th class=n>interval<th class=n>baseline{extra}<th class=n>n"
-        "<th class=n>missing"
-    ]
-    previous = None
-    for name, score in lines:
-        other = f"<td class=n>{_alternative(score)}" if extra else ""
-        mark = {True: " class='n good'", False: " class='n weak'", None: " class=n"}[score.above_baseline]
-        cells.append(
-            f"<tr{'' if name == previous else ' class=first'}><td>{'' if name == previous else escape(name)}"
-            f"<td>{escape(score.metric.name)} {_arrow(score.metric)}<td{mark}>{number(score.interval.value)}"
-            f"<td class=n>{_span(score)}<td class=n>{number(score.baseline)}{other}<td class=n>{score.rows}"
-            f"<td class=n>{score.missing or ''}"
-        )
-        previous = name
-    return f"<div class=wide><table>{''.join(cells)}</table></div>"
 
 
 def _class_table(tasks: Sequence[TaskReport]) -> str:
@@ -331,7 +304,7 @@ def _plot(metric: MetricSpec, scores: Sequence[TaskScore]) -> str:
     for index, score in enumerate(scores):
         y = step * index + 14
         name = score.task if len(score.task) <= 26 else f"{score.task[:25]}…"
-        title = f"{score.task}: {number(score.interval.value)} [{_span(score)}], baseline {number(score.baseline)}"
+        title = f"{score.task}: {number(score.interval.value)} [{span(score)}], baseline {number(score.baseline)}"
         marks.append(
             f'<g><title>{escape(title)}</title><text class=name x="{left - 10}" y="{y + 4}">{escape(name)}</text>'
         )

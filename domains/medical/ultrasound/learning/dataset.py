@@ -16,10 +16,8 @@ from domains.medical.intake.images import read_image, read_index_mask
 from domains.medical.ultrasound.data.geometry import Frame, resize_image, resize_mask
 from domains.medical.ultrasound.data.rows import Row
 from domains.medical.ultrasound.learning.augment import Affine, keeps, photometric, ultrasound_photometric
+from domains.medical.ultrasound.networks.input import normalise
 from domains.medical.ultrasound.presets import UltrasoundConfig
-
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 class InputCache:
@@ -123,11 +121,8 @@ def _sliver(moved: np.ndarray, box: np.ndarray) -> bool:
 
 
 def to_input(image: np.ndarray) -> Tensor:
-    """(H, W, 3) uint8 to (3, H, W) float32, normalised by ImageNet's mean and standard deviation."""
-    pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1).float()
-    mean = torch.tensor(IMAGENET_MEAN).view(3, 1, 1) * 255
-    std = torch.tensor(IMAGENET_STD).view(3, 1, 1) * 255
-    return (pixels - mean) / std
+    """(H, W, 3) uint8 to (3, H, W) float32, normalised as in prediction."""
+    return normalise(torch.from_numpy(np.array(image))[None])[0]
 
 
 def _to_tensor(target: np.ndarray, kind: str) -> Tensor:

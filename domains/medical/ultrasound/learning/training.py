@@ -88,6 +88,7 @@ def train(
     if problems:
         say(f"{len(problems)} problems in the data, listed in {out / PROBLEMS_FILE}; first: {problems[0]}")
 
+    config = config.model_copy(update={"training": config.training.for_tasks(len(found))})
     specs = task_specs(found, config, labels)
     torch.manual_seed(config.training.seed)
     model = build_model(specs, config.network)
@@ -214,8 +215,9 @@ def validator(rows: Sequence[Row], config: UltrasoundConfig) -> Callable[[nn.Mod
         for name, task_rows in data.items():
             task = model.tasks[name]
             answers, targets = [], []
-            for start in range(0, len(task_rows), config.training.batch_size):
-                indices = range(start, min(start + config.training.batch_size, len(task_rows)))
+            rows = config.training.batch_of(name)
+            for start in range(0, len(task_rows), rows):
+                indices = range(start, min(start + rows, len(task_rows)))
                 samples = [task_rows.sample(index, None) for index in indices]
                 images = torch.stack([image for image, _ in samples]).to(device)
                 raw = model(images.contiguous(memory_format=torch.channels_last), name)

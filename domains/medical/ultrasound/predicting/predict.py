@@ -13,10 +13,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from domains.medical.intake.images import Image, read_image
+from domains.medical.intake.images import read_image
+from domains.medical.intake.picture import Image
 from domains.medical.ultrasound.data.geometry import Frame, resize_image
-from domains.medical.ultrasound.learning.dataset import IMAGENET_MEAN, IMAGENET_STD
 from domains.medical.ultrasound.networks.folded import FoldedPyramid
+from domains.medical.ultrasound.networks.input import normalise
 from domains.medical.ultrasound.networks.network import PyramidBackbone, take_rows
 from domains.medical.ultrasound.predicting.decode import Answers, TaskAnswer, decode
 from domains.medical.ultrasound.predicting.measure import measurements
@@ -24,7 +25,8 @@ from domains.medical.ultrasound.predicting.write import write_answers
 from domains.medical.ultrasound.saved import load_run
 from polyhead.batch.case import Case, InvalidInput, Record, Writer
 from polyhead.devices import choose_device
-from polyhead.inference import Engine, Precision, Quick, quicken
+from polyhead.inference import Backend, Precision, Quick, quicken
+from polyhead.memory import to_channels_last
 from polyhead.model import task_rows
 
 logger = logging.getLogger(__name__)
@@ -42,10 +44,10 @@ class UltrasoundItem:
 
 
 class QuickBackbone:
-    """The backbone behind one call, run by the engine that suits the machine.
+    """The backbone behind one call, run by the backend that suits the machine.
 
     Rows that need the pyramid and rows that need the last map alone pass through two modules of their own: what lies
-    between encoder and pyramid then never leaves the engine.
+    between encoder and pyramid then never leaves the backend.
     """
 
     def __init__(self, backbone: PyramidBackbone, example: Tensor, **options: object):
@@ -53,9 +55,9 @@ class QuickBackbone:
         example = example[: -(-len(example) // 4)]
         self.dense: Quick = quicken(_Dense(backbone).eval(), [example], **options)  # pyright: ignore[reportArgumentType]
         options["precision"] = self.dense.precision
-        if self.dense.engine == "plain" or options.get("engine") != "auto":
+        if self.dense.backend == "plain" or options.get("backend") != "auto":
             # What was dropped for the first, with a warning, is not tried and warned of again.
-            options["engine"] = self.dense.engine
+            options["backend"] = self.dense.backend
         self.last: Quick = quicken(_Last(backbone).eval(), [example], **options)  # pyright: ignore[reportArgumentType]
 
     def __call__(self, pixels: Tensor, needed: Mapping[str, Tensor | None]) -> dict[str, Tensor]:
@@ -107,12 +109,12 @@ class UltrasoundPredictor:
         run: the run folder.
         device: "auto", "cpu", "cuda", "cuda:N" or "mps".
         tasks: answer these tasks where a case names none; None answers all of the model's.
-        engine: see `polyhead.inference.quicken`.
+        backend: see `polyhead.inference.quicken`.
         precision: "float32" gives the same answer alone and in a batch; "bfloat16" and "auto" trade that for speed.
-        items: how many cases will come; decides whether preparing a quicker engine repays.
+        items: how many cases will come; decides whether preparing a quicker backend repays.
         batch_size: how many images are encoded at once at most.
         overlays: whether `write` draws the answers over the image.
-        cache: keep prepared engines in the run folder.
+        cache: keep prepared backends in the run folder.
     """
 
     def __init__(
@@ -121,7 +123,7 @@ class UltrasoundPredictor:
         device: str = "auto",
         tasks: Sequence[str] | None = None,
         *,
-        engine: Engine = "auto",
+        backend: Backend = "auto",
         precision: Precision = "float32",
         items: int | None = None,
         batch_size: int = 16,
@@ -135,12 +137,12 @@ class UltrasoundPredictor:
         self.device = choose_device(device)
         self.batch_size = batch_size
         self.overlays = overlays
-        self.model.eval().to(self.device).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+        to_channels_last(self.model.eval().to(self.device))
         self._options = {
-            "engine": engine,
+            "backend": backend,
             "precision": precision,
             "items": items,
-            "cache": Path(run) / "engines" if cache else None,
+            "cache": Path(run) / "backends" if cache else None,
         }
         self._encode: QuickBackbone | None = None
         self._lock = threading.Lock()
@@ -216,11 +218,11 @@ class UltrasoundPredictor:
         quick = QuickBackbone(backbone, example, **self._options)
         logger.info(
             "encoder and pyramid on %s in %s (prepared in %.1f s, error %.1e), encoder alone on %s",
-            quick.dense.engine,
+            quick.dense.backend,
             quick.dense.precision,
             quick.dense.seconds + quick.last.seconds,
             max(quick.dense.error, quick.last.error),
-            quick.last.engine,
+            quick.last.backend,
         )
         return quick
 
@@ -232,10 +234,3 @@ class UltrasoundPredictor:
 def load_predictor(**arguments: object) -> UltrasoundPredictor:
     """Builds a predictor from JSON values: what a worker process calls."""
     return UltrasoundPredictor(**arguments)  # pyright: ignore[reportArgumentType]
-
-
-def normalise(pixels: Tensor) -> Tensor:
-    """(B, H, W, 3) uint8 to (B, 3, H, W) float32 in channels-last memory, by ImageNet's mean and deviation."""
-    mean = torch.tensor(IMAGENET_MEAN, device=pixels.device).view(1, 3, 1, 1) * 255
-    std = torch.tensor(IMAGENET_STD, device=pixels.device).view(1, 3, 1, 1) * 255
-    return (pixels.permute(0, 3, 1, 2).float() - mean) / std

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
-from threading import get_ident
 from typing import Any
 from zlib import crc32
 
@@ -18,13 +17,12 @@ from domains.medical.ultrasound.data.rows import TASK_NAMES
 from domains.medical.ultrasound.simulator.render import Simulated, draw_size, phantom
 from domains.medical.ultrasound.simulator.tasks import SHEETS, Sheet, sheet
 from polyhead.application import RESEARCH_USE
+from polyhead.files import write_whole
+from polyhead.samples import claim_folder
 
 VERSION = 1
 """Raised whenever equal settings would give other files than before."""
 
-SETTINGS = "sample.json"
-PART = ".part-"
-"""How the names of unfinished files begin."""
 _WORDS = {kind: word for word, kind in TASK_NAMES.items()}
 
 
@@ -88,7 +86,7 @@ def sample(
         "seed": seed,
         "tasks": [plan.name for plan in chosen],
     }
-    _claim(out, settings)
+    claim_folder(out, settings)
     splits = [(out, 0, rows_per_task, rows_per_class)] + ([(out / "val", 1, validation, 0)] if validation else [])
     layouts = [(root, split, lay_out(chosen, *counts)) for root, split, *counts in splits]
     total = sum(len({plan.path for plans in layout.values() for plan in plans}) for _, _, layout in layouts)
@@ -200,26 +198,6 @@ def _table(plan: Sheet, rows: Sequence[Plan], labels: dict[str, Simulated]) -> b
     return text.getvalue().encode()
 
 
-def _claim(out: Path, settings: dict[str, Any]) -> None:
-    """Makes the folder ours, or finds that it is already with the same settings."""
-    mark = out / SETTINGS
-    if out.exists() and not out.is_dir():
-        raise ValueError(f"{out} is a file; name a new or empty folder for the sample")
-    if mark.is_file():
-        try:
-            found = json.loads(mark.read_text(encoding="utf-8"))
-        except ValueError:
-            found = None
-        if found != settings:
-            raise ValueError(f"{out} holds a sample of other settings (see {mark}); name a new or empty folder")
-        for part in out.rglob(f"{PART}*"):
-            part.unlink(missing_ok=True)
-    elif out.exists() and any(out.iterdir()):
-        raise ValueError(f"{out} is not empty and holds no {SETTINGS}; name a new or empty folder")
-    else:
-        _write(mark, _json(settings))
-
-
 def _json(value: Any) -> bytes:
     return (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode()
 
@@ -235,15 +213,5 @@ def _readme(settings: dict[str, Any]) -> str:
 
 
 def _write(path: Path, content: bytes) -> None:
-    """Writes a file whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{PART}{os.getpid()}-{get_ident()}")
-    try:
-        with part.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
+    write_whole(path, content)

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import subprocess
 import sys
 import time
+import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from polyhead import __version__
 from polyhead.batch.case import Case
-from polyhead.batch.engine import shard_of
 from polyhead.batch.folder import FolderInUse, OutputFolder
+from polyhead.batch.outcome import Outcome
 from polyhead.batch.path_lists import read_path_list
+from polyhead.batch.run import run_batch, shard_of
 from polyhead.batch.worker import PredictorFactory
 from polyhead.files import TEMPORARY
 
@@ -232,7 +239,7 @@ def test_shards_cover_all_cases_once_and_merge(bench):
     cases = bench.cases({f"{i}": "x" * i for i in range(1, 31)} | {"bad": "invalid"})
     finished = []
     for index in range(3):
-        bench.run(cases, shard=(index, 3), on_finish=lambda out, rows: finished.append(len(rows)))
+        bench.run(cases, shard=(index, 3), on_merged=lambda out, rows: finished.append(len(rows)))
         missing = json.loads((bench.out / "run.json").read_text())["missing_shards"]
         assert missing == list(range(index + 1, 3))
     assert finished[-1] == 31 and finished == sorted(finished)
@@ -255,13 +262,129 @@ def test_a_folder_in_use_is_refused(bench):
         assert bench.run(cases, shard=(1, 2)).exit_status == 0
 
 
+def test_a_file_system_without_locks_is_worked_on_with_a_warning(bench, monkeypatch, caplog):
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    assert bench.run(bench.cases({"a": "x"})).counts == {"ok": 1}
+    assert "lies on a file system without locks" in caplog.text
+
+
 def test_a_failure_of_the_last_step_is_an_internal_error_and_keeps_the_results(bench):
     def explode(out: Path, rows: list) -> None:
         raise OSError("disk full")
 
-    summary = bench.run(bench.cases({"a": "x"}), on_finish=explode)
+    summary = bench.run(bench.cases({"a": "x"}), on_merged=explode)
     assert summary.exit_status == 1 and summary.error is not None and "disk full" in summary.error
     assert bench.statuses() == {"a": "ok"}
+
+
+@pytest.mark.parametrize(("in_flight", "most"), [(1, 1), (3, 3), (None, 8)])
+def test_no_more_cases_are_held_than_the_predictor_bears(bench, in_flight, most):
+    factory = PredictorFactory("toy_predictors:large", {"journal": str(bench.journal), "in_flight": in_flight})
+    cases = bench.cases({f"{i:02d}": "x" for i in range(40)})
+    assert bench.run(cases, factory=factory, batch_size=2, workers=2).counts == {"ok": 40}
+    held = [int(line.split()[1]) for line in bench.journal_lines("most")]
+    assert len(held) == 40 and max(held) <= most
+    assert max(held) >= min(most, 3), "reading, predicting and writing overlap"
+
+
+def test_the_time_out_does_not_count_the_wait_between_read_and_predict(bench):
+    cases = bench.cases({f"{i}": "x" for i in range(6)})
+    summary = bench.run(cases, batch_size=1, timeout=1.5, delay=0.6)  # the last one waits 3 s for its turn
+    assert dict(summary.counts) == {"ok": 6}
+    assert bench.journal_lines("load") == ["load"], "no worker was ended"
+
+
+class Canned:
+    """A runner without a worker: every case is answered at once."""
+
+    def __init__(self, factory, settings, *, log, timeout):
+        self.settings, self.timeout = settings, timeout
+
+    def run(self, cases, *, stopping, notify):
+        for case in cases:
+            notify({"event": "part", "id": case.id, "cases": 1, "stage": "predict", "done": 1, "total": 1, "what": ""})
+            yield Outcome(case.id, str(case.path), "ok", seconds=0.1, record={f"field{i}": i + 0.5 for i in range(50)})
+
+
+def test_another_runner_may_take_the_place_of_the_local_one(bench):
+    cases = bench.cases({"b": "x", "a": "y"})
+    summary = bench.run(cases, make_runner=Canned)
+    assert dict(summary.counts) == {"ok": 2} and list(bench.rows()) == ["b", "a"]
+    assert bench.rows()["a"]["record"]["field49"] == 49.5
+
+
+def test_memory_does_not_grow_with_the_number_of_cases(tmp_path):
+    def peak(count: int) -> int:
+        cases = [Case(f"{i:05d}", tmp_path / "in") for i in range(count)]
+        factory = PredictorFactory("none:none", {})
+        tracemalloc.start()
+        try:
+            run_batch(cases, tmp_path / f"out{count}", factory, model_hash="m", parameters={}, make_runner=Canned)
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    peak(10)
+    few, many = peak(300), peak(1800)
+    assert (many - few) / 1500 < 250, "bytes a case; a record alone has 1,000 as JSON"
+
+
+def test_answers_of_another_version_are_told_of_at_the_end(bench):
+    cases = bench.cases({"a": "x", "b": "y"})
+    bench.run(cases)
+    path = bench.out / "a/receipt.json"
+    path.write_text(path.read_text().replace(f'"software": "{__version__}"', '"software": "0.0.9"'))
+    summary = bench.run(cases)
+    assert summary.counts == {"skipped": 2}
+    assert summary.notes == ("1 case was done by polyhead 0.0.9; --overwrite does it anew",)
+    assert summary.notes[0] in (bench.out / "summary.html").read_text()
+    assert json.loads((bench.out / "run.json").read_text())["shards"][0]["notes"] == list(summary.notes)
+
+
+def test_a_remembered_invalid_input_says_when_it_was_found_and_how_to_look_again(bench):
+    cases = bench.cases({"a": "invalid"})
+    bench.run(cases)
+    assert bench.rows()["a"]["remedy"] == "send an image"
+    bench.run(cases)
+    today = datetime.now(UTC).date().isoformat()
+    assert bench.rows()["a"]["remedy"] == f"send an image; as found on {today}; --retry-failed looks again"
+    bench.run(cases, retry_failed=True)
+    assert bench.rows()["a"]["remedy"] == "send an image"
+
+
+def test_a_changed_companion_and_full_verification_do_a_case_anew(bench):
+    (case,) = bench.cases({"a": "one"})
+    other = bench.inputs / "a.mask"
+    other.write_text("before")
+    os.utime(other, ns=(10**18 + 5, 10**18 + 5))
+    cases = [replace(case, files=(case.path, other))]
+    assert bench.run(cases).counts == {"ok": 1}
+    os.utime(case.path, ns=(10**18 + 5, 10**18 + 5))
+    assert bench.run(cases, overwrite=True).counts == {"ok": 1}
+    other.write_text("behind")
+    assert bench.run(cases).counts == {"ok": 1}
+    os.utime(other, ns=(10**18 + 5, 10**18 + 5))
+    assert bench.run(cases, overwrite=True).counts == {"ok": 1}
+    with other.open("r+") as stream:
+        stream.write("before")
+    os.utime(other, ns=(10**18 + 5, 10**18 + 5))
+    assert bench.run(cases).counts == {"skipped": 1}, "size, time and inode are as they were"
+    assert bench.run(cases, verify="full").counts == {"ok": 1}
+
+
+def test_a_killed_shard_is_missing_from_the_merged_files_until_it_ends(bench):
+    cases = bench.cases({f"{i}": "x" for i in range(20)})
+    bench.run(cases, shard=(0, 2))
+    path = bench.out / ".polyhead/part-0-of-2.jsonl"
+    path.write_bytes(path.read_bytes()[:-30])
+    bench.run(cases, shard=(1, 2))
+    assert json.loads((bench.out / "run.json").read_text())["missing_shards"] == [0]
+    assert {shard_of(name, 2) for name in bench.rows()} == {1}
+    bench.run(cases, shard=(0, 2))
+    assert len(bench.rows()) == 20
 
 
 def test_a_worker_is_not_needed_in_the_main_thread(bench):
@@ -271,7 +394,5 @@ def test_a_worker_is_not_needed_in_the_main_thread(bench):
 
 
 def test_run_batch_needs_no_torch():
-    code = (
-        "import sys, polyhead.batch.engine, polyhead.batch.progress; print({'torch', 'PIL', 'numpy'} & {*sys.modules})"
-    )
+    code = "import sys, polyhead.batch.run, polyhead.batch.progress; print({'torch', 'PIL', 'numpy'} & {*sys.modules})"
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "set()"

@@ -1,6 +1,6 @@
 """The process that stands between a page and a job's command: it starts it, passes signals on, records its end.
 
-Run as ``python -m ui.supervisor JOB_FOLDER``. It lives in a session of its own, so it outlives the server.
+Run as ``python -m ui.job_keeper JOB_FOLDER``. It lives in a session of its own, so it outlives the server.
 """
 
 from __future__ import annotations
@@ -45,9 +45,11 @@ def main(home: Path) -> int:
             )
         except OSError as error:
             log.write(f"the command does not start: {error}\n".encode())
+            # Who reads that it has ended reads why, too.
+            log.flush()
             write_json(home / "end.json", {"returncode": 127, "ended": time.time()})
             return 127
-    write_json(home / "process.json", {"supervisor": _identity(os.getpid()), "child": _identity(child.pid)})
+    write_json(home / "processes.json", {"keeper": _identity(os.getpid()), "child": _identity(child.pid)})
     if (home / "cancel.json").exists():
         asked_to_end.append(time.monotonic())
     status = _wait(child, asked_to_end)

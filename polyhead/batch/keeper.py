@@ -1,0 +1,83 @@
+"""The outcomes of a run as they come: appended to the shard's part, counted, told of, and not held."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from pathlib import Path
+
+from polyhead import __version__
+from polyhead.batch.outcome import STATUSES, Outcome, Summary, exit_status
+from polyhead.batch.parts import PartWriter
+from polyhead.batch.runner import Progress
+
+MAX_FAILURES = 1_000
+"""Most failures that a summary holds; ``results.jsonl`` has all."""
+
+
+class Keeper:
+    """Takes in outcomes; of each it keeps one byte, and of the first failures all.
+
+    Args:
+        out: the folder of the results.
+        inputs: how many cases the whole input has.
+        total: how many of them are this shard's.
+        progress: told of every outcome.
+    """
+
+    def __init__(self, out: Path, inputs: int, total: int, progress: Progress):
+        self.out, self.inputs, self.total, self.progress = out, inputs, total, progress
+        self.part: PartWriter | None = None
+        self.failed = False
+        self._start = time.monotonic()
+        self._known = bytearray(inputs)
+        self._counts: Counter[str] = Counter()
+        self._done = 0
+        self._failures: list[tuple[int, Outcome]] = []
+        self._others: Counter[str] = Counter()
+
+    def note(self, index: int, outcome: Outcome, software: str | None = None) -> None:
+        """Takes in the outcome of the case at `index` of the input; `software` did it, where an earlier run did."""
+        self.keep(index, outcome)
+        self.failed |= outcome.is_failure
+        if outcome.status == "skipped" and software not in (None, __version__):
+            self._others[str(software)] += 1
+        told = {"id": outcome.id, "status": outcome.status, "code": outcome.code, "reason": outcome.reason}
+        told |= {"remedy": outcome.remedy, "seconds": outcome.seconds}
+        self.progress({"event": "case", **told, "done": self._done, "total": self.total})
+
+    def keep(self, index: int, outcome: Outcome) -> None:
+        """Takes in an outcome that nobody is told of."""
+        self._known[index] = True
+        self._done += 1
+        self._counts[outcome.status] += 1
+        if outcome.is_failure and len(self._failures) < MAX_FAILURES:
+            self._failures.append((index, outcome))
+        if self.part is not None:
+            self.part.append(index, outcome)
+
+    def plan(self, case_id: str) -> None:
+        """Counts a case that a dry run would do."""
+        self._counts["planned"] += 1
+        self.progress({"event": "planned", "id": case_id})
+
+    def knows(self, index: int) -> bool:
+        return bool(self._known[index])
+
+    def summary(self, *, interrupted: bool = False, error: str | None = None) -> Summary:
+        """What became of the run so far."""
+        counts = {name: self._counts[name] for name in (*STATUSES, "planned") if self._counts[name]}
+        return Summary(
+            counts,
+            exit_status(counts, self.inputs, interrupted=interrupted, error=error),
+            self.out,
+            round(time.monotonic() - self._start, 3),
+            error,
+            tuple(outcome for _, outcome in sorted(self._failures, key=lambda each: each[0])),
+            tuple(_done_by(version, number) for version, number in sorted(self._others.items())),
+        )
+
+
+def _done_by(version: str, number: int) -> str:
+    cases, them = ("1 case was", "it") if number == 1 else (f"{number:,} cases were", "them")
+    return f"{cases} done by polyhead {version}; --overwrite does {them} anew"
