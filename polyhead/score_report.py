@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from html import escape
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from polyhead.application import RESEARCH_USE
 from polyhead.evaluate import TaskScore
-from polyhead.report import Problem, html_page, problem_list, write_report_files
+from polyhead.report import Problem, html_page, number, problem_list, score_table, span, write_report_files
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -63,12 +62,10 @@ class ScoreReport:
     def write(self, path: Path) -> list[Path]:
         """Writes the page to `path` and beside it the same as JSON and CSV; the three files."""
         rows = [_cells(score) for score in self.scores]
-        lines = "".join(f"<tr>{''.join(f'<td>{escape(cell)}' for cell in row)}" for row in rows)
-        head = "".join(f"<th>{name}" for name in HEAD)
         parts = [
             f"<p class=notice>{escape(RESEARCH_USE)}</p>",
             *(f"<p>{escape(sentence)}</p>" for sentence in self.conventions),
-            f"<div class=wide><table><tr>{head}{lines}</table></div>",
+            score_table([(score.task, score) for score in self.scores]),
             problem_list(self.problems),
         ]
         table = io.StringIO()
@@ -88,18 +85,13 @@ def _first_of_each(scores: Sequence[TaskScore]) -> list[TaskScore]:
 
 
 def _cells(score: TaskScore) -> tuple[str, ...]:
-    interval, unit = score.interval, f" {score.metric.unit}" if score.metric.unit else ""
-    low, high = _number(interval.low), _number(interval.high)
+    unit = f" {score.metric.unit}" if score.metric.unit else ""
     return (
         score.task,
         score.metric.name,
-        f"{_number(interval.value)}{unit}",
-        f"{low} to {high}" if low and high else "",
-        _number(score.baseline),
+        f"{number(score.interval.value)}{unit}",
+        span(score),
+        number(score.baseline),
         str(score.rows),
         str(score.missing),
     )
-
-
-def _number(value: float) -> str:
-    return f"{value:.4g}" if math.isfinite(value) else ""

@@ -114,20 +114,6 @@ def test_another_system_is_one_clear_line_but_the_doctor_sees_it(polyhead, monke
     assert polyhead("info")[0] == 0
 
 
-def test_a_table_that_does_not_fit_the_model_is_no_missing_input(polyhead, trained, tmp_path):
-    """Only what was not found is status 4: the user must mend this one by another model or table."""
-    shutil.copytree(trained / "data", tmp_path / "data")
-    run = json.loads((trained / "run" / "run.json").read_text())
-    for task in run["tasks"]:
-        if task["name"] == "breast_2cls":
-            task |= {"outputs": 3, "labels": []}
-    (tmp_path / "run").mkdir()
-    (tmp_path / "run" / "run.json").write_text(json.dumps(run))
-    shutil.copy(trained / "run" / "model.safetensors", tmp_path / "run")
-    status, _, err = polyhead("ultrasound", "predict", tmp_path / "run", tmp_path / "data", "-o", tmp_path / "out")
-    assert status == 2 and "use the model that was trained for these tables" in err
-
-
 def test_a_port_in_use_is_told(polyhead):
     with socket.socket() as held:
         held.bind(("127.0.0.1", 0))

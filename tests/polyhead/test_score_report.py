@@ -28,8 +28,8 @@ def printed(**options):
 
 def test_the_first_score_of_each_task_is_shown_and_all_of_them_when_asked():
     short, full = printed(), printed(full=True)
-    assert "accuracy" in short and "2.5 mm" in short and "0.5 to 0.9" in short and "recall" not in short
-    assert "recall" in full and full.index("accuracy") < full.index("recall") < full.index("2.5 mm")
+    assert "accuracy" in short and "2.500 mm" in short and "0.500 … 0.900" in short and "recall" not in short
+    assert "recall" in full and full.index("accuracy") < full.index("recall") < full.index("2.500 mm")
     assert "kind [a]" in short and "problems: 1, the first: row 3: [gone] no answer; ask again" in short
 
 
@@ -46,10 +46,10 @@ def test_the_files_say_the_same(tmp_path):
     assert rows[0] == {
         "task": "kind [a]",
         "metric": "accuracy",
-        "value": "0.75",
-        "interval": "0.5 to 0.9",
-        "baseline": "0.25",
+        "value": "0.750",
+        "interval": "0.500 … 0.900",
+        "baseline": "0.250",
         "rows": "8",
         "missing": "1",
     }
-    assert (rows[1]["interval"], rows[2]["value"]) == ("", "2.5 mm")
+    assert (rows[1]["interval"], rows[2]["value"]) == ("", "2.500 mm")
