@@ -234,22 +234,22 @@ class Run:
         return (self.path / WEIGHTS_FILE).is_file()
 
     def save_weights(self, state_dict: Mapping[str, Tensor]) -> None:
-        """Writes model.safetensors. Tensors that are one (tied weights) are written once and named twice.
-
-        Where they are all of the model, as after a merge of adapters, frozen.safetensors goes.
-        """
-        from polyhead.weights import names_of, save_tensors
+        """Writes model.safetensors. Tensors that are one (tied weights) are written once and named twice."""
+        from polyhead.weights import save_tensors
 
         save_tensors(self.path / WEIGHTS_FILE, state_dict)
-        frozen = self.path / FROZEN_FILE
-        if frozen.is_file() and names_of(frozen) <= set(state_dict):
-            frozen.unlink()
 
     def save_frozen(self, state_dict: Mapping[str, Tensor]) -> None:
         """Writes frozen.safetensors: what the model has beside its trained weights, and training leaves as it is."""
         from polyhead.weights import save_tensors
 
         save_tensors(self.path / FROZEN_FILE, state_dict)
+
+    def drop_frozen(self) -> None:
+        """Forgets the frozen weights, once those that are saved are the whole model, as after a merge of adapters."""
+        self.info = self.info.model_copy(update={"base": None})
+        self.save_info()
+        (self.path / FROZEN_FILE).unlink(missing_ok=True)
 
     def load_weights(self) -> dict[str, Tensor]:
         """The state dict on the CPU, trained and frozen weights together; no or damaged ones are a `ValueError`."""

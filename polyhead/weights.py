@@ -81,15 +81,6 @@ def save_tensors(file: Path, state: Mapping[str, Tensor]) -> None:
         save_file(unique, temporary, metadata={"aliases": json.dumps(aliases)})
 
 
-def names_of(file: Path) -> set[str]:
-    """The names in a file, without reading the tensors; a damaged one is a `ValueError`."""
-    try:
-        with safe_open(file, framework="pt") as reader:
-            return {*reader.keys(), *json.loads((reader.metadata() or {}).get("aliases", "{}"))}
-    except (SafetensorError, ValueError) as error:
-        raise ValueError(f"{file} is damaged: {error}") from error
-
-
 def load_tensors(file: Path) -> dict[str, Tensor]:
     """The state dict of a file, on the CPU; a damaged one is a `ValueError`."""
     try:

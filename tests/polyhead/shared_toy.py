@@ -79,6 +79,6 @@ def train_shared(path, config, *, model=None, data=None, losses=LOSSES, **option
     """Trains both tasks on shared batches; the model, its data, and what `fit` said."""
     model = make_model() if model is None else model
     data = Volumes() if data is None else data
-    run = Run.create(path, make_info(config, model.tasks))
+    run = Run.begin(path, make_info(config, model.tasks))
     result = fit(model, losses, {("reconstruct", "segment"): data}, config, run, progress="quiet", **options)
     return model, data, result

@@ -286,7 +286,8 @@ def test_frozen_weights_lie_beside_the_trained(tmp_path):
         run.save_weights({"head.weight": torch.zeros(1, 2), "trunk.weight": torch.zeros(2, 2)})
         assert run.load_weights()["trunk.bias"].tolist() == [1, 1] and not run.load_weights()["trunk.weight"].any()
         run.save_weights(run.load_weights())
-        assert not (run.path / "frozen.safetensors").exists() and len(run.load_weights()) == 3
+        run.drop_frozen()
+        assert run.info.base is None and not (run.path / "frozen.safetensors").exists() and len(run.load_weights()) == 3
         run.save_frozen({"trunk.bias": torch.ones(2)})
     assert Run.open(run.path).info.base == base
     with Run.begin(run.path, make_info(), overwrite=True) as again:

@@ -197,7 +197,7 @@ def test_rows_of_several_shapes_meet_by_shape(tmp_path):
     model = MultiHeadModel(CountedEncoder(), {"reconstruct": Head(6)}, tasks)
     data = Ragged()
     config = TrainConfig(epochs=2, batch_size={"reconstruct": 4}, sampler="proportional")
-    run = Run.create(tmp_path / "run", make_info(config, tasks))
+    run = Run.begin(tmp_path / "run", make_info(config, tasks))
     result = fit(model, {"reconstruct": LOSSES["reconstruct"]}, {"reconstruct": data}, config, run, progress="quiet")
     # 6 rows of length 5 and 11 of length 3 are 2 and 3 batches.
     assert result.step == 10
@@ -205,7 +205,7 @@ def test_rows_of_several_shapes_meet_by_shape(tmp_path):
     del Ragged.__init__
     blind = Ragged.__new__(Ragged)
     blind.lengths, blind.seen = data.lengths, []
-    run = Run.create(tmp_path / "blind", make_info(config, tasks))
+    run = Run.begin(tmp_path / "blind", make_info(config, tasks))
     with pytest.raises(ValueError, match=r"task 'reconstruct', rows [\d, ]+: RuntimeError: stack expects"):
         fit(model, {"reconstruct": LOSSES["reconstruct"]}, {"reconstruct": blind}, config, run, progress="quiet")
 
@@ -218,7 +218,6 @@ def test_heads_see_inputs_of_their_own_rows():
         whole, mixed = model({"x": x}, list(TASKS)), model.answer_rows({"x": x}, rows)
     torch.testing.assert_close(mixed["reconstruct"], whole["reconstruct"][[1, 4]])
     torch.testing.assert_close(mixed["segment"], whole["segment"])
-    assert model.last_shared_parameters()[0] is model.backbone.second.weight
 
 
 def test_the_last_shared_layer_can_be_named():
@@ -227,5 +226,6 @@ def test_the_last_shared_layer_can_be_named():
     named = MultiHeadModel(encoder, heads, TASKS, last_shared=encoder.first)
     assert named.last_shared_parameters()[0] is encoder.first.weight
     assert len(list(named.parameters())) == len(list(MultiHeadModel(encoder, heads, TASKS).parameters()))
+    assert MultiHeadModel(encoder, heads, TASKS).last_shared_parameters()[0] is encoder.norm.weight
     encoder.requires_grad_(False)
     assert MultiHeadModel(encoder, heads, TASKS).last_shared_parameters() == []

@@ -222,12 +222,14 @@ def _origin(source: str | Path) -> str:
 def _merge_adapters(model: MultiHeadModel, run: Run) -> None:
     """Leaves the run's weights as those of any other model; the saved ones may be of an earlier step than the last."""
     backbone = backbone_of(model)
-    state = run.load_weights()
-    if not has_lora(backbone) or not any("lora_" in name for name in state):
+    if not has_lora(backbone):
         return
-    model.cpu().load_state_dict(state)
-    merge_lora(backbone)
-    run.save_weights(model.state_dict())
+    state = run.load_weights()
+    if any("lora_" in name for name in state):
+        model.cpu().load_state_dict(state)
+        merge_lora(backbone)
+        run.save_weights(model.state_dict())
+    run.drop_frozen()
 
 
 def _write_problems(path: Path, problems: Sequence[Problem]) -> None:
