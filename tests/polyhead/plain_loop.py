@@ -10,8 +10,7 @@ from polyhead.sampling import TaskSampler
 
 
 def plain_training(model, config, steps_per_epoch):
-    """Trains as `fit` should, with one AdamW, constant rate, no average; the scores of the validations and the learned log
-    variances.
+    """Trains as `fit` should, with one AdamW, constant rate, no average; the validations' scores, the log variances.
 
     Balancers: ``equal``; ``dwa`` by its equations; ``uncertainty`` with an optimiser group that is not decayed.
     """
