@@ -13,8 +13,8 @@ export HF_HUB_OFFLINE := 1
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
 # What needs no torch, and is tested on a second Python too, with these packages.
-LIGHT_TESTS := tests/polyhead/batch $(patsubst %,tests/polyhead/test_%.py,\
-	confusion differences evaluate ranking samples sampling score_report score_table)
+LIGHT_TESTS := tests/polyhead/batch tests/polyhead/evaluation tests/polyhead/test_samples.py \
+	tests/polyhead/runs/test_differences.py tests/polyhead/training/test_sampling.py tests/polyhead/system/test_files.py
 LIGHT_PACKAGES := hypothesis numpy pydantic pytest pytest-timeout rich scikit-learn scipy
 LIGHT_BIN := .venv-light/bin
 

@@ -35,10 +35,10 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from polyhead.batch.case import Case, Predictor
+    from polyhead.evaluation.score_report import ScoreReport
     from polyhead.registry import Registry
-    from polyhead.score_report import ScoreReport
-    from polyhead.session import Session
     from polyhead.train import FitResult
+    from polyhead.training.session import Session
 
 Data = Annotated[Path, typer.Argument(help="Data folder, as `sample` writes one.")]
 
@@ -133,7 +133,7 @@ def common_verbs(application: Application, work: str) -> typer.Typer:
         from apps.predicting import about
         from apps.predicting import predict as run_predict
         from polyhead.batch.worker import PredictorFactory
-        from polyhead.runs import Run as RunFolder
+        from polyhead.runs.run import Run as RunFolder
 
         folder = RunFolder.open(run)
         info = folder.info

@@ -13,7 +13,7 @@ import typer
 
 from apps.terminal import say
 from polyhead.application import RESEARCH_USE
-from polyhead.runs import RUN_FILE
+from polyhead.runs.run import RUN_FILE
 
 
 class Stages:

@@ -14,7 +14,7 @@ from polyhead.batch.outcome import Summary
 from polyhead.batch.progress import progress_display
 from polyhead.batch.run import OnMerged, run_batch
 from polyhead.batch.worker import PredictorFactory
-from polyhead.runs import RunInfo
+from polyhead.runs.run import RunInfo
 
 
 def predict(
@@ -30,7 +30,7 @@ def predict(
     """Runs the batch with its progress on stderr and prints where the results are on stdout.
 
     Args:
-        model: what decides the answers, as `polyhead.runs.Run.identity`: a case is done anew where it has changed.
+        model: what decides the answers, as `polyhead.runs.run.Run.identity`: a case is done anew where it has changed.
     """
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     with progress_display(quiet=flags.quiet, log_json=flags.log_json) as progress:

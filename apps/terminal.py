@@ -9,12 +9,12 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from polyhead.launch import is_first_process
+from polyhead.system.launch import is_first_process
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from polyhead.progress import Mode
+    from polyhead.training.progress import Mode
 
 Count = Callable[[int, int], None]
 

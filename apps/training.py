@@ -11,8 +11,8 @@ import typer
 from apps.flags import read_settings
 from apps.terminal import sayer, show_json, training_progress
 from apps.training_flags import TrainingFlags
-from polyhead.launch import is_first_process
 from polyhead.registry import UnknownName
+from polyhead.system.launch import is_first_process
 
 Settings = TypeVar("Settings")
 
@@ -71,7 +71,7 @@ def run_training(
     **options: Any,
 ) -> None:
     """One training, or the several of an ensemble: progress and how each ended on stderr, the folder on stdout."""
-    from polyhead.session import Session
+    from polyhead.training.session import Session
 
     say = sayer(flags.quiet)
     session = Session(flags.resume, flags.overwrite, say, progress=training_progress(flags.quiet))

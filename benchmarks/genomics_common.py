@@ -26,11 +26,11 @@ from domains.genomics.presets import GenomicsConfig, resolve
 from domains.genomics.saved import load_run
 from domains.genomics.scoring.scorer import Scorer
 from domains.genomics.settings import TRAINED_TOKENIZER
-from polyhead.evaluate import Interval, bootstrap_counts, percentile_interval
-from polyhead.files import hash_file, replacing
-from polyhead.runs import RUN_FILE
-from polyhead.schedule import TrainConfig
-from polyhead.session import Session
+from polyhead.evaluation.evaluate import Interval, bootstrap_counts, percentile_interval
+from polyhead.runs.run import RUN_FILE
+from polyhead.system.files import hash_file, replacing
+from polyhead.training.session import Session
+from polyhead.training.settings import TrainConfig
 
 Record = dict[str, Any]
 """What is kept of a measurement: plain JSON."""

@@ -47,9 +47,9 @@ from domains.genomics.evaluation.baselines import BASELINES
 from domains.genomics.evaluation.leakage import leakage_report
 from domains.genomics.learning.pretraining import pretrain
 from domains.genomics.settings import GenomicsConfig
-from polyhead.evaluate import percentile_interval
-from polyhead.runs import RUN_FILE
-from polyhead.session import Session
+from polyhead.evaluation.evaluate import percentile_interval
+from polyhead.runs.run import RUN_FILE
+from polyhead.training.session import Session
 
 TASKS = ("H3", "H3K14ac", "H3K36me3", "H3K4me1", "H3K4me2", "H3K4me3", "H3K79me3", "H3K9ac", "H4", "H4ac")
 PROMOTERS = "prom_300_tata"

@@ -51,8 +51,8 @@ from domains.genomics.simulator.needle import (
     labels,
     plant,
 )
-from polyhead.runs import RUN_FILE
-from polyhead.session import Session
+from polyhead.runs.run import RUN_FILE
+from polyhead.training.session import Session
 
 NEEDLE, PICTURE, FUNCTION = "needle", "needle_picture", "function"
 LENGTHS = {NEEDLE: 300, FUNCTION: 240}

@@ -27,7 +27,7 @@ from domains.pde.predicting.ensemble import load_operator
 from domains.pde.presets import PdeConfig, resolve
 from domains.pde.problems.catalogue import problem
 from domains.pde.simulator.making import make
-from polyhead.session import Session
+from polyhead.training.session import Session
 
 Errors = dict[str, dict[str, float]]
 """For each task the means over its test samples, by metric."""

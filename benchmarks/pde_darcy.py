@@ -38,8 +38,8 @@ from domains.pde.data.samples import OperatorData
 from domains.pde.data.symmetry import positions, turned
 from domains.pde.learning.transfer import PUBLISHED_FREEZE, adapt, fine_tuning
 from domains.pde.presets import PdeConfig
-from polyhead.runs import RUN_FILE
-from polyhead.session import Session
+from polyhead.runs.run import RUN_FILE
+from polyhead.training.session import Session
 
 DEEPXDE = DeepXdeSettings(iterations=700)
 FNO = FnoSettings(epochs=10)

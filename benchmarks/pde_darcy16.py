@@ -33,7 +33,7 @@ from domains.pde.data.samples import SPLITS, OperatorData, Quantity
 from domains.pde.learning.training import train
 from domains.pde.predicting.ensemble import load_operator
 from domains.pde.presets import PdeConfig
-from polyhead.session import Session
+from polyhead.training.session import Session
 
 FOLDER = shared_data("pde")
 TASK = "darcy/square"

@@ -38,9 +38,9 @@ from domains.pde.networks.model import backbone_of, build_model, task_specs
 from domains.pde.predicting.ensemble import load_operator
 from domains.pde.presets import PdeConfig
 from domains.pde.saved import describe
-from polyhead.runs import Run
-from polyhead.session import Session
+from polyhead.runs.run import Run
 from polyhead.train import fit
+from polyhead.training.session import Session
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,9 @@ from benchmarks.pde_common import Work, scaled
 from benchmarks.results import table
 from domains.pde.data.samples import OperatorData
 from domains.pde.learning.training import train
-from polyhead.runs import Run
-from polyhead.schedule import TrainConfig
-from polyhead.session import Session
+from polyhead.runs.run import Run
+from polyhead.training.session import Session
+from polyhead.training.settings import TrainConfig
 
 TARGETS = {"fisher": 0.02, "darcy": 0.06, "plate": 0.01}
 PLUS_SCALE = {"fisher": 0.4, "darcy": 0.15, "plate": 0.3}

@@ -32,7 +32,7 @@ from domains.medical.ultrasound.presets import PRESETS
 from domains.medical.ultrasound.saved import describe
 from domains.medical.ultrasound.simulator import sample
 from polyhead.batch.case import Case
-from polyhead.runs import Run
+from polyhead.runs.run import Run
 
 
 def make_run(rows: list[Row], path: Path, steps: int = 60) -> Run:

@@ -29,7 +29,7 @@ from domains.medical.ultrasound.data.fm_uia import read_tables, write_tables
 from domains.medical.ultrasound.data.rows import Row
 from domains.medical.ultrasound.data.splits import Split, fold_rows
 from domains.medical.ultrasound.presets import resolve
-from polyhead.evaluate import bootstrap_interval
+from polyhead.evaluation.evaluate import bootstrap_interval
 
 CLASSES = ("benign", "malignant", "normal")
 SETTINGS: dict[str, Any] = {
@@ -137,7 +137,7 @@ def _network(split: Split, seed: int, settings: dict[str, Any]) -> tuple[list[in
     from domains.medical.ultrasound.predicting.predict import UltrasoundPredictor
     from domains.medical.ultrasound.saved import describe
     from polyhead.batch.case import Case
-    from polyhead.runs import Run
+    from polyhead.runs.run import Run
     from polyhead.train import fit
 
     config = resolve("tiny", settings | {"training.seed": seed})

@@ -31,8 +31,8 @@ from domains.medical.ultrasound.presets import UltrasoundConfig, resolve
 from domains.medical.ultrasound.saved import describe
 from domains.medical.ultrasound.simulator import sample
 from polyhead.model import MultiHeadModel
-from polyhead.runs import Run
-from polyhead.sampling import derive_seed
+from polyhead.runs.run import Run
+from polyhead.seeds import derive_seed
 from polyhead.train import fit
 
 TASKS = ("breast_lesion", "cardiac_multi", "breast_3cls", "fetal_plane_cls", "thyroid_nodule_det", "IUGC")

@@ -22,9 +22,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from polyhead.files import TEMPORARY, replacing
-from polyhead.memory import channels_last
 from polyhead.registry import Registry
+from polyhead.system.files import TEMPORARY, replacing
+from polyhead.system.memory import channels_last
 
 logger = logging.getLogger(__name__)
 

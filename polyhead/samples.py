@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from polyhead.files import TEMPORARY, write_whole
+from polyhead.system.files import TEMPORARY, write_whole
 
 SETTINGS = "sample.json"
 

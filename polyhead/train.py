@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from torch import nn
 
-from polyhead.interrupts import Interrupts
-from polyhead.loading import BatchedTaskData, Data, TaskData
-from polyhead.optimizers import Grouping, by_owner
-from polyhead.progress import Mode, TrainingProgress
-from polyhead.runs import Run
-from polyhead.schedule import TrainConfig
-from polyhead.step_losses import Loss
-from polyhead.training import TrainingDiverged, prepare
-from polyhead.training_state import Best
-from polyhead.validation import Validation
+from polyhead.runs.run import Run
+from polyhead.system.interrupts import Interrupts
+from polyhead.training.loading import BatchedTaskData, Data, TaskData
+from polyhead.training.optimizers import Grouping, by_owner
+from polyhead.training.prepared import TrainingDiverged, prepare
+from polyhead.training.progress import Mode, TrainingProgress
+from polyhead.training.settings import TrainConfig
+from polyhead.training.state import Best
+from polyhead.training.step_losses import Loss
+from polyhead.training.validation import Validation
 
 if TYPE_CHECKING:
     from polyhead.model import MultiHeadModel

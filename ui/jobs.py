@@ -29,7 +29,7 @@ from typing import Any
 
 import psutil
 
-from polyhead.files import write_whole
+from polyhead.system.files import write_whole
 
 START_SECONDS = 30.0
 """A job whose keeper has not reported after this time counts as lost."""

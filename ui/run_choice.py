@@ -9,8 +9,8 @@ from typing import Any
 import streamlit as st
 
 from polyhead.application import cards_folder
-from polyhead.identity import RUN_FILE, deciding_files
-from polyhead.runs import Run
+from polyhead.runs.identity import RUN_FILE, deciding_files
+from polyhead.runs.run import Run
 from ui import upload
 from ui.provenance import card_panel, read_card, run_facts
 from ui.runs import Found, demo_folder, find_runs, open_run, run_label, runs_folder
@@ -69,7 +69,7 @@ def _identity(path: str, states: tuple[tuple[str, int, int], ...]) -> str:
 
 
 def identity(run: Run) -> str:
-    """Which model a run holds (see `polyhead.identity`), computed once as long as its files stay as they are."""
+    """Which model a run holds (see `polyhead.runs.identity`), computed once as long as its files stay as they are."""
     files = {RUN_FILE: run.path / RUN_FILE, **deciding_files(run.path)}
     states = ((name, file.stat()) for name, file in files.items())
     return _identity(str(run.path), tuple((name, state.st_mtime_ns, state.st_size) for name, state in states))

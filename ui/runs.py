@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from polyhead.runs import RUN_FILE, Run
+from polyhead.runs.run import RUN_FILE, Run
 
 RUNS_VARIABLE = "POLYHEAD_RUNS"
 DEMO_VARIABLE = "POLYHEAD_DEMO"

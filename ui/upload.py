@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from polyhead.files import replacing
+from polyhead.system.files import replacing
 
 ROOTS_VARIABLE = "POLYHEAD_DATA_ROOTS"
 """Environment variable: folders whose content the pages may read, separated as in PATH."""

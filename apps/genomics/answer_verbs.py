@@ -84,8 +84,8 @@ def predict(
     from apps.predicting import predict as run_predict
     from domains.genomics.asking.sources import cases_from
     from polyhead.batch.worker import PredictorFactory
-    from polyhead.identity import CALIBRATION_FILE
-    from polyhead.runs import Run as RunFolder
+    from polyhead.runs.identity import CALIBRATION_FILE
+    from polyhead.runs.run import Run as RunFolder
 
     folder = RunFolder.open(run)
     info = folder.info
@@ -135,7 +135,7 @@ def _merge(
 ) -> None:
     """The table of all cases, and the temperatures that made the probabilities, which `evaluate` shows."""
     from domains.genomics.predicting.write import merge
-    from polyhead.files import write_whole
+    from polyhead.system.files import write_whole
 
     merge(out, rows, labels, ending)
     if calibration is not None and calibration.is_file():
@@ -149,7 +149,7 @@ def _spooled(out: Path) -> Path:
     import shutil
 
     from polyhead.batch.folder import STATE
-    from polyhead.files import replacing
+    from polyhead.system.files import replacing
 
     folder = out / STATE
     folder.mkdir(parents=True, exist_ok=True)

@@ -13,7 +13,7 @@ from apps.genomics.page_results import Reading, choose_reading, results_part
 from apps.genomics.page_variants import variants_part
 from apps.page_demo import no_run
 from domains.genomics.sequences.records import SequenceRecord
-from polyhead.runs import Run
+from polyhead.runs.run import Run
 from ui import upload
 from ui.banner import banner
 from ui.run_choice import choose_run, sentence

@@ -11,7 +11,7 @@ import streamlit as st
 from apps.genomics.page_charts import CHART, reliability_chart
 from apps.genomics.page_model import Model, task_title
 from domains.genomics.uncertainty.calibrate import CALIBRATION_FILE, Temperature, calibrated_strands, read_calibrations
-from polyhead.runs import Run
+from polyhead.runs.run import Run
 from ui.run_choice import about_run, sentence
 from ui.table import table
 from ui.theme import ink

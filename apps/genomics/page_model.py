@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from polyhead.runs import Run
+from polyhead.runs.run import Run
 from ui.run_choice import identity, run_title
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from apps.genomics.page_input import example_folder, show_refused, signature
 from apps.genomics.page_model import Loaded, task_title
 from domains.genomics.sequences.records import RejectedRecord, SequenceRecord
 from domains.genomics.variants.scored import USUAL_WINDOW
-from polyhead.files import write_whole
+from polyhead.system.files import write_whole
 from ui import upload
 from ui.run_choice import sentence
 from ui.table import table

@@ -60,9 +60,9 @@ def predict(
     from domains.pde.asking.sources import cases_from
     from domains.pde.predicting.members import identity, member_runs
     from polyhead.batch.worker import PredictorFactory
-    from polyhead.files import hash_file
-    from polyhead.identity import CALIBRATION_FILE
-    from polyhead.runs import Run as RunFolder
+    from polyhead.runs.identity import CALIBRATION_FILE
+    from polyhead.runs.run import Run as RunFolder
+    from polyhead.system.files import hash_file
 
     members = member_runs(run)
     info = RunFolder.open(members[0]).info
@@ -98,7 +98,7 @@ def predict(
 
 def _keep_calibration(calibration: Path, out: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     """`evaluate` counts what the bands cover, so they are told beside the answers."""
-    from polyhead.files import write_whole
+    from polyhead.system.files import write_whole
 
     target = out / calibration.name
     if calibration.is_file():

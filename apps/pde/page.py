@@ -13,7 +13,7 @@ from apps.pde.page_results import compare_part, field_part, input_part, with_sol
 from domains.pde.networks.description import Description
 from domains.pde.predicting.write import Answer
 from polyhead.batch.case import Case, InvalidInput
-from polyhead.runs import Run
+from polyhead.runs.run import Run
 from ui import upload
 from ui.banner import banner
 from ui.field_plots import label

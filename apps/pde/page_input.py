@@ -19,7 +19,7 @@ from domains.pde.asking.outlines import is_planar
 from domains.pde.asking.questions import reading_order
 from domains.pde.data.samples import Quantity
 from domains.pde.networks.description import Description
-from polyhead.files import write_whole
+from polyhead.system.files import write_whole
 from ui import upload
 from ui.field_plots import label
 

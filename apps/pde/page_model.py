@@ -11,7 +11,7 @@ import streamlit as st
 
 from domains.pde.networks.description import Description
 from polyhead.batch.case import InvalidInput
-from polyhead.runs import Run
+from polyhead.runs.run import Run
 from ui.run_choice import identity, run_title
 
 

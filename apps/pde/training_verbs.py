@@ -23,7 +23,7 @@ from apps.flags import (
 from apps.terminal import sayer, show_json
 from apps.training import require_system, resolve_preset, run_training, show_configuration
 from apps.training_flags import TrainingFlags, with_training_flags
-from polyhead.launch import is_first_process
+from polyhead.system.launch import is_first_process
 
 Data = Annotated[Path, typer.Argument(help="Data folder, or one .h5 file of it.")]
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from polyhead.session import Session
+from polyhead.training.session import Session
 
 
 def run_transfer(

@@ -128,7 +128,7 @@ def predict(
     from domains.medical.ultrasound.asking.sources import cases_from
     from domains.medical.ultrasound.data.fm_uia import is_data_root
     from polyhead.batch.worker import PredictorFactory
-    from polyhead.runs import Run as RunFolder
+    from polyhead.runs.run import Run as RunFolder
 
     folder = RunFolder.open(run)
     info = folder.info

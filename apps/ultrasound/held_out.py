@@ -9,7 +9,7 @@ from typing import Literal
 from domains.medical.ultrasound.data.fm_uia import read_tables
 from domains.medical.ultrasound.data.rows import Row
 from domains.medical.ultrasound.data.splits import Split
-from polyhead.runs import Run
+from polyhead.runs.run import Run
 
 
 def rows_to_score(

@@ -11,7 +11,7 @@ from apps.ultrasound.page_answers import task_title
 from apps.ultrasound.page_folder import folder_part
 from apps.ultrasound.page_images import images_part
 from apps.ultrasound.page_results import Model
-from polyhead.runs import Run
+from polyhead.runs.run import Run
 from ui.banner import banner
 from ui.run_choice import about_run, choose_run, identity, run_title
 from ui.runs import demo_folder

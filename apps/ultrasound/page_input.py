@@ -9,7 +9,7 @@ import numpy as np
 
 from domains.medical.intake.images import frame_count, read_image
 from polyhead.batch.case import InvalidInput
-from polyhead.files import replacing
+from polyhead.system.files import replacing
 
 WARNINGS = {
     "burned-in-annotation": "text may be burned into the picture: look for a name before you pass it on",

@@ -7,8 +7,8 @@ from typing import Any
 
 from domains.genomics.settings import GenomicsConfig, PretrainConfig, read_config
 from polyhead.registry import Registry
-from polyhead.schedule import TrainConfig
 from polyhead.settings import changed
+from polyhead.training.settings import TrainConfig
 
 __all__ = ["PRESETS", "GenomicsConfig", "read_config", "resolve", "resolve_pretraining"]
 

@@ -15,7 +15,7 @@ from domains.genomics.models.shapes import model_shape_of
 from domains.genomics.sequences.tokenizer import DnaTokenizer
 from domains.genomics.settings import GenomicsConfig, read_config
 from polyhead.model import MultiHeadModel
-from polyhead.runs import Run, RunInfo
+from polyhead.runs.run import Run, RunInfo
 from polyhead.tasks import TaskSet
 
 APPLICATION = "genomics"

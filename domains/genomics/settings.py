@@ -7,8 +7,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from polyhead.schedule import TrainConfig
 from polyhead.settings import validated
+from polyhead.training.settings import TrainConfig
 
 Head = Literal["answer", "last", "mean"]
 TRAINED_TOKENIZER = "train"

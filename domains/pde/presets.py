@@ -17,8 +17,8 @@ from domains.pde.settings import (
     read_config,
 )
 from polyhead.registry import Registry
-from polyhead.schedule import TrainConfig
 from polyhead.settings import changed
+from polyhead.training.settings import TrainConfig
 
 __all__ = ["PRESETS", "PdeConfig", "read_config", "resolve"]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from domains.pde.settings import BranchConfig, EncodingConfig, LossConfig, NetworkConfig, PdeConfig, TrunkConfig
-from polyhead.schedule import TrainConfig
+from polyhead.training.settings import TrainConfig
 
 FISHER = PdeConfig(
     preset="mt-deeponet-fisher",

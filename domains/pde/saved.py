@@ -12,7 +12,7 @@ from domains.pde.networks.description import Description
 from domains.pde.networks.model import build_model
 from domains.pde.settings import PdeConfig, read_config
 from polyhead.model import MultiHeadModel
-from polyhead.runs import Run, RunInfo
+from polyhead.runs.run import Run, RunInfo
 from polyhead.tasks import TaskSet
 
 APPLICATION = "pde"

@@ -15,7 +15,7 @@ from torchjd import Stateful, aggregation
 
 from polyhead.balance.projector import NnlsProjector
 from polyhead.balance.protocol import Needs, Parameters, Reduce, StepLosses, finite_values
-from polyhead.sampling import derive_seed
+from polyhead.seeds import derive_seed
 from polyhead.tasks import TaskSet
 
 SUMMING = frozenset({"PCGrad", "GradVac", "GradDrop", "ConFIG", "Sum", "Constant"})

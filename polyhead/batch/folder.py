@@ -11,8 +11,8 @@ from polyhead.batch.case import Case
 from polyhead.batch.outcome import Outcome
 from polyhead.batch.parts import Part, PartWriter, read_part
 from polyhead.batch.writer import RECEIPT, safe_relative
-from polyhead.files import sweep_temporaries
-from polyhead.locks import take_lock
+from polyhead.system.files import sweep_temporaries
+from polyhead.system.locks import take_lock
 
 STATE = ".polyhead"
 RESULTS, RUN, CSV, HTML, FAILED, LOGS = "results.jsonl", "run.json", "summary.csv", "summary.html", "failed.txt", "logs"

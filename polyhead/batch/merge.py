@@ -14,7 +14,7 @@ from polyhead.batch.parts import Part, Rows, write_rows
 from polyhead.batch.path_lists import write_path_list
 from polyhead.batch.report import write_report
 from polyhead.batch.writer import dump_json
-from polyhead.files import write_whole
+from polyhead.system.files import write_whole
 
 
 def merge(folder: OutputFolder, key: Sequence[str], facts: Mapping[str, Any]) -> Rows:

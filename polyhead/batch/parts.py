@@ -18,7 +18,7 @@ from typing import Any
 
 from polyhead.batch.outcome import Outcome
 from polyhead.batch.writer import dump_json
-from polyhead.files import replacing
+from polyhead.system.files import replacing
 
 _INDEX = b'{"index": '
 

@@ -19,7 +19,7 @@ from polyhead.batch.case import Case, InvalidInput, Record
 from polyhead.batch.search import is_hidden
 from polyhead.batch.states import settled_state, state_of
 from polyhead.batch.writer import RECEIPT, dump_json, safe_relative
-from polyhead.files import sweep_temporaries, write_whole
+from polyhead.system.files import sweep_temporaries, write_whole
 
 Verify = Literal["quick", "full"]
 """How a receipt is checked: by size, time and inode of files where those show every change, or by their contents."""

@@ -20,7 +20,7 @@ from polyhead.batch.folder import CSV, HTML
 from polyhead.batch.outcome import FAILURES
 from polyhead.batch.parts import Rows
 from polyhead.batch.writer import safe_relative
-from polyhead.files import replacing
+from polyhead.system.files import replacing
 
 MAX_ROWS = 20_000
 MAX_FAILURES = 1_000

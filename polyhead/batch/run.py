@@ -21,7 +21,7 @@ from polyhead.batch.runner import MakeRunner, Progress, Runner, WorkerCannotStar
 from polyhead.batch.settled import Settled, checked_ahead, settled
 from polyhead.batch.supervisor import LocalRunner
 from polyhead.batch.worker import PredictorFactory, WorkerSettings
-from polyhead.interrupts import Interrupts
+from polyhead.system.interrupts import Interrupts
 
 OnMerged = Callable[[Path, Rows], None]
 

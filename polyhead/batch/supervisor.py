@@ -20,7 +20,7 @@ from polyhead.batch.case import Case
 from polyhead.batch.outcome import Outcome
 from polyhead.batch.runner import Progress, WorkerCannotStart
 from polyhead.batch.worker import PredictorFactory, WorkerSettings, case_to_json
-from polyhead.files import sweep_temporaries
+from polyhead.system.files import sweep_temporaries
 
 POLL_SECONDS = 0.1
 START_ATTEMPTS = 2

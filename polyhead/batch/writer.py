@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from polyhead.batch.states import settled_state
-from polyhead.files import TEMPORARY, hash_file, sync_file, sync_folder, temporary_beside
+from polyhead.system.files import TEMPORARY, hash_file, sync_file, sync_folder, temporary_beside
 
 RECEIPT = "receipt.json"
 

@@ -11,7 +11,7 @@ import pytest
 
 from apps import cli
 from domains.medical.intake.images import read_image
-from polyhead.runs import Run, RunInfo
+from polyhead.runs.run import Run, RunInfo
 from polyhead.tasks import TaskSpec
 
 TASKS = [

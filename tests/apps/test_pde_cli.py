@@ -11,7 +11,7 @@ from domains.pde.data.samples import OperatorData, Quantity
 from domains.pde.data.store import read_data, write_data
 from domains.pde.presets import PRESETS
 from polyhead.application import RESEARCH_USE
-from polyhead.runs import Run
+from polyhead.runs.run import Run
 
 QUICK = ["--set", "epochs=1", "--set", "steps_per_epoch=4", "--set", "pod_steps=5", "--set", "validate_every=1"]
 

@@ -15,7 +15,7 @@ from streamlit.testing.v1 import AppTest
 
 from domains.pde.uncertainty.bands import Calibration, ScaleMap
 from polyhead.application import RESEARCH_USE
-from polyhead.identity import CALIBRATION_FILE
+from polyhead.runs.identity import CALIBRATION_FILE
 from ui.jobs import list_jobs
 
 

@@ -11,7 +11,7 @@ from ranks_of_cli import as_two
 
 from domains.pde.data.samples import OperatorData, Quantity
 from domains.pde.data.store import write_data
-from polyhead.runs import Run
+from polyhead.runs.run import Run
 
 COUNTS = ("--set", "training.epochs=2", "--set", "training.steps_per_epoch=2", "--set", "training.batch_size=4")
 

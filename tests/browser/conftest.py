@@ -45,7 +45,7 @@ def make_run(folder: Path) -> None:
 
     from domains.medical.ultrasound.networks.network import build_model, task_specs
     from domains.medical.ultrasound.presets import PRESETS
-    from polyhead.runs import Run, RunInfo
+    from polyhead.runs.run import Run, RunInfo
 
     torch.manual_seed(0)
     config = PRESETS["tiny"]

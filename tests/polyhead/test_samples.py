@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from polyhead.files import TEMPORARY
 from polyhead.samples import SETTINGS, claim_folder
+from polyhead.system.files import TEMPORARY
 
 
 def test_a_folder_is_claimed_once_for_its_settings(tmp_path):

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from polyhead.model import MultiHeadModel
 from polyhead.registry import Registry
-from polyhead.schedule import TrainConfig
+from polyhead.training.settings import TrainConfig
 from tabular.tables import INPUTS, TASKS
 
 

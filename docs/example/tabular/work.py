@@ -15,12 +15,12 @@ from torch.nn import functional
 
 from polyhead.batch.case import Case, InvalidInput, Record, Writer
 from polyhead.batch.inputs import Wanted, as_cases, find_inputs, id_names
-from polyhead.devices import choose_device
-from polyhead.evaluate import MetricSpec, TaskScore, bootstrap_interval
-from polyhead.runs import Run, RunInfo
-from polyhead.score_report import ScoreReport
-from polyhead.session import Session
+from polyhead.evaluation.evaluate import MetricSpec, TaskScore, bootstrap_interval
+from polyhead.evaluation.score_report import ScoreReport
+from polyhead.runs.run import Run, RunInfo
+from polyhead.system.devices import choose_device
 from polyhead.train import FitResult, Validation, fit
+from polyhead.training.session import Session
 from tabular.network import PRESETS, Settings, build_model
 from tabular.tables import INPUTS, TASKS, read_folder, read_table, sample
 

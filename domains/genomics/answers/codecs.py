@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from domains.genomics.answers.answer import Answer
 from domains.genomics.answers.image import ImageAnswer
-from polyhead.files import replacing
+from polyhead.system.files import replacing
 
 if TYPE_CHECKING:
     from domains.genomics.answers.vqvae import VqVae

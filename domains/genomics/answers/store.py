@@ -12,8 +12,8 @@ from domains.genomics.answers.classes import ClassAnswer
 from domains.genomics.answers.image import ImageAnswer
 from domains.genomics.answers.numbers import NumberAnswer
 from domains.genomics.answers.text import TextAnswer
-from polyhead.files import replacing
 from polyhead.registry import Registry
+from polyhead.system.files import replacing
 
 ANSWERS_FILE = "answers.json"
 

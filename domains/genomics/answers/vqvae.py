@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from domains.genomics.answers.image import ImageAnswer
-from polyhead.files import replacing
+from polyhead.system.files import replacing
 
 
 @dataclass(frozen=True)

@@ -76,7 +76,7 @@ def read_facts(folder: Path) -> dict[str, TaskFacts]:
 
 def write_facts(folder: Path, facts: Mapping[str, TaskFacts]) -> None:
     """Writes ``tasks.json``."""
-    from polyhead.files import replacing
+    from polyhead.system.files import replacing
 
     text = json.dumps({name: each.to_json() for name, each in facts.items()}, indent=2, ensure_ascii=False) + "\n"
     with replacing(folder / TASKS_FILE) as temporary:

@@ -15,7 +15,7 @@ import numpy as np
 from domains.genomics.data.facts import TASKS_FILE, TaskFacts, read_facts
 from domains.genomics.data.tables import labelled_tables, split_of, table_rows
 from domains.genomics.sequences.alphabet import InvalidSequence, clean
-from polyhead.report import Problem
+from polyhead.evaluation.report import Problem
 
 MOST_CLASSES = 100
 

@@ -12,7 +12,7 @@ from domains.genomics.data.facts import write_facts
 from domains.genomics.data.labelled import read_labelled
 from domains.genomics.data.splits import DROPPED, TEST, purged_split, random_split
 from polyhead.batch.writer import dump_json
-from polyhead.files import replacing
+from polyhead.system.files import replacing
 
 TABLE, RECORD = "labelled.csv", "split.json"
 

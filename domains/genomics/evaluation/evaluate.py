@@ -27,8 +27,8 @@ from domains.genomics.evaluation.report import Report, TaskReport
 from domains.genomics.predicting.predictions import Prediction, read_predictions
 from domains.genomics.uncertainty.calibrate import read_calibrations
 from domains.genomics.uncertainty.reliability import reliability
-from polyhead.evaluate import TaskScore, bootstrap_counts, percentile_interval
-from polyhead.report import Problem
+from polyhead.evaluation.evaluate import TaskScore, bootstrap_counts, percentile_interval
+from polyhead.evaluation.report import Problem
 
 LEVEL = 0.95
 _LISTED = 20  # missing answers of a task that are listed one by one

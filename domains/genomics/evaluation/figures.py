@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from html import escape
 
 from domains.genomics.uncertainty.reliability import Bin
-from polyhead.evaluate import TaskScore
-from polyhead.report import number
+from polyhead.evaluation.evaluate import TaskScore
+from polyhead.evaluation.report import number
 
 _SIDE = 170
 

@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from domains.genomics.uncertainty.reliability import calibration_error
-from polyhead.confusion import confusion as counts_of
-from polyhead.confusion import confusion_scores as scores_of
-from polyhead.evaluate import MetricSpec
-from polyhead.ranking import auprc, auroc
+from polyhead.evaluation.confusion import confusion as counts_of
+from polyhead.evaluation.confusion import confusion_scores as scores_of
+from polyhead.evaluation.evaluate import MetricSpec
+from polyhead.evaluation.ranking import auprc, auroc
 
 METRICS: dict[str, tuple[MetricSpec, ...]] = {
     "classification": (
@@ -35,7 +35,7 @@ METRICS: dict[str, tuple[MetricSpec, ...]] = {
 
 
 def confusion(label: NDArray, predicted: NDArray, classes: int, weights: NDArray | None = None) -> NDArray[np.float64]:
-    """The counts of `polyhead.confusion.confusion`; a prediction of -1, no usable answer, is one class more."""
+    """`polyhead.evaluation.confusion.confusion`; a prediction of -1, no usable answer, is one class more."""
     predicted = np.asarray(predicted)
     if (predicted < 0).any():
         predicted = np.where(predicted < 0, classes, predicted)
@@ -44,7 +44,7 @@ def confusion(label: NDArray, predicted: NDArray, classes: int, weights: NDArray
 
 
 def confusion_scores(counts: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
-    """MCC, accuracy and F1_macro of `polyhead.confusion.confusion_scores`."""
+    """MCC, accuracy and F1_macro of `polyhead.evaluation.confusion.confusion_scores`."""
     found = scores_of(counts)
     return {name: found[name] for name in ("MCC", "accuracy", "F1_macro")}
 

@@ -17,8 +17,8 @@ from domains.genomics.evaluation.metrics import METRICS
 from domains.genomics.uncertainty.calibrate import Temperature
 from domains.genomics.uncertainty.reliability import Bin
 from polyhead.application import RESEARCH_USE
-from polyhead.evaluate import TaskScore
-from polyhead.report import (
+from polyhead.evaluation.evaluate import TaskScore
+from polyhead.evaluation.report import (
     Problem,
     arrow,
     html_page,

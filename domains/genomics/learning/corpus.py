@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from domains.genomics.sequences.records import RejectedRecord, SequenceRecord
-from polyhead.files import replacing
+from polyhead.system.files import replacing
 
 BASES_FILE, PIECES_FILE = "bases.bin", "pieces.npy"
 SHORTEST_PIECE = 16

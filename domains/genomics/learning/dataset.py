@@ -17,7 +17,7 @@ from domains.genomics.models.packing import packed_batch
 from domains.genomics.sequences.alphabet import reverse_complement
 from domains.genomics.sequences.tokenizer import DnaTokenizer
 from domains.genomics.settings import GenomicsConfig
-from polyhead.report import Problem
+from polyhead.evaluation.report import Problem
 from polyhead.tasks import TaskSet, TaskSpec
 
 Inputs = dict[str, Tensor]
@@ -55,7 +55,7 @@ class RowMaker:
 
 
 class TaskRows:
-    """The rows of one task: `polyhead.loading.BatchedTaskData`.
+    """The rows of one task: `polyhead.training.loading.BatchedTaskData`.
 
     Targets are those of `network.weighted_cross_entropy`: for a task that answers by tokens the place of each token
     among those that compete, every row with the same weight in all; for a linear head the class.

@@ -22,10 +22,10 @@ from domains.genomics.sequences.records import RejectedRecord, SequenceRecord
 from domains.genomics.sequences.tokenizer import CLS, TOKENIZER_FILE, DnaTokenizer
 from domains.genomics.settings import GenomicsConfig, PretrainConfig
 from polyhead.model import MultiHeadModel
-from polyhead.ranks import Ranks
-from polyhead.session import Session
+from polyhead.system.ranks import Ranks
 from polyhead.tasks import TaskSet, TaskSpec
 from polyhead.train import FitResult, Validation, fit
+from polyhead.training.session import Session
 
 Say = Callable[[str], None]
 
@@ -134,7 +134,7 @@ def _pretrain(
 
 
 class CorpusRows:
-    """Pieces of a corpus as `polyhead.loading.BatchedTaskData`: coded when they are asked for, cut, packed.
+    """Pieces of a corpus as `polyhead.training.loading.BatchedTaskData`: coded when they are asked for, cut, packed.
 
     A piece of more tokens than the context is cut; every part begins with [CLS] and sees nothing of the others.
     """

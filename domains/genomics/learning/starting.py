@@ -16,7 +16,7 @@ from domains.genomics.models.shapes import model_shape_of
 from domains.genomics.saved import load_run
 from domains.genomics.sequences.tokenizer import TOKENIZER_FILE, DnaTokenizer
 from domains.genomics.settings import TRAINED_TOKENIZER, GenomicsConfig, ShapeConfig
-from polyhead.runs import RUN_FILE
+from polyhead.runs.run import RUN_FILE
 
 if TYPE_CHECKING:
     from domains.genomics.models.family import Decoder

@@ -26,14 +26,14 @@ from domains.genomics.saved import describe, save_parts
 from domains.genomics.sequences.alphabet import reverse_complement
 from domains.genomics.sequences.tokenizer import TOKENIZER_FILE
 from domains.genomics.settings import GenomicsConfig
-from polyhead.files import hash_file, replacing
-from polyhead.identity import PROBLEMS_FILE
+from polyhead.evaluation.report import Problem
 from polyhead.model import MultiHeadModel
-from polyhead.ranks import Ranks
-from polyhead.report import Problem
-from polyhead.runs import Run
-from polyhead.session import Session
+from polyhead.runs.identity import PROBLEMS_FILE
+from polyhead.runs.run import Run
+from polyhead.system.files import hash_file, replacing
+from polyhead.system.ranks import Ranks
 from polyhead.train import FitResult, fit
+from polyhead.training.session import Session
 
 Say = Callable[[str], None]
 

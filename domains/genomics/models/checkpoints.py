@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from domains.genomics.models.family import NORM_EPSILON, ROPE_BASE, ModelShape, build_decoder, shape_of, tie
 from domains.genomics.models.olmo_gfm import SAME_LAYOUT, from_olmo_gfm, settings_of, shape_from_settings, to_olmo_gfm
 from domains.genomics.sequences.tokenizer import KINDS_FILE, TOKENIZER_FILE, DnaTokenizer
-from polyhead.files import replacing
+from polyhead.system.files import replacing
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -173,8 +173,8 @@ def open_run(run: str | Path, *, device: str = "auto", batch_tokens: int | None 
     from domains.genomics.saved import load_run
     from domains.genomics.scoring.scorer import Scorer
     from domains.genomics.uncertainty.calibrate import calibrated_strands, read_calibrations
-    from polyhead.devices import choose_device
-    from polyhead.runs import Run
+    from polyhead.runs.run import Run
+    from polyhead.system.devices import choose_device
 
     path = Path(run)
     model, tokenizer, answers, config = load_run(path)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from polyhead.application import RESEARCH_USE
-from polyhead.files import replacing
+from polyhead.system.files import replacing
 
 if TYPE_CHECKING:
     from domains.genomics.sequences.records import SequenceRecord

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TextIO
 
-from polyhead.files import replacing
+from polyhead.system.files import replacing
 
 FORMATS = {".bedgraph": "bedgraph", ".bg": "bedgraph", ".bw": "bigwig", ".bigwig": "bigwig", ".bed": "bed"}
 """Endings of files, and the format that each stands for."""

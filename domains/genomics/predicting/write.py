@@ -211,7 +211,7 @@ def merge(out: Path, rows: Iterable[Mapping[str, Any]], labels: Mapping[str, Seq
     for other in FORMATS:
         if other != ending:
             (out / f"answers.{other}").unlink(missing_ok=True)
-    from polyhead.files import replacing
+    from polyhead.system.files import replacing
 
     with replacing(path) as temporary:
         if ending == "parquet":

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from polyhead.files import replacing
+from polyhead.system.files import replacing
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

@@ -17,8 +17,8 @@ from domains.genomics.simulator.genome import Genome, lay_out
 from domains.genomics.simulator.motifs import MOTIFS
 from domains.genomics.simulator.variants import Variant, known_variants, vcf
 from polyhead.application import RESEARCH_USE
-from polyhead.files import write_whole
 from polyhead.samples import claim_folder
+from polyhead.system.files import write_whole
 
 VERSION = 2
 """Raised whenever equal settings would give other files than before."""

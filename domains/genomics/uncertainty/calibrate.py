@@ -16,8 +16,8 @@ from domains.genomics.data.labelled import read_labelled
 from domains.genomics.uncertainty.reliability import Bin, calibration_error, reliability
 from polyhead.application import RESEARCH_USE
 from polyhead.batch.writer import dump_json
-from polyhead.files import write_whole
-from polyhead.identity import CALIBRATION_FILE
+from polyhead.runs.identity import CALIBRATION_FILE
+from polyhead.system.files import write_whole
 
 FEWEST = 20
 """Validation rows below which no temperature is fitted."""

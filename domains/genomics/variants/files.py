@@ -14,7 +14,7 @@ from typing import Any, TextIO
 from domains.genomics.sequences.records import RejectedRecord
 from domains.genomics.variants.effects import VariantScore
 from polyhead.application import RESEARCH_USE
-from polyhead.files import replacing
+from polyhead.system.files import replacing
 
 Scored = VariantScore | RejectedRecord
 Labels = Mapping[str, Sequence[str]]

@@ -12,7 +12,7 @@ import numpy as np
 from domains.genomics.variants.files import shown_labels
 from domains.genomics.variants.mutagenesis import BASES, Mutagenesis
 from polyhead.application import RESEARCH_USE
-from polyhead.files import replacing
+from polyhead.system.files import replacing
 
 
 def write_mutagenesis(told: Mutagenesis, name: str, out: Path, labels: Mapping[str, Sequence[str]]) -> list[Path]:

@@ -8,8 +8,8 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from polyhead.registry import Registry
-from polyhead.schedule import TrainConfig
 from polyhead.settings import changed, validated
+from polyhead.training.settings import TrainConfig
 
 
 class NetworkConfig(BaseModel):

@@ -10,7 +10,7 @@ import torch
 from domains.medical.ultrasound.networks.network import build_model, task_specs
 from domains.medical.ultrasound.presets import PRESETS, UltrasoundConfig, read_config
 from polyhead.model import MultiHeadModel
-from polyhead.runs import Run, RunInfo
+from polyhead.runs.run import Run, RunInfo
 from polyhead.tasks import TaskSet
 
 APPLICATION = "ultrasound"

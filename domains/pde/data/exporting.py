@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from polyhead.application import RESEARCH_USE
-from polyhead.files import replacing, write_whole
+from polyhead.system.files import replacing, write_whole
 
 _CELLS = {1: "line", 2: "quad", 3: "hexahedron"}
 

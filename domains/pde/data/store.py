@@ -16,7 +16,7 @@ import numpy as np
 from domains.pde.data.samples import SPLITS, OperatorData, Quantity
 from polyhead.application import RESEARCH_USE
 from polyhead.batch.writer import dump_json
-from polyhead.files import TEMPORARY, replacing
+from polyhead.system.files import TEMPORARY, replacing
 
 # An open h5py.File; h5py's own types call whatever lies in a file a group, a data set or a type, and help nobody.
 File = Any

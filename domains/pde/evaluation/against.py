@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from domains.pde.evaluation.metrics import MAIN_METRIC
-from polyhead.evaluate import delta_m
+from polyhead.evaluation.evaluate import delta_m
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Against:
 
     @property
     def delta_m(self) -> float:
-        """Mean over the tasks, in percent; see `polyhead.evaluate.delta_m`."""
+        """Mean over the tasks, in percent; see `polyhead.evaluation.evaluate.delta_m`."""
         alone = [self.single[task].value for task in self.multi]
         return delta_m(list(self.multi.values()), alone, [False] * len(alone))
 

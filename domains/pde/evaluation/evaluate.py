@@ -21,8 +21,8 @@ from domains.pde.predicting.write import DEVIATION, FIELD_FILE
 from domains.pde.uncertainty.bands import Calibration, Coverage, coverage
 from domains.pde.uncertainty.calibrate import CALIBRATION_FILE, read_calibrations
 from polyhead.batch.folder import RESULTS
-from polyhead.evaluate import TaskScore
-from polyhead.report import Problem
+from polyhead.evaluation.evaluate import TaskScore
+from polyhead.evaluation.report import Problem
 
 BASELINE = "mean field"
 LEVEL = 0.95

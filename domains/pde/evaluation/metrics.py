@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from domains.pde.data.samples import OperatorData
-from polyhead.evaluate import Interval, MetricSpec, bootstrap_counts, bootstrap_interval, percentile_interval
+from polyhead.evaluation.evaluate import Interval, MetricSpec, bootstrap_counts, bootstrap_interval, percentile_interval
 
 MAIN_METRIC = "relative_l2"
 """The metric that an evaluation is judged by."""

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from polyhead.application import RESEARCH_USE
-from polyhead.evaluate import TaskScore
-from polyhead.report import Problem, html_page, problem_list, write_report_files
+from polyhead.evaluation.evaluate import TaskScore
+from polyhead.evaluation.report import Problem, html_page, problem_list, write_report_files
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from polyhead.application import RESEARCH_USE
-from polyhead.files import write_whole
-from polyhead.report import html_page
+from polyhead.evaluation.report import html_page
+from polyhead.system.files import write_whole
 
 if TYPE_CHECKING:
     from domains.pde.learning.transfer import TransferPoint

@@ -10,11 +10,11 @@ from typing import Any
 from domains.pde.learning.training import train
 from domains.pde.predicting.members import describe_ensemble, is_ensemble, member_count, member_folders
 from domains.pde.settings import PdeConfig
-from polyhead.identity import CALIBRATION_FILE
-from polyhead.ranks import Ranks
-from polyhead.runs import RUN_FILE, hold
-from polyhead.session import Session
+from polyhead.runs.identity import CALIBRATION_FILE
+from polyhead.runs.run import RUN_FILE, hold
+from polyhead.system.ranks import Ranks
 from polyhead.train import FitResult
+from polyhead.training.session import Session
 
 
 def train_members(

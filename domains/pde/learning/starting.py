@@ -13,9 +13,9 @@ from domains.pde.data.samples import OperatorData
 from domains.pde.networks.model import WeightedProduct, backbone_of
 from domains.pde.saved import load_run
 from polyhead.model import MultiHeadModel
-from polyhead.runs import Run
-from polyhead.start import start_from
-from polyhead.weights import load_tensors, save_tensors
+from polyhead.runs.run import Run
+from polyhead.runs.weights import load_tensors, save_tensors
+from polyhead.training.start import start_from
 
 UNPOLISHED_FILE = "unpolished.safetensors"
 """The weights that a polish replaced. They fit the training samples less closely, and carry over to others better."""

@@ -20,10 +20,10 @@ from domains.pde.networks.model import backbone_of, build_model, freeze_parts, t
 from domains.pde.saved import describe
 from domains.pde.settings import PdeConfig
 from polyhead.model import MultiHeadModel
-from polyhead.ranks import Ranks
-from polyhead.runs import Run
-from polyhead.session import Session
+from polyhead.runs.run import Run
+from polyhead.system.ranks import Ranks
 from polyhead.train import FitResult, Validation, fit
+from polyhead.training.session import Session
 
 Say = Callable[[str], None]
 

@@ -15,9 +15,9 @@ from domains.pde.learning.training import relative_errors, train
 from domains.pde.networks.model import backbone_of
 from domains.pde.saved import load_run
 from domains.pde.settings import PdeConfig
-from polyhead.files import replacing
-from polyhead.runs import RUN_FILE, Run
-from polyhead.session import Session
+from polyhead.runs.run import RUN_FILE, Run
+from polyhead.system.files import replacing
+from polyhead.training.session import Session
 
 PUBLISHED_FREEZE = ("branch.conv[2-9]", "trunk.layer*")
 """What the paper keeps: all but the first convolution, the branch's dense layers and gates, and the trunk's output.

@@ -12,7 +12,7 @@ from domains.pde.predicting.members import is_ensemble, member_runs
 from domains.pde.predicting.operator import Operator
 from domains.pde.saved import load_run
 from domains.pde.uncertainty.bands import Ensemble
-from polyhead.runs import Run
+from polyhead.runs.run import Run
 
 
 def load_operator(run: Path, device: str = "cpu") -> Operator:

@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 
 from polyhead.batch.writer import dump_json
-from polyhead.files import write_whole
-from polyhead.identity import digest_folder
-from polyhead.runs import RUN_FILE, Run
+from polyhead.runs.identity import digest_folder
+from polyhead.runs.run import RUN_FILE, Run
+from polyhead.system.files import write_whole
 
 ENSEMBLE_FILE = "ensemble.json"
 

@@ -16,7 +16,7 @@ from domains.pde.networks.input_range import InputRange
 from domains.pde.networks.model import OperatorFeature, ProblemNetwork, backbone_of
 from domains.pde.settings import PdeConfig
 from polyhead.model import MultiHeadModel
-from polyhead.runs import RunInfo
+from polyhead.runs.run import RunInfo
 from polyhead.tasks import TaskSet
 
 TRUNKS_KEPT = 8

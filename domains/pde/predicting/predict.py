@@ -55,7 +55,7 @@ class PDEPredictor:
         plots: bool = True,
     ):
         from domains.pde.predicting.ensemble import load_operator
-        from polyhead.devices import choose_device
+        from polyhead.system.devices import choose_device
 
         self.run = Path(run)
         self.operator = load_operator(self.run, device=str(choose_device(device, mps=False)))

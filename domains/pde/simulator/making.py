@@ -24,7 +24,7 @@ from domains.pde.data.samples import OperatorData
 from domains.pde.data.store import check_frame, new_file, read_info, write_rows
 from domains.pde.problems.plan import Block, Plan, Solved
 from polyhead.batch.writer import dump_json
-from polyhead.files import sweep_temporaries, sync_folder, write_whole
+from polyhead.system.files import sweep_temporaries, sync_folder, write_whole
 
 _BLOCKS_FORMAT = 1
 _SOLVED = tuple(entry.name for entry in fields(Solved))

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from polyhead.evaluate import Interval
+from polyhead.evaluation.evaluate import Interval
 
 _FLOOR = 0.05  # of the overall spread: a scale of 0 would make every score there infinite
 

@@ -12,8 +12,8 @@ from domains.pde.uncertainty.bands import Calibration, Coverage, calibrate, cove
 from domains.pde.uncertainty.residuals import Answering, residuals
 from polyhead.application import RESEARCH_USE
 from polyhead.batch.writer import dump_json
-from polyhead.files import write_whole
-from polyhead.identity import CALIBRATION_FILE
+from polyhead.runs.identity import CALIBRATION_FILE
+from polyhead.system.files import write_whole
 
 
 def calibrate_run(

@@ -14,7 +14,7 @@ from benchmarks.genomics_histone import published, purged
 from domains.genomics.data.facts import TaskFacts
 from domains.genomics.data.labelled import LabelledData
 from domains.genomics.sequences.alphabet import reverse_complement
-from polyhead.evaluate import bootstrap_counts
+from polyhead.evaluation.evaluate import bootstrap_counts
 
 GIVEN = argparse.Namespace(rows=0)
 

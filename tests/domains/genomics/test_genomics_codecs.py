@@ -28,7 +28,7 @@ from domains.genomics.simulator.needle import digits, labels, plant
 from domains.genomics.uncertainty.calibrate import CALIBRATION_FILE, write_calibrations
 from polyhead.batch.case import Case
 from polyhead.batch.writer import CaseWriter
-from polyhead.session import Session
+from polyhead.training.session import Session
 
 QUICK = {
     "model": {"layers": 1, "width": 32, "heads": 2, "ffn": 64},

@@ -17,7 +17,7 @@ from domains.genomics.evaluation.metrics import (
     token_f1,
 )
 from domains.genomics.uncertainty.reliability import calibration_error, reliability
-from polyhead.ranking import auprc, auroc
+from polyhead.evaluation.ranking import auprc, auroc
 
 
 @pytest.fixture

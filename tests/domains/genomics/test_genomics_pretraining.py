@@ -15,8 +15,8 @@ from domains.genomics.saved import load_run
 from domains.genomics.scoring.scorer import Scorer
 from domains.genomics.sequences.alphabet import reverse_complement
 from domains.genomics.sequences.tokenizer import DnaTokenizer
-from polyhead.runs import Run
-from polyhead.session import Session
+from polyhead.runs.run import Run
+from polyhead.training.session import Session
 
 QUICK: dict[str, Any] = {
     "model": {"layers": 1, "width": 32, "heads": 2, "ffn": 64},

@@ -19,8 +19,8 @@ from domains.pde.uncertainty.calibrate import CALIBRATION_FILE, calibrate_run, r
 from domains.pde.uncertainty.residuals import residuals
 from polyhead.batch.run import run_batch
 from polyhead.batch.worker import PredictorFactory
-from polyhead.runs import Run
-from polyhead.session import Session
+from polyhead.runs.run import Run
+from polyhead.training.session import Session
 
 SETTINGS = {"epochs": 1, "steps_per_epoch": 3, "image_size": None, "channels": (8, 16), "training.seed": 5}
 

@@ -16,7 +16,7 @@ from domains.pde.learning.curves import write_curves
 from domains.pde.learning.transfer import TransferPoint
 from domains.pde.uncertainty.bands import calibrate
 from polyhead.application import RESEARCH_USE
-from polyhead.identity import CALIBRATION_FILE
+from polyhead.runs.identity import CALIBRATION_FILE
 
 
 @pytest.fixture(scope="module")

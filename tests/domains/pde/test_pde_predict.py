@@ -25,7 +25,7 @@ from domains.pde.uncertainty.calibrate import calibrate_run
 from polyhead.batch.case import Case, InvalidInput
 from polyhead.batch.path_lists import write_path_list
 from polyhead.batch.writer import CaseWriter
-from polyhead.files import TEMPORARY
+from polyhead.system.files import TEMPORARY
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

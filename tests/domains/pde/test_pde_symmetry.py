@@ -15,7 +15,7 @@ from domains.pde.networks.model import backbone_of, build_model, task_specs
 from domains.pde.presets import resolve
 from domains.pde.solvers.darcy import solve_darcy
 from domains.pde.solvers.embedded import embed, unit_grid
-from polyhead.session import Session
+from polyhead.training.session import Session
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -16,9 +16,9 @@ from domains.pde.networks.description import Description
 from domains.pde.networks.model import backbone_of, build_model, task_specs
 from domains.pde.predicting.ensemble import load_operator
 from domains.pde.presets import PRESETS, resolve
-from polyhead.runs import Run
-from polyhead.session import Session
+from polyhead.runs.run import Run
 from polyhead.train import TrainingDiverged
+from polyhead.training.session import Session
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -16,8 +16,8 @@ from domains.pde.networks.input_range import Mahalanobis
 from domains.pde.predicting.ensemble import load_operator
 from domains.pde.presets import resolve
 from domains.pde.saved import load_run
-from polyhead.runs import Run, RunInfo
-from polyhead.session import Session
+from polyhead.runs.run import Run, RunInfo
+from polyhead.training.session import Session
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 from domains.medical.ultrasound.data.checks import check_rows, content_hashes, leaks, require_none, write_problem_report
 from domains.medical.ultrasound.data.rows import Row
-from polyhead.report import Problem
+from polyhead.evaluation.report import Problem
 
 HEIGHT, WIDTH = 24, 32
 

@@ -20,8 +20,8 @@ from domains.medical.ultrasound.evaluation.metrics import (
     official_auc,
     resize_nearest,
 )
-from polyhead.confusion import confusion
-from polyhead.ranking import auroc
+from polyhead.evaluation.confusion import confusion
+from polyhead.evaluation.ranking import auroc
 
 
 def a_task(classes: int, n: int = 60, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

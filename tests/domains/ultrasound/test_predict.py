@@ -20,7 +20,7 @@ from domains.medical.ultrasound.saved import APPLICATION, load_run
 from polyhead.application import RESEARCH_USE
 from polyhead.batch.case import Case, InvalidInput
 from polyhead.batch.writer import CaseWriter
-from polyhead.runs import Run, RunInfo
+from polyhead.runs.run import Run, RunInfo
 
 TASKS = {
     "seg": ("segmentation", 3),

@@ -12,7 +12,7 @@ from PIL import Image
 from domains.medical.ultrasound.simulator import sample
 from domains.medical.ultrasound.simulator.tasks import SHEETS
 from polyhead.application import RESEARCH_USE
-from polyhead.files import TEMPORARY
+from polyhead.system.files import TEMPORARY
 
 SMALL: dict[str, Any] = {"rows_per_task": 6, "validation": 2, "size": (64, 96), "seed": 5}
 MIXED = ["breast_lesion", "breast_3cls", "breast_2cls", "uterine_fibroid_det", "IUGC"]

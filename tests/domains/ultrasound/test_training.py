@@ -23,8 +23,8 @@ from domains.medical.ultrasound.networks.network import build_model, task_specs
 from domains.medical.ultrasound.presets import PRESETS, UltrasoundConfig, resolve
 from domains.medical.ultrasound.saved import load_run
 from domains.medical.ultrasound.simulator.write import sample
-from polyhead.runs import Run
-from polyhead.session import Session
+from polyhead.runs.run import Run
+from polyhead.training.session import Session
 
 TASKS = ("carotid_artery", "liver_lesion_2cls", "thyroid_nodule_det", "FUGC")
 KINDS = ("segmentation", "classification", "detection", "keypoints")

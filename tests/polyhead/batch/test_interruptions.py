@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from polyhead.files import TEMPORARY
+from polyhead.system.files import TEMPORARY
 
 HERE = Path(__file__).parent
 

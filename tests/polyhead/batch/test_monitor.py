@@ -10,7 +10,7 @@ import pytest
 from test_interruptions import start, wait_for
 
 from polyhead.batch.monitor import Monitor, Stopped, current_monitor, monitored
-from polyhead.files import TEMPORARY
+from polyhead.system.files import TEMPORARY
 
 
 def test_a_monitor_tells_now_and_then_and_always_of_the_end(monkeypatch):

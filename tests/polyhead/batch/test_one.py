@@ -10,7 +10,7 @@ from toy_predictors import toy
 from polyhead.batch.case import Case, InvalidInput
 from polyhead.batch.monitor import current_monitor
 from polyhead.batch.one import answer, ask, written_files
-from polyhead.files import TEMPORARY
+from polyhead.system.files import TEMPORARY
 
 
 def test_an_answer_is_the_one_of_a_batch_and_the_batch_knows_it_as_done(bench):

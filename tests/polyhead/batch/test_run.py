@@ -23,7 +23,7 @@ from polyhead.batch.outcome import Outcome
 from polyhead.batch.path_lists import read_path_list
 from polyhead.batch.run import run_batch, shard_of
 from polyhead.batch.worker import PredictorFactory
-from polyhead.files import TEMPORARY
+from polyhead.system.files import TEMPORARY
 
 
 def test_a_clean_run_loads_once_and_writes_everything(bench):

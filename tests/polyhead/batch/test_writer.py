@@ -17,7 +17,7 @@ from polyhead.batch.receipts import (
     save_receipt,
 )
 from polyhead.batch.writer import CaseWriter
-from polyhead.files import sweep_temporaries, write_whole
+from polyhead.system.files import sweep_temporaries, write_whole
 
 
 def test_outputs_appear_together_at_commit(tmp_path):

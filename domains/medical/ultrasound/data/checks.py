@@ -15,8 +15,8 @@ from typing import TypeVar
 from domains.medical.intake.images import image_size, read_image, read_index_mask
 from domains.medical.ultrasound.data.rows import Row
 from polyhead.batch.case import InvalidInput
-from polyhead.files import hash_file, write_whole
-from polyhead.report import Problem
+from polyhead.evaluation.report import Problem
+from polyhead.system.files import hash_file, write_whole
 
 T = TypeVar("T")
 

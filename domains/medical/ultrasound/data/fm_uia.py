@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from domains.medical.ultrasound.data.rows import TASK_NAMES, Kind, Row
-from polyhead.files import write_whole
-from polyhead.report import Problem
+from polyhead.evaluation.report import Problem
+from polyhead.system.files import write_whole
 
 TABLES = "csv_files"
 LABELS = "labels.json"

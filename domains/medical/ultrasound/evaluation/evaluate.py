@@ -37,10 +37,10 @@ from domains.medical.ultrasound.predicting.predictions import (
     read_index_mask,
     read_predictions,
 )
-from polyhead.confusion import confusion
-from polyhead.evaluate import TaskScore, bootstrap_counts, percentile_interval
-from polyhead.ranking import auroc
-from polyhead.report import Problem
+from polyhead.evaluation.confusion import confusion
+from polyhead.evaluation.evaluate import TaskScore, bootstrap_counts, percentile_interval
+from polyhead.evaluation.ranking import auroc
+from polyhead.evaluation.report import Problem
 
 LEVEL = 0.95
 

@@ -14,9 +14,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from domains.medical.surface import dice, surface_distances
 from domains.medical.ultrasound.data.rows import Kind
-from polyhead.confusion import confusion_scores as scores_of
-from polyhead.evaluate import MetricSpec
-from polyhead.ranking import auroc
+from polyhead.evaluation.confusion import confusion_scores as scores_of
+from polyhead.evaluation.evaluate import MetricSpec
+from polyhead.evaluation.ranking import auroc
 
 METRICS: dict[Kind, tuple[MetricSpec, ...]] = {
     "segmentation": (
@@ -103,7 +103,7 @@ def mean_radial_error(prediction: ArrayLike, label: ArrayLike) -> NDArray[np.flo
 
 
 def confusion_scores(counts: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
-    """The scores of `polyhead.confusion.confusion_scores`, by the names that the challenge uses."""
+    """The scores of `polyhead.evaluation.confusion.confusion_scores`, by the names that the challenge uses."""
     found = scores_of(counts)
     return {"Accuracy": found.pop("accuracy"), **found}
 

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from domains.medical.ultrasound.data.rows import Kind
 from polyhead.application import RESEARCH_USE
-from polyhead.evaluate import MetricSpec, TaskScore
-from polyhead.report import (
+from polyhead.evaluation.evaluate import MetricSpec, TaskScore
+from polyhead.evaluation.report import (
     Problem,
     arrow,
     html_page,

@@ -25,14 +25,14 @@ from domains.medical.ultrasound.predicting.decode import decode
 from domains.medical.ultrasound.presets import NetworkConfig, UltrasoundConfig
 from domains.medical.ultrasound.saved import describe
 from polyhead.batch.case import InvalidInput
-from polyhead.confusion import confusion
-from polyhead.identity import PROBLEMS_FILE
+from polyhead.evaluation.confusion import confusion
+from polyhead.evaluation.report import Problem
 from polyhead.model import MultiHeadModel
-from polyhead.ranks import Ranks
-from polyhead.report import Problem
-from polyhead.session import Session
+from polyhead.runs.identity import PROBLEMS_FILE
+from polyhead.system.ranks import Ranks
 from polyhead.tasks import TaskSpec
 from polyhead.train import FitResult, Validation, fit
+from polyhead.training.session import Session
 
 
 def train(

@@ -15,9 +15,9 @@ from torch import Tensor
 
 from domains.medical.ultrasound.networks.encoders import EfficientNetB4
 from polyhead.model import MultiHeadModel
-from polyhead.start import start_from
+from polyhead.runs.weights import Loaded
 from polyhead.tasks import TaskSet
-from polyhead.weights import Loaded
+from polyhead.training.start import start_from
 
 _BLOCK_PARTS = {
     "_expand_conv": "expansion.expand_conv",

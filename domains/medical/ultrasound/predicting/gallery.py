@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 from domains.medical.ultrasound.predicting.write import RESULT_FILE, summary
 from polyhead.application import RESEARCH_USE
 from polyhead.batch.case import Case
-from polyhead.files import write_whole
+from polyhead.system.files import write_whole
 
 _TILE, _CAPTION, _GAP = 216, 34, 8
 _PAPER, _INK, _GREY = (255, 255, 255), (27, 38, 44), (90, 104, 112)

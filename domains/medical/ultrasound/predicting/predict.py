@@ -24,10 +24,10 @@ from domains.medical.ultrasound.predicting.measure import measurements
 from domains.medical.ultrasound.predicting.write import write_answers
 from domains.medical.ultrasound.saved import load_run
 from polyhead.batch.case import Case, InvalidInput, Record, Writer
-from polyhead.devices import choose_device
 from polyhead.inference import Backend, Precision, Quick, quicken
-from polyhead.memory import to_channels_last
 from polyhead.model import task_rows
+from polyhead.system.devices import choose_device
+from polyhead.system.memory import to_channels_last
 
 logger = logging.getLogger(__name__)
 

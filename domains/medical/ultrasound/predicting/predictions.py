@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from domains.medical.ultrasound.data.rows import Kind, Row
-from polyhead.files import write_whole
-from polyhead.report import Problem
+from polyhead.evaluation.report import Problem
+from polyhead.system.files import write_whole
 
 FILES: dict[Kind, str] = {
     "classification": "classification_predictions.json",

@@ -17,8 +17,8 @@ from domains.medical.ultrasound.data.rows import TASK_NAMES
 from domains.medical.ultrasound.simulator.render import Simulated, draw_size, phantom
 from domains.medical.ultrasound.simulator.tasks import SHEETS, Sheet, sheet
 from polyhead.application import RESEARCH_USE
-from polyhead.files import write_whole
 from polyhead.samples import claim_folder
+from polyhead.system.files import write_whole
 
 VERSION = 1
 """Raised whenever equal settings would give other files than before."""
