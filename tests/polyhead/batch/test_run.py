@@ -317,18 +317,19 @@ def test_another_runner_may_take_the_place_of_the_local_one(bench):
 
 
 def test_memory_does_not_grow_with_the_number_of_cases(tmp_path):
-    def peak(count: int) -> int:
+    def peak(count: int, turn: int = 0) -> int:
         cases = [Case(f"{i:05d}", tmp_path / "in") for i in range(count)]
         factory = PredictorFactory("none:none", {})
         tracemalloc.start()
         try:
-            run_batch(cases, tmp_path / f"out{count}", factory, model_hash="m", parameters={}, make_runner=Canned)
+            run_batch(cases, tmp_path / f"out{count}-{turn}", factory, model_hash="m", parameters={}, make_runner=Canned)
             return tracemalloc.get_traced_memory()[1]
         finally:
             tracemalloc.stop()
 
     peak(10)
-    few, many = peak(300), peak(1800)
+    # The smallest of three: what else the process does meanwhile only adds.
+    few, many = (min(peak(count, turn) for turn in range(3)) for count in (300, 1800))
     assert (many - few) / 1500 < 400, "bytes a case; a record alone has 1,000 as JSON"
 
 
