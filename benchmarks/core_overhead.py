@@ -1,6 +1,6 @@
 """What the core itself costs, with stand-ins for models: a case of the batch runner, a step of the training loop.
 
-    python -m benchmarks.core_overhead --baseline CHECKOUT [--only batch]
+    python -m benchmarks.core_overhead --baseline CHECKOUT [--only batch|training]
 
 CHECKOUT is a folder with an earlier state of this repository; both states run the same stand-in in turns, and the small
 sizes are medians. Memory is the parent's own: the most that it has held, less what it held before, a case.
@@ -25,6 +25,9 @@ SIZES = (1_000, 10_000, 50_000)
 TURNS = 5
 LARGE = 20_000
 """Batches of more cases than this run once."""
+
+STEPS = 400
+"""Steps of each training."""
 
 Cost = dict[str, dict[str, float]]
 
@@ -74,6 +77,33 @@ def _numbers(costs: list[Cost], cases: int) -> list[str]:
     ]
 
 
+def training_cost(checkout: Path, scratch: Path) -> Cost:
+    """Microseconds of a step of `fit` and of a bare loop, by setting, with the code of a checkout."""
+    with tempfile.TemporaryDirectory(dir=scratch) as folder:
+        command = [sys.executable, str(HERE / "benchmarks/training_stand_in.py"), str(checkout), folder, str(STEPS)]
+        return json.loads(subprocess.check_output(command, env=os.environ | {"PYTHONPATH": str(checkout)}))
+
+
+def training_half(states: dict[str, Path], sizes: Sequence[int], turns: int, scratch: Path) -> str:
+    """The table of the training loop."""
+    found: dict[str, list[Cost]] = {name: [] for name in states}
+    for _ in range(turns):
+        for name, checkout in states.items():
+            found[name].append(training_cost(checkout, scratch))
+    lines = []
+    for setting in found["now"][0]:
+        for name, costs in found.items():
+            bare, whole = (median(cost[setting][kind] for cost in costs) for kind in ("bare", "fit"))
+            lines.append([setting, name, f"{bare:,.0f}", f"{whole:,.0f}", f"{whole - bare:,.0f}"])
+    header = ["setting", "code", "bare loop", "fit", "added"]
+    return (
+        f"Microseconds a step, medians over {STEPS} steps and {turns} processes in turns, one thread. A model of a few "
+        "hundred weights, so that the loop is what costs; the bare loop has the same model, losses and optimiser, "
+        "and neither draws rows, nor writes metrics, nor measures the gradient.\n\n"
+        f"{table(header, lines)}"
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--baseline", type=Path, help="an earlier checkout, run in turns with this one")
@@ -91,6 +121,7 @@ def main() -> None:
 
 HALVES: dict[str, tuple[str, Callable[[dict[str, Path], Sequence[int], int, Path], str]]] = {
     "batch": ("What a case of the batch runner costs", batch_half),
+    "training": ("What a step of the training loop costs", training_half),
 }
 
 
