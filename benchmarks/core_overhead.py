@@ -97,8 +97,8 @@ def training_half(states: dict[str, Path], sizes: Sequence[int], turns: int, scr
             lines.append([setting, name, f"{bare:,.0f}", f"{whole:,.0f}", f"{whole - bare:,.0f}"])
     header = ["setting", "code", "bare loop", "fit", "added"]
     return (
-        f"CPU microseconds a step, medians over {STEPS} steps and {turns} processes in turns, one thread. A model of a few "
-        "hundred weights, so that the loop is what costs; the bare loop has the same model, losses and optimiser, "
+        f"CPU microseconds a step, medians over {STEPS} steps and {turns} processes in turns, one thread. A model of a "
+        "few hundred weights, so that the loop is what costs; the bare loop has the same model, losses and optimiser, "
         "and neither draws rows, nor writes metrics, nor measures the gradient.\n\n"
         f"{table(header, lines)}"
     )

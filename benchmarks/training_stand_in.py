@@ -1,7 +1,7 @@
 """Trainings of a stand-in for a model: ``training_stand_in.py CHECKOUT FOLDER STEPS``.
 
-Run as a script it imports polyhead from CHECKOUT and prints, as JSON, the CPU microseconds of a step of `fit` and of a bare
-loop over the same model, losses and optimiser groups, medians over STEPS steps each.
+Run as a script it imports polyhead from CHECKOUT and prints, as JSON, the CPU microseconds of a step of `fit` and of a
+bare loop over the same model, losses and optimiser groups, medians over STEPS steps each.
 """
 
 from __future__ import annotations
