@@ -101,7 +101,7 @@ class ScalarBalancer(ABC):
     def parameters(self) -> list[Parameter]:
         return list(self._learned.values())
 
-    def after_step(self, losses: StepLosses) -> None:
+    def after_step(self, losses: StepLosses) -> None:  # noqa: B027 (these look at no loss after the step)
         pass
 
     def epoch_end(self) -> None:

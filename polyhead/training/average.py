@@ -59,9 +59,10 @@ class Average:
 
     def _reshape(self, values: Sequence[Tensor]) -> None:
         """Begins the averages of buffers anew that have another shape by now."""
-        for index in range(len(self._parameters), len(values)):
-            if self._averages[index].shape != values[index].shape:
-                self._averages[index] = values[index].detach().clone().to(self._averages[index].device)
+        first = len(self._parameters)
+        for index, (average, value) in enumerate(zip(self._buffers(), values[first:], strict=True), first):
+            if average.shape != value.shape:
+                self._averages[index] = value.detach().clone().to(average.device)
 
     @contextmanager
     def applied(self) -> Iterator[None]:

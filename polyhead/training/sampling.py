@@ -224,8 +224,8 @@ class TaskSampler(Iterator[Step]):
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Goes to a position that `state_dict` gave; one of other tasks, sizes or settings is a `ValueError`."""
-        mine = self._settings()
-        other = sorted(key for key in mine if state["settings"].get(key) != mine[key])
+        mine, theirs = self._settings(), state["settings"]
+        other = sorted(key for key in {*mine, *theirs} if theirs.get(key) != mine.get(key))
         if other:
             raise ValueError(f"the sampler's state was made with other settings: {', '.join(other)}")
         self._step = int(state["step"])

@@ -289,7 +289,7 @@ def test_features_and_losses_are_in_one_graph():
 
 
 def test_features_that_are_never_all_there_are_refused():
-    with pytest.raises(ValueError, match="worked on in parts.*no micro_batches"):
+    with pytest.raises(ValueError, match=r"worked on in parts.*no micro_batches"):
         make_step(make_model(), parts=2).encoded(GROUP)
     with pytest.raises(ValueError, match="tells no features of depth"):
         StepLosses({"depth": lambda: torch.zeros(())}).encoded(("depth",))
