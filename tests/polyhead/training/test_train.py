@@ -240,7 +240,7 @@ def test_errors_at_the_border(tmp_path):
     data = make_data()
     with pytest.raises(ValueError, match="data and tasks of the model differ in: angle"):
         fit(ToyModel(), LOSSES, {t: d for t, d in data.items() if t != "angle"}, config, run)
-    with pytest.raises(ValueError, match="loss of task 'length' must be a scalar, got shape"):
+    with pytest.raises(ValueError, match="loss of task 'length' must be a real scalar, got shape"):
         losses = LOSSES | {"length": lambda output, target: (output - target).square()}
         fit(ToyModel(), losses, data, config, run, progress="quiet")
     with pytest.raises(ValueError, match="device 'cuda:99' cannot be used here"):
