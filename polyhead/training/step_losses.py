@@ -178,7 +178,7 @@ class _KnownGradient(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *above: Tensor) -> Any:
+    def backward(ctx: Any, *above: Tensor) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
         (factor,) = above
         return None, None, *(None if gradient is None else gradient * factor for gradient in ctx.gradients)
 
