@@ -41,7 +41,10 @@ LAYOUT = 2
 
 
 class TrainingDiverged(ValueError):
-    """A loss or a gradient that is infinite or not a number; the weights before that step are untouched."""
+    """A loss or a gradient that is infinite or not a number; the weights before that step are untouched.
+
+    Running statistics of the model in memory have seen that step; those in the run have not.
+    """
 
 
 @dataclass

@@ -53,8 +53,9 @@ def test_begin_never_destroys_by_accident(tmp_path):
         run.append_metrics({"step": 1})
         save_snapshot(run.snapshots, 1, {"x": 1})
     (run.path / "mine.txt").write_text("keep")
-    with pytest.raises(ValueError, match="holds a run already"):
+    with pytest.raises(ValueError, match="holds a run already") as refused:
         Run.begin(run.path, make_info())
+    assert refused.tb is not None, "whoever keeps the error keeps its frames, and so what they hold: no lock"
     with Run.begin(run.path, make_info(preset="other"), overwrite=True) as again:
         assert again.metrics() == [] and (run.path / "mine.txt").read_text() == "keep"
         assert not again.snapshots.exists() and not again.resumed

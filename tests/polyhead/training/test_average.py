@@ -106,3 +106,15 @@ def test_a_buffer_that_grows_is_averaged_anew():
     assert [each.shape for each in other.state_dict()["averages"]] == [
         each.shape for each in average.state_dict()["averages"]
     ]
+
+
+def test_a_conjugated_buffer_is_averaged():
+    """A conjugate is a view that PyTorch does not make real; a module may keep one of its maps."""
+    model = nn.Linear(1, 1)
+    model.register_buffer("maps", torch.tensor([1 + 1j, 2j]))
+    average = Average(model, 0.5)
+    for factor in (1.0, 3.0):
+        model.maps = (factor * torch.tensor([1 + 1j, 2j])).conj()
+        average.update()
+    with average.applied():
+        assert model.maps.tolist() == [2 - 2j, -4j]
