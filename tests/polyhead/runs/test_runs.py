@@ -261,6 +261,9 @@ def test_metrics_survive_a_torn_line(tmp_path):
     file.write_bytes(file.read_bytes() + b'{"step": 4, "lo')
     again = Run.open(run.path)
     assert [line["step"] for line in again.metrics()] == [1, 2, 3]
+    again.truncate_metrics(3)
+    assert file.read_bytes().endswith(b"}\n"), "the torn line goes, whatever other programs read of the file"
+    file.write_bytes(file.read_bytes() + b'{"step": 4, "lo')
     again.append_metrics({"step": 4})
     assert [line["step"] for line in again.metrics()] == [1, 2, 3, 4]
     assert again.metrics()[2]["loss"] == 0.1 * 3
