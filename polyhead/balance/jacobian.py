@@ -131,6 +131,9 @@ class JacobianBalancer:
     def parameters(self) -> list[Parameter]:
         return []
 
+    def after_step(self, losses: StepLosses) -> None:
+        pass
+
     def epoch_end(self) -> None:
         pass
 

@@ -58,14 +58,16 @@ class StepLosses(Mapping[str, Callable[[], Tensor]]):
         closures: for each task its function.
         together: for groups of tasks that share a batch, a function that gives the losses of all from one encoding, in
             one graph. Tasks that stand in no group are alone.
+        encoded: for groups, also of one task, a function that gives what their heads read, too.
     """
 
     def __init__(
         self,
         closures: Mapping[str, Callable[[], Tensor]],
         together: Mapping[Group, Callable[[], Mapping[str, Tensor]]] | None = None,
+        encoded: Mapping[Group, Callable[[], tuple[dict[str, Any], dict[str, Tensor]]]] | None = None,
     ):
-        self._closures, self._together = dict(closures), dict(together or {})
+        self._closures, self._together, self._encoded = dict(closures), dict(together or {}), dict(encoded or {})
         self._home = {task: group for group in self._together for task in group}
         strange = sorted(set(self._home) - set(self._closures))
         if strange or len(self._home) < sum(map(len, self._together)):
@@ -95,9 +97,25 @@ class StepLosses(Mapping[str, Callable[[], Tensor]]):
             return dict(self._together[group]())
         return {task: self._closures[task]() for task in group}
 
+    def encoded(self, group: Group) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        """What the heads of a group read, by the name of the feature, and the group's losses, in one graph.
+
+        Features are tensors, or trees of them, with the rows of the batch along the first dimension; methods that
+        balance the gradients by the representation (MGDA-UB, Rep-MTL) differentiate by them.
+
+        Raises:
+            ValueError: the model tells no features, or the batch is worked on in parts.
+        """
+        if group not in self._encoded:
+            raise ValueError(f"the model tells no features of {' + '.join(group)}: it has no encode and answer")
+        return self._encoded[group]()
+
     @contextmanager
     def at(self, perturbation: Mapping[Parameter, Tensor]) -> Iterator[None]:
-        """Within, the parameters are theirs plus the perturbation; after, they are what they were, bit for bit."""
+        """Within, the parameters are theirs plus the perturbation; after, they are what they were, bit for bit.
+
+        A graph runs backward where it was made: one from without not within, and the other way round.
+        """
         parameters = list(perturbation)
         with torch.no_grad():
             kept = [parameter.detach().clone() for parameter in parameters]
@@ -128,6 +146,10 @@ class Balancer(Protocol):
 
         Gradients must be None or zero before. Raises `NonFiniteLoss` before a non-finite loss can reach the weights.
         """
+        ...
+
+    def after_step(self, losses: StepLosses) -> None:
+        """Called after the optimiser's step: the losses are those of the same rows, now at the new parameters."""
         ...
 
     def parameters(self) -> list[Parameter]:

@@ -26,8 +26,10 @@ def uncertainty_objective(loss: Tensor, log_variance: Tensor, weight: float) -> 
 def dynamic_weights(means: Sequence[Sequence[float]], temperature: float) -> list[float]:
     """lambda_k = K softmax(r / T)_k with r_k the second of a task's two means over its first, 1 where it has fewer."""
     rates = [pair[1] / pair[0] if len(pair) == 2 and pair[0] > 0 else 1.0 for pair in means]
-    powers = [math.exp((rate - max(rates)) / temperature) for rate in rates]
-    return [len(rates) * power / sum(powers) for power in powers]
+    top = max(rates)
+    powers = [math.exp((rate - top) / temperature) for rate in rates]
+    factor = len(rates) / sum(powers)
+    return [factor * power for power in powers]
 
 
 class EpochMeans:
@@ -98,6 +100,9 @@ class ScalarBalancer(ABC):
 
     def parameters(self) -> list[Parameter]:
         return list(self._learned.values())
+
+    def after_step(self, losses: StepLosses) -> None:  # noqa: B027 (these look at no loss after the step)
+        pass
 
     def epoch_end(self) -> None:
         if self._memory is not None:

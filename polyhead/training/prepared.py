@@ -41,7 +41,10 @@ LAYOUT = 2
 
 
 class TrainingDiverged(ValueError):
-    """A loss or a gradient that is infinite or not a number; the weights before that step are untouched."""
+    """A loss or a gradient that is infinite or not a number; the weights before that step are untouched.
+
+    Running statistics of the model in memory have seen that step; those in the run have not.
+    """
 
 
 @dataclass
@@ -102,6 +105,7 @@ class Training:
         if self.config.clip_norm is not None:
             nn.utils.clip_grads_with_norm_(self._own, self.config.clip_norm, norm)
         optimizer.step()
+        self.state.balancer.after_step(losses)
         ranks.average_(inexact_buffers(self.model))
         if self.state.average is not None:
             self.state.average.update()
@@ -181,7 +185,7 @@ def prepare(
     set_seed(config.seed + ranks.index)
     sampler = TaskSampler(
         {group: len(rows) for group, rows in data.items()},
-        batch_size=config.batch_size,
+        batch_size=_batch_sizes(config, model, data),
         tasks_per_step=config.tasks_per_step,
         policy=config.sampler,
         temperature=config.temperature,
@@ -189,7 +193,7 @@ def prepare(
         keys=batch_keys(data),
     )
     balancer = make_balancer(config.balancer, config.balancer_options, tasks, reduce=ranks.mean)
-    _check_needs(balancer, config, list(data))
+    _check_needs(balancer, config, [[task for task in group if tasks[task].weight > 0] for group in data])
     model.to(ranks.device)
     if config.channels_last:
         to_channels_last(model)
@@ -257,7 +261,16 @@ def _weighted(model: MultiHeadModel, data: Mapping[Group, Any]) -> dict[Group, A
     return found
 
 
-def _check_needs(balancer: Balancer, config: TrainConfig, groups: list[Group]) -> None:
+def _batch_sizes(config: TrainConfig, model: MultiHeadModel, data: Mapping[Group, Any]) -> int | dict[str, int]:
+    """The configured sizes, without those of tasks that are in no step."""
+    if isinstance(config.batch_size, int):
+        return config.batch_size
+    met = {task for group in data for task in group}
+    return {task: size for task, size in config.batch_size.items() if task in met or task not in model.tasks}
+
+
+def _check_needs(balancer: Balancer, config: TrainConfig, groups: list[list[str]]) -> None:
+    """Refuses steps that may hold fewer tasks that are trained than the balancer needs."""
     sizes = sorted(len(group) for group in groups)
     fewest, tasks = sum(sizes[: config.tasks_per_step]), sum(sizes)
     if balancer.needs == "several" and fewest < 2 <= tasks:

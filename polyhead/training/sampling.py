@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 from collections import deque
 from collections.abc import Hashable, Iterator, Mapping, Sequence
@@ -122,6 +123,7 @@ class TaskSampler(Iterator[Step]):
         self.temperature, self.seed = temperature, seed
         self._keyed = {batch_name(tasks): _rows_by_key(each) for tasks, each in (keys or {}).items()}
         self._check_keys(keys or {})
+        self._keys_digest = _digest_of_rows(self._keyed)
         self._batches = {name: self._count(name) for name in self.sizes}
         weights = np.asarray(list(self.sizes.values()), dtype=float) ** (1 / temperature)
         self._chances = weights / weights.sum() if policy == "temperature" else None
@@ -209,6 +211,7 @@ class TaskSampler(Iterator[Step]):
             "policy": self.policy,
             "temperature": float(self.temperature),
             "seed": self.seed,
+            **({"keys": self._keys_digest} if self._keyed else {}),
         }
 
     def position(self) -> dict[str, Any]:
@@ -221,8 +224,8 @@ class TaskSampler(Iterator[Step]):
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Goes to a position that `state_dict` gave; one of other tasks, sizes or settings is a `ValueError`."""
-        mine = self._settings()
-        other = sorted(key for key in mine if state["settings"].get(key) != mine[key])
+        mine, theirs = self._settings(), state["settings"]
+        other = sorted(key for key in {*mine, *theirs} if theirs.get(key) != mine.get(key))
         if other:
             raise ValueError(f"the sampler's state was made with other settings: {', '.join(other)}")
         self._step = int(state["step"])
@@ -255,6 +258,16 @@ def _rows_by_key(keys: Sequence[Hashable]) -> list[np.ndarray]:
     for row, key in enumerate(keys):
         found.setdefault(key, []).append(row)
     return [np.array(rows) for rows in found.values()]
+
+
+def _digest_of_rows(keyed: Mapping[str, Sequence[np.ndarray]]) -> str:
+    """Of which rows go together, whatever their keys are called."""
+    digest = hashlib.blake2b(digest_size=16)
+    for name, parts in sorted(keyed.items()):
+        digest.update(f"{name} {[len(rows) for rows in parts]}\n".encode())
+        for rows in parts:
+            digest.update(rows.astype("<i8").tobytes())
+    return digest.hexdigest()
 
 
 def _batch_sizes(batch_size: int | Mapping[str, int], groups: Mapping[str, Group]) -> dict[str, int]:

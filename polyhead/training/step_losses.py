@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import torch
 from accelerate.utils.operations import convert_to_fp32
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from polyhead.balance.protocol import StepLosses
 from polyhead.tasks import TaskSet
@@ -46,7 +47,14 @@ class LossMaker:
         batches = [BatchLosses(self, [part[index] for part in parts]) for index in range(len(parts[0]))]
         closures = {task: partial(each.one, task) for each in batches for task in each.tasks}
         together = {each.tasks: each.every for each in batches if len(each.tasks) > 1}
-        return StepLosses(closures, together), batches
+        encodes = hasattr(self.model, "encode") and hasattr(self.model, "answer")
+        encoded = {each.tasks: each.encoded for each in batches} if encodes else None
+        return StepLosses(closures, together, encoded), batches
+
+    @cached_property
+    def parameters(self) -> list[nn.Parameter]:
+        """The parameters of the model that are trained."""
+        return [parameter for parameter in self.model.parameters() if parameter.requires_grad]
 
 
 @dataclass
@@ -75,25 +83,44 @@ class BatchLosses:
         """The losses of all tasks from one encoding, in one graph."""
         return self._evaluate(list(self.tasks))
 
+    def encoded(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        """What the heads of all tasks read, by the name of the feature, and their losses, in one graph."""
+        if len(self.parts) > 1:
+            raise ValueError("the features of a batch that is worked on in parts are never all there: no micro_batches")
+        features: dict[str, Any] = {}
+        with self._same_conditions():
+            losses = self._of_part(self.parts[0], list(self.tasks), features)
+        return features, losses
+
     def _evaluate(self, tasks: list[str]) -> dict[str, Tensor]:
         with self._same_conditions():
             if len(self.parts) == 1:
                 return self._of_part(self.parts[0], tasks)
             return self._accumulated(tasks)
 
-    def _of_part(self, part: LoadedBatch, tasks: list[str]) -> dict[str, Tensor]:
-        shared = len(part.of.tasks) > 1
+    def _outputs(self, inputs: Any, tasks: list[str], shared: bool, features: dict[str, Any] | None) -> dict[str, Any]:
+        model: Any = self.maker.model
         with self.maker.autocast():
-            outputs = self.maker.model(part.inputs, tasks if shared else tasks[0])
-        outputs = convert_to_fp32(outputs if shared else {tasks[0]: outputs})
+            if features is not None:
+                features.update(model.encode(inputs, dict.fromkeys(self.maker.tasks[task].reads for task in tasks)))
+                return model.answer(features, tasks, inputs)
+            return model(inputs, tasks) if shared else {tasks[0]: model(inputs, tasks[0])}
+
+    def _of_part(
+        self, part: LoadedBatch, tasks: list[str], features: dict[str, Any] | None = None
+    ) -> dict[str, Tensor]:
+        """The losses of a part; `features` are told what its heads read."""
+        shared = len(part.of.tasks) > 1
+        outputs = convert_to_fp32(self._outputs(part.inputs, tasks, shared, features))
         share, found = part.of.share / len(self.parts), {}
         for task in tasks:
             value = self.maker.losses[task](outputs[task], part.targets[task] if shared else part.targets)
             if isinstance(value, Mapping):
                 self._note(task, value, share)
                 value = value["loss"]
-            if value.ndim:
-                raise ValueError(f"the loss of task {task!r} must be a scalar, got shape {tuple(value.shape)}")
+            if value.ndim or value.is_complex():
+                got = f"shape {tuple(value.shape)}" if value.ndim else f"a complex number ({value.dtype})"
+                raise ValueError(f"the loss of task {task!r} must be a real scalar, got {got}")
             factor = share * self.maker.tasks[task].weight
             found[task] = value if factor == 1.0 else value * factor
         return found
@@ -110,7 +137,7 @@ class BatchLosses:
 
     def _accumulated(self, tasks: list[str]) -> dict[str, Tensor]:
         """The losses over parts worked on in sequence, one graph alive at a time."""
-        parameters = [parameter for parameter in self.maker.model.parameters() if parameter.requires_grad]
+        parameters = self.maker.parameters
         sums: dict[str, Tensor] = {}
         gradients: dict[str, list[Tensor | None]] = {task: [None] * len(parameters) for task in tasks}
         for part in self.parts:
@@ -150,7 +177,8 @@ class _KnownGradient(torch.autograd.Function):
         return value.clone()
 
     @staticmethod
-    def backward(ctx: Any, *above: Tensor) -> Any:
+    @once_differentiable
+    def backward(ctx: Any, *above: Tensor) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
         (factor,) = above
         return None, None, *(None if gradient is None else gradient * factor for gradient in ctx.gradients)
 
@@ -181,16 +209,14 @@ def _set_generators(states: list[Tensor], device: torch.device) -> None:
 @contextmanager
 def unchanged_buffers(model: nn.Module) -> Iterator[None]:
     """After the block every buffer is as it was before: running statistics, counts, power iterations."""
-    before = [
-        (module, name, buffer, buffer.clone())
-        for module in model.modules()
-        for name, buffer in module._buffers.items()
-        if buffer is not None
-    ]
+    homes = [(module._buffers, name, buffer) for module in model.modules() for name, buffer in module._buffers.items()]
+    # Copies stand in for them, so that a graph made within keeps the values that it was made with. A buffer that
+    # several modules share has one copy.
+    copies = {id(buffer): None if buffer is None else buffer.clone() for _, _, buffer in homes}
+    for buffers, name, buffer in homes:
+        buffers[name] = copies[id(buffer)]
     try:
         yield
     finally:
-        for module, name, buffer, values in before:
-            # Through `data`, which autograd does not watch: a graph that saved the buffer still runs backward.
-            buffer.data.copy_(values)
-            module._buffers[name] = buffer
+        for buffers, name, buffer in homes:
+            buffers[name] = buffer

@@ -74,7 +74,12 @@ def modules_under(autocast: Callable[[], AbstractContextManager[Any]], model: nn
             hooks.callback(module.register_forward_hook(leave, always_call=True).remove)
         for module in (model, *heads):
             hooks.callback(module.register_forward_hook(widen).remove)
-        yield
+        try:
+            yield
+        finally:
+            # An interrupt within a forward pass, which is no `Exception`, lets no hook leave what it entered.
+            while open_contexts:
+                open_contexts.pop().__exit__(None, None, None)
 
 
 _CONTAINERS = (nn.ModuleDict, nn.ModuleList)

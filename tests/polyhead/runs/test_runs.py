@@ -53,8 +53,9 @@ def test_begin_never_destroys_by_accident(tmp_path):
         run.append_metrics({"step": 1})
         save_snapshot(run.snapshots, 1, {"x": 1})
     (run.path / "mine.txt").write_text("keep")
-    with pytest.raises(ValueError, match="holds a run already"):
+    with pytest.raises(ValueError, match="holds a run already") as refused:
         Run.begin(run.path, make_info())
+    assert refused.tb is not None, "whoever keeps the error keeps its frames, and so what they hold: no lock"
     with Run.begin(run.path, make_info(preset="other"), overwrite=True) as again:
         assert again.metrics() == [] and (run.path / "mine.txt").read_text() == "keep"
         assert not again.snapshots.exists() and not again.resumed
@@ -260,6 +261,9 @@ def test_metrics_survive_a_torn_line(tmp_path):
     file.write_bytes(file.read_bytes() + b'{"step": 4, "lo')
     again = Run.open(run.path)
     assert [line["step"] for line in again.metrics()] == [1, 2, 3]
+    again.truncate_metrics(3)
+    assert file.read_bytes().endswith(b"}\n"), "the torn line goes, whatever other programs read of the file"
+    file.write_bytes(file.read_bytes() + b'{"step": 4, "lo')
     again.append_metrics({"step": 4})
     assert [line["step"] for line in again.metrics()] == [1, 2, 3, 4]
     assert again.metrics()[2]["loss"] == 0.1 * 3

@@ -66,3 +66,55 @@ def test_an_error_within_gives_the_own_weights_back():
         assert model.weight[0] == 1.0
         raise KeyError
     assert model.weight[0] == 2.0
+
+
+def test_infinities_of_buffers_do_not_become_nan():
+    """A causal mask of -inf, and the bounds of an observer, which are infinite until the first step."""
+    model = nn.Linear(1, 1)
+    mask = torch.full((3, 3), -torch.inf).triu(1)
+    model.register_buffer("mask", mask.clone())
+    model.register_buffer("lowest", torch.tensor(torch.inf))
+    average = Average(model, 0.9)
+    for lowest in (3.0, 2.0):
+        model.lowest.fill_(lowest)
+        average.update()
+    with average.applied():
+        assert torch.equal(model.mask, mask) and model.lowest.item() == 2.0
+
+
+def test_a_buffer_that_grows_is_averaged_anew():
+    """As a cache of positions does, that a longer sequence needs."""
+    model = nn.Linear(1, 1)
+    model.register_buffer("cache", torch.zeros(2), persistent=False)
+    average = Average(model, 0.5)
+    average.update()
+    model.cache = torch.tensor([1.0, 2.0, 3.0])
+    average.update()
+    model.cache = torch.tensor([3.0, 2.0, 1.0])
+    average.update()
+    with average.applied():
+        assert model.cache.tolist() == [2.0, 2.0, 2.0]
+        model.cache = torch.zeros(4)  # within a validation, too
+    assert model.cache.tolist() == [3.0, 2.0, 1.0]
+    other = Average(nn.Linear(1, 1), 0.5)
+    with pytest.raises(ValueError):
+        other.load_state_dict(average.state_dict())
+    small = nn.Linear(1, 1)
+    small.register_buffer("cache", torch.zeros(2), persistent=False)
+    other = Average(small, 0.5)
+    other.load_state_dict(average.state_dict())
+    assert [each.shape for each in other.state_dict()["averages"]] == [
+        each.shape for each in average.state_dict()["averages"]
+    ]
+
+
+def test_a_conjugated_buffer_is_averaged():
+    """A conjugate is a view that PyTorch does not make real; a module may keep one of its maps."""
+    model = nn.Linear(1, 1)
+    model.register_buffer("maps", torch.tensor([1 + 1j, 2j]))
+    average = Average(model, 0.5)
+    for factor in (1.0, 3.0):
+        model.maps = (factor * torch.tensor([1 + 1j, 2j])).conj()
+        average.update()
+    with average.applied():
+        assert model.maps.tolist() == [2 - 2j, -4j]

@@ -96,6 +96,15 @@ def test_a_run_without_a_base_holds_the_frozen_weights_once(tmp_path):
     assert torch.equal(other.backbone.words.weight, model.backbone.words.weight)
 
 
+def test_the_digest_is_of_names_and_values_in_any_order():
+    state = frozen_state(model_of(1))
+    digest = state_digest(state)
+    assert len(state) == 3 and state_digest(dict(reversed(state.items()))) == digest
+    names = list(state)
+    assert state_digest({names[1]: state[names[2]], names[2]: state[names[1]], names[0]: state[names[0]]}) != digest
+    assert state_digest(state | {names[1]: state[names[1]].double()}) != digest
+
+
 def test_another_base_is_refused(tmp_path):
     class Stopped(Exception):
         pass

@@ -63,6 +63,20 @@ def test_sgd_with_nesterov_momentum_is_the_closed_form(tmp_path):
         assert weight.item() == pytest.approx(expected, rel=1e-6)
 
 
+def test_sgd_without_momentum_takes_plain_steps():
+    """Nesterov's look ahead needs a momentum; its default does not forbid to have none."""
+    config = TrainConfig(optimizer="sgd", learning_rate=0.1, momentum=0.0, weight_decay=0.0)
+    weight = torch.nn.Parameter(torch.tensor([3.0]))
+    model = torch.nn.Module()
+    model.weight = weight
+    optimizer = make_optimizer(model, config, groups=lambda _: [ParameterGroup("all", [weight])])
+    for expected in (2.7, 2.43):
+        optimizer.zero_grad()
+        (0.5 * weight.square()).sum().backward()
+        optimizer.step()
+        assert weight.item() == pytest.approx(expected)
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [

@@ -134,3 +134,60 @@ def test_bad_settings(options, message):
         TaskSampler(**({"sizes": SIZES, "batch_size": 4} | options))
     with pytest.raises(ValueError, match="rank"):
         shard(next(TaskSampler(SIZES, batch_size=4)), 2, 2)
+
+
+KEYS = {"a": [row % 3 for row in range(21)], "c": ["long" if row % 7 else "short" for row in range(60)]}
+
+
+def keyed(policy="uniform", keys=KEYS, tasks_per_step=2, **options):
+    return TaskSampler(SIZES, batch_size=4, tasks_per_step=tasks_per_step, policy=policy, seed=9, keys=keys, **options)
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_rows_with_keys_meet_by_key_and_resume(policy):
+    whole = take(keyed(policy), 120)
+    seen = {task: [] for task in SIZES}
+    for batch in (batch for step in whole for batch in step.batches):
+        if batch.name in KEYS:
+            assert len({KEYS[batch.name][row] for row in batch.rows}) == 1
+        assert 1 <= len(batch.rows) <= 4
+        seen[batch.name] += batch.rows
+    for task, rows in seen.items():
+        for start in range(0, len(rows) - SIZES[task] + 1, SIZES[task]):
+            assert sorted(rows[start : start + SIZES[task]]) == list(range(SIZES[task]))
+    for cut in (1, 17, 44):
+        first, second = keyed(policy), keyed(policy)
+        take(first, cut)
+        second.load_state_dict(json.loads(json.dumps(first.state_dict())))
+        assert take(second, 30) == whole[cut : cut + 30]
+
+
+def test_batches_of_the_keys_come_mixed_and_every_pass_is_another():
+    sampler = TaskSampler({"c": 60}, batch_size=4, keys={"c": KEYS["c"]})
+    # 9 short rows are 3 batches, 51 long ones 13.
+    passes = [[step.batches[0].rows for step in take(sampler, 16)] for _ in range(3)]
+    kinds = ["".join(KEYS["c"][rows[0]][0] for rows in each) for each in passes]
+    assert all(sorted(kind) == sorted("s" * 3 + "l" * 13) for kind in kinds)
+    assert len(set(kinds)) > 1 and len({tuple(each) for each in passes}) == 3
+    plain = TaskSampler({"b": 5}, batch_size=5)
+    assert len({step.batches[0].rows for step in take(plain, 6)}) > 1
+
+
+def test_a_resume_with_other_keys_is_refused():
+    """Names do not matter, nor do the sizes alone: which rows go together does."""
+    state = keyed().state_dict()
+    keyed(keys=KEYS | {"a": [f"shape {row % 3}" for row in range(21)]}).load_state_dict(state)
+    swapped = KEYS | {"a": [(row + (row < 2)) % 3 for row in range(21)]}
+    for keys in (swapped, {}, {"c": KEYS["c"]}):
+        with pytest.raises(ValueError, match="made with other settings: keys"):
+            keyed(keys=keys).load_state_dict(state)
+    with pytest.raises(ValueError, match="20 keys for the 21 rows of a"):
+        keyed(keys={"a": [1] * 20})
+
+
+def test_a_group_has_the_batch_size_of_its_first_task():
+    sampler = TaskSampler(
+        {("x", "y"): 12, "z": 12}, batch_size={"x": 3, "y": 6, "z": 4}, tasks_per_step=2, policy="round_robin"
+    )
+    assert [len(batch.rows) for batch in next(sampler).batches] == [3, 4]
+    assert sampler.steps_per_epoch == 4  # 4 and 3 batches, two a step

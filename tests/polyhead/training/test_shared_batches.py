@@ -110,6 +110,7 @@ def test_a_loss_called_again_is_a_function_of_the_parameters():
     losses, _ = step_losses(model)
     first = losses["segment"]().item()
     statistics = model.backbone.norm.running_mean.clone()
+    torch.rand(3)  # as the first evaluation of another batch
     drawn = torch.get_rng_state()
     assert [losses["segment"]().item() for _ in range(3)] == [first] * 3
     losses.together(("reconstruct", "segment"))
@@ -229,3 +230,70 @@ def test_the_last_shared_layer_can_be_named():
     assert MultiHeadModel(encoder, heads, TASKS).last_shared_parameters()[0] is encoder.norm.weight
     encoder.requires_grad_(False)
     assert MultiHeadModel(encoder, heads, TASKS).last_shared_parameters() == []
+
+
+def with_weights(**weights):
+    from dataclasses import replace
+
+    from polyhead.tasks import TaskSet
+
+    tasks = TaskSet(replace(spec, weight=weights.get(task, spec.weight)) for task, spec in TASKS.items())
+    return MultiHeadModel(CountedEncoder(), {task: Head(spec.outputs) for task, spec in tasks.items()}, tasks)
+
+
+class Half(Volumes):
+    """The rows of one task alone."""
+
+    def __init__(self, task):
+        super().__init__()
+        self.task = task
+
+    def batch(self, rows, seeds):
+        inputs, targets = super().batch(rows, seeds)
+        return inputs, targets[self.task]
+
+
+def test_a_batch_size_may_name_a_task_of_weight_zero(tmp_path):
+    config = TrainConfig(epochs=1, steps_per_epoch=2, batch_size={"reconstruct": 4, "segment": 8})
+    model = with_weights(segment=0.0)
+    run = Run.begin(tmp_path / "run", make_info(config, model.tasks))
+    data = {task: Half(task) for task in TASKS}
+    fit(model, LOSSES, data, config, run, progress="quiet")
+    assert [set(line["losses"]) for line in run.metrics()] == [{"reconstruct"}] * 2
+    wrong = config.model_copy(update={"batch_size": {"reconstruct": 4, "segmnt": 8}})
+    run = Run.begin(tmp_path / "wrong", make_info(wrong, model.tasks))
+    with pytest.raises(ValueError, match="batch_size names segmnt, which is no task"):
+        fit(model, LOSSES, data, wrong, run, progress="quiet")
+
+
+def test_what_a_balancer_needs_counts_tasks_that_are_trained(tmp_path):
+    """Two shared batches of two tasks each, one of which has no weight: a step of one batch trains one task."""
+    from polyhead.tasks import TaskSet, TaskSpec
+
+    names = ("a", "b", "c", "d")
+    tasks = TaskSet(TaskSpec(name, "regression", "maps", 3, weight=float(name in "ac")) for name in names)
+    model = MultiHeadModel(CountedEncoder(), {name: Head(3) for name in names}, tasks)
+    losses = dict.fromkeys(names, nn.functional.mse_loss)
+
+    class Rows(Volumes):
+        def batch(self, rows, seeds):
+            inputs, _ = super().batch(rows, seeds)
+            return inputs, dict.fromkeys(self.tasks, inputs["x"][:, :3])
+
+    data = {}
+    for group in (("a", "b"), ("c", "d")):
+        data[group] = Rows()
+        data[group].tasks = group
+
+    def train(**options):
+        config = TrainConfig(epochs=1, steps_per_epoch=1, batch_size=4, **options)
+        run = Run.begin(tmp_path / "run", make_info(config, tasks), overwrite=True)
+        fit(model, losses, data, config, run, progress="quiet")
+        return run.metrics()[0]["losses"]
+
+    with pytest.raises(ValueError, match="set tasks_per_step to at least 2"):
+        train(balancer="UPGrad")
+    assert set(train(balancer="UPGrad", tasks_per_step=2)) == {"a", "c"}
+    with pytest.raises(ValueError, match="set tasks_per_step to 2 and a sampler other than proportional"):
+        train(balancer="GradVac", tasks_per_step=2, sampler="proportional")
+    assert set(train(balancer="GradVac", tasks_per_step=2)) == {"a", "c"}

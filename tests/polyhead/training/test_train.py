@@ -240,7 +240,7 @@ def test_errors_at_the_border(tmp_path):
     data = make_data()
     with pytest.raises(ValueError, match="data and tasks of the model differ in: angle"):
         fit(ToyModel(), LOSSES, {t: d for t, d in data.items() if t != "angle"}, config, run)
-    with pytest.raises(ValueError, match="loss of task 'length' must be a scalar, got shape"):
+    with pytest.raises(ValueError, match="loss of task 'length' must be a real scalar, got shape"):
         losses = LOSSES | {"length": lambda output, target: (output - target).square()}
         fit(ToyModel(), losses, data, config, run, progress="quiet")
     with pytest.raises(ValueError, match="device 'cuda:99' cannot be used here"):
@@ -251,6 +251,10 @@ def test_errors_at_the_border(tmp_path):
     train(tmp_path / "done", config)
     with pytest.raises(ValueError, match="has been trained already"):
         fit(ToyModel(), LOSSES, make_data(), config, Run.open(tmp_path / "done"))
+    imported = Run.begin(tmp_path / "imported", make_info(config))  # weights, and no line of a training
+    imported.save_weights(ToyModel().state_dict())
+    with pytest.raises(ValueError, match="has been trained already"):
+        fit(ToyModel(), LOSSES, make_data(), config, imported)
     model = ToyModel()
     model.extra = torch.nn.Linear(2, 2)
     with pytest.raises(ValueError, match=r"neither the shared part nor a head: extra\.weight, extra\.bias"):
