@@ -94,6 +94,11 @@ class Training:
             values = self.state.balancer.backward(losses, self.parameters)
         except NonFiniteLoss as error:
             raise self._diverged(str(error), step, error.task) from error
+        named = _named_parts(batches, ranks)
+        for task, found in named.items():
+            for name, value in found.items():
+                if not math.isfinite(value):
+                    raise self._diverged(f"the part {name!r} of the loss of task {task!r} is {value}", step, task)
         ranks.average_(parameter.grad for parameter in self._optimised if parameter.grad is not None)
         norm = nn.utils.get_total_norm([each.grad for each in self._own if each.grad is not None])
         size = norm.item()
@@ -109,7 +114,6 @@ class Training:
         now, before = time.monotonic(), self._last
         self._last = now
         numbers = {task: value / self.model.tasks[task].weight for task, value in values.items()}
-        named = _named_parts(batches, ranks)
         line = {"losses": numbers, "lr": rate, "gradient_norm": size, "seconds": round(now - before, 4)}
         return line | ({"parts": named} if named else {})
 
@@ -189,7 +193,8 @@ def prepare(
         keys=batch_keys(data),
     )
     balancer = make_balancer(config.balancer, config.balancer_options, tasks, reduce=ranks.mean)
-    _check_needs(balancer, config, list(data))
+    trained = [tuple(task for task in group if tasks[task].weight > 0) for group in data]
+    _check_needs(balancer, config, trained)
     model.to(ranks.device)
     if config.channels_last:
         to_channels_last(model)

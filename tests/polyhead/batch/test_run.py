@@ -322,7 +322,9 @@ def test_memory_does_not_grow_with_the_number_of_cases(tmp_path):
         factory = PredictorFactory("none:none", {})
         tracemalloc.start()
         try:
-            run_batch(cases, tmp_path / f"out{count}-{turn}", factory, model_hash="m", parameters={}, make_runner=Canned)
+            run_batch(
+                cases, tmp_path / f"out{count}-{turn}", factory, model_hash="m", parameters={}, make_runner=Canned
+            )
             return tracemalloc.get_traced_memory()[1]
         finally:
             tracemalloc.stop()
