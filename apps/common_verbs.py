@@ -105,9 +105,10 @@ def common_verbs(application: Application, work: str) -> typer.Typer:
 
         def resolve(name: str, changes: Mapping[str, Any]) -> BaseModel:
             from polyhead.settings import changed, validated
+            from polyhead.training.settings import MAPPINGS
 
             chosen = working.PRESETS[name]
-            return validated(type(chosen), changed(chosen.model_dump(mode="json"), changes))
+            return validated(type(chosen), changed(chosen.model_dump(mode="json"), changes, whole=MAPPINGS))
 
         configuration = resolve_preset(resolve, preset, flags, config=config, settings=settings)
         if flags.dry_run:

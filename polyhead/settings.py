@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 Model = TypeVar("Model", bound=BaseModel)
 
-WHOLE = ("balancer_options",)
-"""Settings that are mappings by themselves: their keys are no settings."""
 
-
-def changed(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+def changed(values: Mapping[str, Any], changes: Mapping[str, Any], *, whole: Collection[str] = ()) -> dict[str, Any]:
     """JSON settings with some of them changed, one after the other.
 
     Args:
@@ -22,13 +19,14 @@ def changed(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, 
         changes: by name, the end of a dotted path that fits once: ``epochs``, ``loss.points``. A mapping changes the
             settings that it names, as the sections of a settings file do; where the setting is no section, or is None,
             it is the new value; and a section may be set to None as a whole.
+        whole: names of settings that may be mappings by themselves: their keys are no settings.
 
     Raises:
         ValueError: a name that no setting has, or that fits several.
     """
     found = _copied(values)
-    for name, value in _flat(changes, found):
-        _set(found, name, value)
+    for name, value in _flat(changes, found, whole):
+        _set(found, name, value, whole)
     return found
 
 
@@ -57,19 +55,21 @@ def _copied(values: Mapping[str, Any]) -> dict[str, Any]:
     return {key: _copied(value) if isinstance(value, Mapping) else value for key, value in values.items()}
 
 
-def _flat(changes: Mapping[str, Any], there: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+def _flat(
+    changes: Mapping[str, Any], there: Any, whole: Collection[str], prefix: str = ""
+) -> Iterator[tuple[str, Any]]:
     for key, value in changes.items():
         inside = there.get(key, {}) if isinstance(there, Mapping) else {}
-        if isinstance(value, Mapping) and isinstance(inside, Mapping) and str(key).rpartition(".")[2] not in WHOLE:
-            yield from _flat(value, inside, f"{prefix}{key}.")
+        if isinstance(value, Mapping) and isinstance(inside, Mapping) and str(key).rpartition(".")[2] not in whole:
+            yield from _flat(value, inside, whole, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", value
 
 
-def _leaves(values: Mapping[str, Any], path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+def _leaves(values: Mapping[str, Any], whole: Collection[str], path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
     for key, value in values.items():
-        if isinstance(value, Mapping) and key not in WHOLE:
-            yield from _leaves(value, (*path, key))
+        if isinstance(value, Mapping) and key not in whole:
+            yield from _leaves(value, whole, (*path, key))
         else:
             yield (*path, key)
 
@@ -80,9 +80,9 @@ def _is_section(values: Any, path: tuple[str, ...]) -> bool:
     return isinstance(values, Mapping)
 
 
-def _set(values: dict[str, Any], name: str, value: Any) -> None:
+def _set(values: dict[str, Any], name: str, value: Any, whole: Collection[str]) -> None:
     wanted = tuple(name.split("."))
-    leaves = list(_leaves(values))
+    leaves = list(_leaves(values, whole))
     homes = [path for path in leaves if path[-len(wanted) :] == wanted]
     homes = [path for path in homes if path == wanted] or homes
     if value is None and not homes and _is_section(values, wanted):

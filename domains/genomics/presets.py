@@ -8,7 +8,7 @@ from typing import Any
 from domains.genomics.settings import GenomicsConfig, PretrainConfig, read_config
 from polyhead.registry import Registry
 from polyhead.settings import changed
-from polyhead.training.settings import TrainConfig
+from polyhead.training.settings import MAPPINGS, TrainConfig
 
 __all__ = ["PRESETS", "GenomicsConfig", "read_config", "resolve", "resolve_pretraining"]
 
@@ -163,4 +163,4 @@ def _resolved(preset: str, overrides: Mapping[str, Any], schedule: str) -> Genom
             changes[f"pretrain.{name}"] = value
         else:
             changes[name] = value
-    return read_config(changed(PRESETS[preset].model_dump(), changes))
+    return read_config(changed(PRESETS[preset].model_dump(), changes, whole=MAPPINGS))

@@ -18,7 +18,7 @@ from domains.pde.settings import (
 )
 from polyhead.registry import Registry
 from polyhead.settings import changed
-from polyhead.training.settings import TrainConfig
+from polyhead.training.settings import MAPPINGS, TrainConfig
 
 __all__ = ["PRESETS", "PdeConfig", "read_config", "resolve"]
 
@@ -184,7 +184,7 @@ _register(
 
 
 def _tiny(preset: str, source: str, changes: Mapping[str, Any], **training: Any) -> None:
-    values = changed(PRESETS[source].model_dump(), {**changes, "preset": preset})
+    values = changed(PRESETS[source].model_dump(), {**changes, "preset": preset}, whole=MAPPINGS)
     values["training"] |= {"warmup_steps": 20, "ema_decay": 0.98, "snapshot_every": 500} | training
     _register(read_config(values))
 
@@ -195,7 +195,7 @@ def resolve(preset: str, overrides: Mapping[str, Any] | None = None) -> PdeConfi
     Raises:
         ValueError: unknown preset or setting, a name that fits twice, or a value that does not fit its field.
     """
-    return read_config(changed(PRESETS[preset].model_dump(), overrides or {}))
+    return read_config(changed(PRESETS[preset].model_dump(), overrides or {}, whole=MAPPINGS))
 
 
 _tiny(

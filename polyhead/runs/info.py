@@ -29,7 +29,7 @@ def _versions() -> dict[str, str]:
 
 def _git_commit() -> str | None:
     """The commit of the checkout that this package lies in, None for an installed package."""
-    root = Path(__file__).resolve().parents[1]
+    root = Path(__file__).resolve().parents[2]
     if not (root / ".git").exists():
         return None
     try:

@@ -97,6 +97,11 @@ class Training:
             values = self.state.balancer.backward(losses, self.parameters)
         except NonFiniteLoss as error:
             raise self._diverged(str(error), step, error.task) from error
+        named = _named_parts(batches, ranks)
+        for task, found in named.items():
+            for name, value in found.items():
+                if not math.isfinite(value):
+                    raise self._diverged(f"the part {name!r} of the loss of task {task!r} is {value}", step, task)
         ranks.average_(parameter.grad for parameter in self._optimised if parameter.grad is not None)
         norm = nn.utils.get_total_norm([each.grad for each in self._own if each.grad is not None])
         size = norm.item()
@@ -113,7 +118,6 @@ class Training:
         now, before = time.monotonic(), self._last
         self._last = now
         numbers = {task: value / self.model.tasks[task].weight for task, value in values.items()}
-        named = _named_parts(batches, ranks)
         line = {"losses": numbers, "lr": rate, "gradient_norm": size, "seconds": round(now - before, 4)}
         return line | ({"parts": named} if named else {})
 
@@ -193,7 +197,8 @@ def prepare(
         keys=batch_keys(data),
     )
     balancer = make_balancer(config.balancer, config.balancer_options, tasks, reduce=ranks.mean)
-    _check_needs(balancer, config, [[task for task in group if tasks[task].weight > 0] for group in data])
+    trained = [tuple(task for task in group if tasks[task].weight > 0) for group in data]
+    _check_needs(balancer, config, trained)
     model.to(ranks.device)
     if config.channels_last:
         to_channels_last(model)
@@ -269,7 +274,7 @@ def _batch_sizes(config: TrainConfig, model: MultiHeadModel, data: Mapping[Group
     return {task: size for task, size in config.batch_size.items() if task in met or task not in model.tasks}
 
 
-def _check_needs(balancer: Balancer, config: TrainConfig, groups: list[list[str]]) -> None:
+def _check_needs(balancer: Balancer, config: TrainConfig, groups: list[Group]) -> None:
     """Refuses steps that may hold fewer tasks that are trained than the balancer needs."""
     sizes = sorted(len(group) for group in groups)
     fewest, tasks = sum(sizes[: config.tasks_per_step]), sum(sizes)

@@ -25,7 +25,8 @@ Rows = Annotated[int, Field(ge=1)]
 
 
 class TrainConfig(BaseModel):
-    """Settings of `polyhead.train.fit`. One that the chosen schedule or optimiser ignores must stand at its default.
+    """Settings of `polyhead.train.fit`. One that the chosen schedule, optimiser or sampler ignores must stand at its
+    default.
 
     Attributes:
         epochs: number of epochs.
@@ -118,6 +119,8 @@ class TrainConfig(BaseModel):
                 idle |= dict.fromkeys(settings, f"the optimizer {self.optimizer!r}")
         if self.warmup_steps == 0:
             idle.setdefault("warmup_start", "a training without warmup_steps")
+        if self.sampler != "temperature":
+            idle["temperature"] = f"the sampler {self.sampler!r}"
         if self.ema_decay is None:
             idle["ema_warmup"] = "a training without ema_decay"
         for name, who in idle.items():

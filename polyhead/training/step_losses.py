@@ -20,7 +20,7 @@ from polyhead.training.sampling import Group
 
 Loss = Callable[[Any, Any], Tensor | Mapping[str, Tensor]]
 """From a head's output and the targets to the mean loss over rows, a scalar, or to a dict that holds it as ``loss``
-beside the parts that it is made of."""
+beside the parts that it is made of, the same ones for every batch."""
 
 
 @dataclass(frozen=True)
@@ -118,9 +118,7 @@ class BatchLosses:
             if isinstance(value, Mapping):
                 self._note(task, value, share)
                 value = value["loss"]
-            if value.ndim or value.is_complex():
-                got = f"shape {tuple(value.shape)}" if value.ndim else f"a complex number ({value.dtype})"
-                raise ValueError(f"the loss of task {task!r} must be a real scalar, got {got}")
+            _require_scalar(f"the loss of task {task!r}", value)
             factor = share * self.maker.tasks[task].weight
             found[task] = value if factor == 1.0 else value * factor
         return found
@@ -133,6 +131,7 @@ class BatchLosses:
         sums = self.named.setdefault(task, {})
         for name, part in value.items():
             if name != "loss":
+                _require_scalar(f"the part {name!r} of the loss of task {task!r}", part)
                 sums[name] = sums.get(name, 0.0) + part.detach() * share
 
     def _accumulated(self, tasks: list[str]) -> dict[str, Tensor]:
@@ -166,6 +165,12 @@ class BatchLosses:
         finally:
             _set_generators(present, self.maker.device)
             self.named = self.named | named
+
+
+def _require_scalar(what: str, value: Any) -> None:
+    if not isinstance(value, Tensor) or value.ndim or not value.is_floating_point():
+        shape = f" of {value.dtype} and shape {tuple(value.shape)}" if isinstance(value, Tensor) else ""
+        raise ValueError(f"{what} must be a scalar, a real tensor of shape (), got a {type(value).__name__}{shape}")
 
 
 class _KnownGradient(torch.autograd.Function):

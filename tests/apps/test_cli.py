@@ -97,6 +97,14 @@ def test_a_wrong_call_ends_with_one_clear_line(polyhead, tmp_path, monkeypatch, 
     assert "Traceback" not in err and not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("application", ["ultrasound", "genomics"])
+def test_a_batch_size_a_task_is_set_on_the_command_line(polyhead, application):
+    sizes = "training.batch_size={one: 2, two: 8}"
+    status, out, err = polyhead(application, "train", "D", "-o", "R", "--set", sizes, "--dry-run")
+    assert status == 0, err
+    assert json.loads(out)["configuration"]["training"]["batch_size"] == {"one": 2, "two": 8}
+
+
 def test_what_a_disk_refuses_is_one_clear_line(polyhead, trained, tmp_path):
     """A file where a folder is wanted, and a disk without space: the user can mend both."""
     (tmp_path / "notes.txt").write_text("notes")

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import subprocess
 import sys
 
@@ -105,6 +106,19 @@ def test_two_processes_train_one_run(trained, tmp_path):
     assert "finished after 2 epochs in" in err
     for status, _, err in as_two(tmp_path, *command):
         assert status == 2 and f"error: {tmp_path / 'run'} holds a run already; resume it" in err
+
+
+@pytest.mark.filterwarnings(r"ignore:os\.fork\(\) was called:RuntimeWarning")  # other tests import JAX
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_row_that_cannot_be_loaded_is_one_line(trained, polyhead, tmp_path, monkeypatch, workers):
+    def torn(self, row, seed):
+        raise OSError("the table is\ntorn")
+
+    monkeypatch.setattr("tabular.work.Rows.sample", torn)
+    command = ["tabular", "train", trained / "data", "-o", tmp_path / "run", "--set", f"training.workers={workers}"]
+    status, out, err = polyhead(*command, "-q")
+    assert (status, out) == (2, "")
+    assert re.fullmatch(r"error: task '\w+', row \d+: OSError: the table is torn\n", err), err
 
 
 def test_nothing_to_answer_and_a_run_of_another_application(trained, polyhead, tmp_path):

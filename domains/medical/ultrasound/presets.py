@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from polyhead.registry import Registry
 from polyhead.settings import changed, validated
-from polyhead.training.settings import TrainConfig
+from polyhead.training.settings import MAPPINGS, TrainConfig
 
 
 class NetworkConfig(BaseModel):
@@ -157,7 +157,7 @@ def resolve(preset: str, overrides: Mapping[str, Any] | None = None) -> Ultrasou
     Raises:
         ValueError: unknown preset or setting, a bare name that fits twice, or a value that does not fit its field.
     """
-    return read_config(changed(PRESETS[preset].model_dump(), overrides or {}))
+    return read_config(changed(PRESETS[preset].model_dump(), overrides or {}, whole=MAPPINGS))
 
 
 def read_config(values: Mapping[str, Any]) -> UltrasoundConfig:

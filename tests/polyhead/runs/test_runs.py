@@ -6,12 +6,14 @@ import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
 from pydantic import BaseModel
 from torch import nn
 
+import polyhead
 from polyhead.runs.run import Run, RunInfo, RunInUse
 from polyhead.runs.snapshots import save_snapshot
 from polyhead.tasks import TaskSet, TaskSpec
@@ -40,6 +42,13 @@ def test_create_open_round_trip(tmp_path):
     with pytest.raises(ValueError, match="JSON cannot"):
         run.finish({"score": math.nan})
     assert Run.open(tmp_path / "run").info.metrics == {"score": 0.5}
+
+
+def test_a_run_names_the_commit_of_the_checkout():
+    checkout = Path(polyhead.__file__).parents[1]
+    command = ["git", "-C", str(checkout), "rev-parse", "HEAD"]
+    commit = subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+    assert make_info().git_commit == (commit if (checkout / ".git").exists() else None)
 
 
 def test_reading_a_run_needs_no_torch(tmp_path):

@@ -114,3 +114,40 @@ def rank_of_one_step(rank, port, path, config):
     run = Run.begin(path, make_info(config), ranks=Ranks(config.device))
     fit(ToyModel(batch_norm=True), LOSSES, make_data(), config, run, progress="quiet")
     torch.distributed.destroy_process_group()
+
+
+def rank_of_complex(rank, port, path, config):
+    from complex_toy import make_model, train_complex
+
+    from polyhead.system.ranks import Ranks
+
+    os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE="2", LOCAL_WORLD_SIZE="2", OMP_NUM_THREADS="1")
+    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
+    torch.set_num_threads(1)
+    ranks = Ranks(config.device)
+    model = train_complex(path, config, model=make_model(seed=rank), ranks=ranks)
+    mine = torch.view_as_real(model.backbone.statistic).flatten().tolist()
+    assert ranks.gather(mine) == [mine, mine]
+    torch.distributed.destroy_process_group()
+
+
+def test_complex_numbers_ragged_rows_and_named_parts_over_two_processes(tmp_path):
+    from complex_toy import TASKS, train_complex
+
+    config = TrainConfig(
+        epochs=2, steps_per_epoch=4, batch_size=5, learning_rate=1e-2, ema_decay=0.5, clip_norm=0.5, device="cpu"
+    )
+    train_complex(tmp_path / "one", config)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    halves = config.model_copy(update={"micro_batches": 2})
+    ranks = [start(rank_of_complex, rank, port, tmp_path / "two", halves) for rank in range(2)]
+    assert [finish(process) for process in ranks] == [0, 0]
+    one, two = Run.open(tmp_path / "one"), Run.open(tmp_path / "two")
+    a, b = one.load_weights(), two.load_weights()
+    for name in a.keys() - {"backbone.statistic"}:  # the mean of those that saw other rows
+        torch.testing.assert_close(a[name], b[name], rtol=1e-5, atol=1e-6, msg=name)
+    for mine, other in zip(one.metrics(), two.metrics(), strict=True):
+        for task in TASKS:
+            assert mine["parts"][task] == pytest.approx(other["parts"][task], rel=1e-5)

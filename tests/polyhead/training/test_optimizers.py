@@ -87,6 +87,7 @@ def test_sgd_without_momentum_takes_plain_steps():
         ({"schedule": "poly", "cycle_steps": 7}, "schedule 'poly' ignores cycle_steps"),
         ({"optimizer": "sgd", "betas": (0.5, 0.9)}, "optimizer 'sgd' ignores betas"),
         ({"momentum": 0.5}, "optimizer 'adamw' ignores momentum"),
+        ({"sampler": "proportional", "temperature": 3.0}, "sampler 'proportional' ignores temperature"),
         ({"warmup_start": 0.0}, "without warmup_steps ignores warmup_start"),
         ({"ema_warmup": True}, "without ema_decay ignores ema_warmup"),
         ({"schedule": "pieces", "pieces": ((5, 0.5), (5, 0.1))}, "two of the pieces begin at one step"),

@@ -146,6 +146,20 @@ def test_named_parts_of_losses_reach_the_metrics(tmp_path):
         assert set(line["parts"]) == {"reconstruct"} and set(line["parts"]["reconstruct"]) == {"error", "size"}
         named = line["parts"]["reconstruct"]
         assert line["losses"]["reconstruct"] == pytest.approx(named["error"] + 0.1 * named["size"], rel=1e-5)
+    for value, message in [
+        (
+            torch.tensor([1.0]),
+            r"must be a scalar, a real tensor of shape \(\), got a Tensor of torch.float32 and shape",
+        ),
+        (0.5, "must be a scalar, .* got a float$"),
+        (torch.tensor(float("nan")), r"is nan \(rows: "),
+    ]:
+        bad = LOSSES | {"reconstruct": lambda o, t, value=value: {"loss": o.mean(), "sharpness": value}}
+        model = make_model()
+        before = [parameter.clone() for parameter in model.parameters()]
+        with pytest.raises(ValueError, match=f"the part 'sharpness' of the loss of task 'reconstruct' {message}"):
+            train_shared(tmp_path / f"part {value}", config, model=model, losses=bad)
+        assert all(torch.equal(*pair) for pair in zip(before, model.parameters(), strict=True))
     with pytest.raises(ValueError, match="loss of task 'reconstruct' has the parts error and no 'loss'"):
         train_shared(tmp_path / "bad", config, losses=LOSSES | {"reconstruct": lambda o, t: {"error": o.mean()}})
 
@@ -165,12 +179,20 @@ def test_a_task_of_weight_zero_is_left_alone_in_a_shared_batch(tmp_path):
     from polyhead.tasks import TaskSet
 
     tasks = TaskSet([TASKS["reconstruct"], replace(TASKS["segment"], weight=0.0)])
+    named = {"again": tasks["reconstruct"], "more": tasks["segment"]}
+    both = TaskSet([*tasks.values(), *(replace(task, name=name) for name, task in named.items())])
     model = MultiHeadModel(CountedEncoder(), {task: Head(spec.outputs) for task, spec in tasks.items()}, tasks)
     before = {name: value.clone() for name, value in model.head("segment").named_parameters()}
     config = TrainConfig(epochs=1, steps_per_epoch=4, batch_size=8, weight_decay=0.5, learning_rate=0.1)
     train_shared(tmp_path / "run", config, model=model)
     assert all(torch.equal(before[name], value) for name, value in model.head("segment").named_parameters())
     assert set(Run.open(tmp_path / "run").metrics()[0]["losses"]) == {"reconstruct"}
+    with pytest.raises(ValueError, match="'PCGrad' weighs tasks of one step"):  # a task alone, whatever its batch says
+        lone = MultiHeadModel(CountedEncoder(), {task: Head(spec.outputs) for task, spec in both.items()}, both)
+        run = Run.begin(tmp_path / "lone", make_info(config, both))
+        data = {("reconstruct", "segment"): Volumes(), ("again", "more"): Volumes()}
+        gradients = config.model_copy(update={"balancer": "PCGrad"})
+        fit(lone, dict.fromkeys(both, nn.functional.mse_loss), data, gradients, run, progress="quiet")
     none = TaskSet(replace(task, weight=0.0) for task in TASKS.values())
     model = MultiHeadModel(CountedEncoder(), {task: Head(spec.outputs) for task, spec in none.items()}, none)
     with pytest.raises(ValueError, match="nothing to train: every task has the weight 0"):
