@@ -1,6 +1,6 @@
 """What the core itself costs, with stand-ins for models: a case of the batch runner, a step of the training loop.
 
-    python -m benchmarks.core_overhead --baseline CHECKOUT [--only batch]
+    python -m benchmarks.core_overhead --baseline CHECKOUT [--only batch|training]
 
 CHECKOUT is a folder with an earlier state of this repository; both states run the same stand-in in turns, and the small
 sizes are medians. Memory is the parent's own: the most that it has held, less what it held before, a case.
@@ -23,6 +23,7 @@ from benchmarks.results import table, write_section
 HERE = Path(__file__).resolve().parents[1]
 SIZES = (1_000, 10_000, 50_000)
 TURNS = 5
+STEPS = 400
 LARGE = 20_000
 """Batches of more cases than this run once."""
 
@@ -74,6 +75,25 @@ def _numbers(costs: list[Cost], cases: int) -> list[str]:
     ]
 
 
+def training_half(states: dict[str, Path], sizes: Sequence[int], turns: int, scratch: Path) -> str:
+    """The table of the training loop, of this code alone."""
+    from benchmarks.step_stand_in import BATCH, step_microseconds
+
+    lines = []
+    for tasks, together in ((1, 1), (27, 1), (27, 8)):
+        for average in (False, True):
+            found = [step_microseconds(tasks, together, STEPS, scratch, average=average) for _ in range(turns)]
+            ours, bare = (median(column) for column in zip(*found, strict=True))
+            words = [str(tasks), str(together), "yes" if average else "no", *(f"{each:.0f}" for each in (ours, bare))]
+            lines.append([*words, f"{ours - bare:.0f}"])
+    header = ["tasks", "in a step", "average", "µs a step", "bare loop µs", "added µs"]
+    return (
+        f"Medians of {STEPS} steps, {turns} turns, batches of {BATCH} rows through two small layers, so that a step is "
+        "little but the loop: sampling, loading, losses, the norm of the gradient, a line of metrics. The bare loop "
+        f"has the same model, optimiser and rows, and nothing else.\n\n{table(header, lines)}"
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--baseline", type=Path, help="an earlier checkout, run in turns with this one")
@@ -90,6 +110,7 @@ def main() -> None:
 
 
 HALVES: dict[str, tuple[str, Callable[[dict[str, Path], Sequence[int], int, Path], str]]] = {
+    "training": ("What the training loop adds to a step", training_half),
     "batch": ("What a case of the batch runner costs", batch_half),
 }
 
