@@ -5,8 +5,10 @@ from __future__ import annotations
 import itertools
 import tempfile
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -26,7 +28,7 @@ class _Backbone(nn.Module):
         super().__init__()
         self.layer = nn.Linear(WIDTH, WIDTH)
 
-    def forward(self, inputs: Tensor, needed: dict[str, Tensor | None]) -> dict[str, Tensor]:
+    def forward(self, inputs: Tensor, needed: Mapping[str, Tensor | None]) -> dict[str, Any]:
         feature = self.layer(inputs).relu()
         return dict.fromkeys(needed, feature)
 
@@ -40,7 +42,7 @@ class _Rows:
     def __len__(self) -> int:
         return ROWS
 
-    def batch(self, rows: list[int], seeds: list[int]) -> tuple[Tensor, Tensor]:
+    def batch(self, rows: Sequence[int], seeds: Sequence[int]) -> tuple[Tensor, Tensor]:
         index = torch.tensor(rows)
         return self.inputs[index], self.targets[index]
 
