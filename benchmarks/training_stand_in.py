@@ -23,6 +23,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "27 tasks, 8 a step": {"tasks": 27, "together": 8},
     "27 tasks, 8 a step, average": {"tasks": 27, "together": 8, "ema_decay": 0.99},
     "600 layers, average": {"tasks": 1, "together": 1, "layers": 600, "ema_decay": 0.99},
+    "90 M frozen weights, average": {"tasks": 1, "together": 1, "frozen": 90, "ema_decay": 0.99},
 }
 ROWS, BATCH, INPUTS = 64, 4, 6
 
@@ -38,11 +39,12 @@ def _first(*names: str) -> Any:
 
 
 class StandIn(nn.Module):
-    """A trunk of small layers, of which the first alone is run, and a linear head a task."""
+    """A trunk of small layers, of which the first alone is run, beside millions of frozen weights, and a head a task."""
 
-    def __init__(self, tasks: Any, layers: int):
+    def __init__(self, tasks: Any, layers: int = 1, frozen: int = 0):
         super().__init__()
         self.tasks = tasks
+        self.foundation = nn.Parameter(torch.zeros(frozen, 1_000_000), requires_grad=False)
         self.trunk = nn.ModuleList(nn.Sequential(nn.Linear(INPUTS, 8), nn.LayerNorm(8)) for _ in range(layers))
         self.heads = nn.ModuleDict({task: nn.Linear(8, 1) for task in tasks})
 
@@ -50,7 +52,7 @@ class StandIn(nn.Module):
         return self.heads[task](torch.tanh(self.trunk[0](inputs)))
 
     def shared_parameters(self) -> list[nn.Parameter]:
-        return list(self.trunk.parameters())
+        return [self.foundation, *self.trunk.parameters()]
 
     def head_parameters(self, task: str) -> list[nn.Parameter]:
         return list(self.heads[task].parameters())
@@ -89,7 +91,7 @@ def _steps_of_fit(tasks: Any, model: StandIn, folder: Path, steps: int, together
 
 
 def _steps_of_a_bare_loop(tasks: Any, model: StandIn, steps: int, together: int) -> float:
-    groups = [model.shared_parameters(), *(model.head_parameters(task) for task in tasks)]
+    groups = [model.trunk.parameters(), *(model.head_parameters(task) for task in tasks)]
     optimizer = torch.optim.AdamW([{"params": group} for group in groups], lr=1e-4)
     data, names = {task: Rows() for task in tasks}, itertools.cycle(tasks)
     moments: list[float] = []
@@ -117,10 +119,11 @@ def main() -> None:
     found = {}
     for number, (name, setting) in enumerate(SETTINGS.items()):
         rest = dict(setting)
-        count, together, layers = rest.pop("tasks"), rest.pop("together"), rest.pop("layers", 1)
+        count, together = rest.pop("tasks"), rest.pop("together")
+        sizes = rest.pop("layers", 1), rest.pop("frozen", 0)
         tasks = tasks_module.TaskSet(tasks_module.TaskSpec(f"t{i}", "regression", "latent", 1) for i in range(count))
-        bare = _steps_of_a_bare_loop(tasks, StandIn(tasks, layers), int(steps), together)
-        whole = _steps_of_fit(tasks, StandIn(tasks, layers), Path(folder, str(number)), int(steps), together, **rest)
+        bare = _steps_of_a_bare_loop(tasks, StandIn(tasks, *sizes), int(steps), together)
+        whole = _steps_of_fit(tasks, StandIn(tasks, *sizes), Path(folder, str(number)), int(steps), together, **rest)
         found[name] = {"fit": whole, "bare": bare}
     json.dump(found, sys.stdout)
 

@@ -1,7 +1,5 @@
 """What is frozen is neither averaged nor saved with the weights nor kept in snapshots, and can be had again."""
 
-import time
-
 import pytest
 import torch
 from shared_toy import make_info
@@ -74,14 +72,8 @@ def test_a_run_of_a_frozen_foundation_is_small(tmp_path):
         "heads.task_sign.weight",
         "heads.task_sign.bias",
     }
-    average = Average(model, 0.9)
-    average.update()
-    times = []
-    for _ in range(20):
-        began = time.perf_counter()
-        average.update()
-        times.append(time.perf_counter() - began)
-    assert sorted(times)[10] < 1e-3  # the whole backbone took 66 ms
+    averaged = Average(model, 0.9).state_dict()["averages"]
+    assert sum(tensor.numel() for tensor in averaged) == 200 + 2 + 200 + 1  # the head, and the running statistics
     run.load_into(model)
 
 
