@@ -77,6 +77,8 @@ class _Steps(Dataset):
 
     def __init__(self, data: Data):
         self.data = {batch_name(tasks): each for tasks, each in data.items()}
+        # Asked once: to hold a value against a protocol costs more than to load a small batch.
+        self._whole = {name for name, each in self.data.items() if isinstance(each, BatchedTaskData)}
 
     def __getitem__(self, parts: Sequence[Step]) -> list[list[LoadedBatch]] | _Unreadable:
         try:
@@ -85,8 +87,8 @@ class _Steps(Dataset):
             return _Unreadable(str(bad))
 
     def _load(self, batch: TaskBatch) -> LoadedBatch:
-        data = self.data[batch.name]
-        if isinstance(data, BatchedTaskData):
+        data: Any = self.data[batch.name]
+        if batch.name in self._whole:
             rows = ", ".join(map(str, batch.rows))
             with _Naming(f"task {batch.name!r}, rows {rows}"):
                 inputs, targets = data.batch(batch.rows, batch.seeds)

@@ -1,5 +1,9 @@
 """Batches by value: whole batches where data offer them, stacked rows elsewhere; and the stepped schedules."""
 
+import multiprocessing
+import os
+import signal
+
 import pytest
 import torch
 from pydantic import ValidationError
@@ -49,6 +53,18 @@ def test_a_failing_batch_names_task_and_rows_in_one_line(workers):
     with pytest.raises(ValueError) as caught:
         list(load_steps({"length": WholeBatches("length")}, [[step]], workers=workers, pin_memory=False))
     assert str(caught.value) == "task 'length', rows 5, 3: KeyError: 'row three'"
+
+
+@pytest.mark.filterwarnings(r"ignore:os\.fork\(\) was called:RuntimeWarning")  # other tests load JAX
+def test_loaders_outlive_a_ctrl_c():
+    """It reaches them too; the training process decides when to stop, and asks them for more until then."""
+    steps = [[Step(index, (TaskBatch(("angle",), (index % 9,), (index,)),))] for index in range(12)]
+    batches = load_steps({"angle": ToyData("angle", 9)}, steps, workers=1, pin_memory=False)
+    next(batches)
+    (worker,) = multiprocessing.active_children()
+    os.kill(worker.pid, signal.SIGINT)
+    assert [loaded[0][0].of.rows for loaded in batches] == [(index % 9,) for index in range(1, 12)]
+    assert not multiprocessing.active_children()
 
 
 def test_training_on_whole_batches_equals_training_on_rows(tmp_path):

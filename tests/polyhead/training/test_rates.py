@@ -61,3 +61,10 @@ def test_every_schedule_stays_between_floor_and_top():
         config = TrainConfig(schedule=name, epochs=4, pieces=((20, 0.5),) if name == "pieces" else ())
         found = rates(config, range(40))
         assert min(found) >= 0 and max(found) <= 0.1 + 1e-12, name
+
+
+def test_restarts_begin_after_the_warm_up():
+    config = TrainConfig(epochs=4, schedule="restarts", cycle_steps=10, cycle_factor=2.0, warmup_steps=4)
+    found = rates(config, range(36))
+    assert [step for step in range(4, 36) if found[step] == pytest.approx(0.1)] == [4, 14, 34]
+    assert found[9] == pytest.approx(0.05) and found[24] == pytest.approx(0.05)

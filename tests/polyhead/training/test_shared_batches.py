@@ -172,6 +172,14 @@ def test_targets_of_shared_rows_are_one_a_task(tmp_path):
     with pytest.raises(ValueError, match=r"'reconstruct \+ segment' share their rows, so their targets must be a dict"):
         train_shared(tmp_path / "run", TrainConfig(epochs=1, batch_size=8), data=Bare())
 
+    class Half(Volumes):
+        def batch(self, rows, seeds):
+            inputs, targets = super().batch(rows, seeds)
+            return inputs, {"segment": targets["segment"]}
+
+    with pytest.raises(ValueError, match=r"'reconstruct \+ segment' share their rows, so their targets must be a dict"):
+        train_shared(tmp_path / "half", TrainConfig(epochs=1, batch_size=8), data=Half())
+
 
 def test_a_task_of_weight_zero_is_left_alone_in_a_shared_batch(tmp_path):
     from dataclasses import replace

@@ -58,6 +58,17 @@ def test_no_error_within_a_forward_pass_leaves_autocast_on(error):
     assert all(not each._forward_hooks and not each._forward_pre_hooks for each in model.modules())
 
 
+def test_heads_and_backbone_that_are_asked_alone_run_under_it():
+    """As a predictor does that encodes once and asks many heads."""
+    model = make_model()
+    seen = []
+    model.head("a").register_forward_hook(lambda module, inputs, output: seen.append(output.dtype), prepend=True)
+    with modules_under(under, model):
+        feature = model.encode(torch.ones(1, 2), {"latent": None})["latent"]
+        answer = model.head("a")(feature)
+    assert (feature.dtype, seen, answer.dtype) == (torch.bfloat16, [torch.bfloat16], torch.float32)
+
+
 def test_models_within_models_leave_in_order():
     """A model that asks itself, as one that answers a volume slice by slice does."""
 
