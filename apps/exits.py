@@ -34,9 +34,21 @@ def run(app: Any) -> int:
 
     A `ValueError` is something that the user can mend, and so are what the file system refuses and a package that is
     not installed: one line, status 2 (4 where nothing was found to work on). Anything else unforeseen is status 1;
-    ``POLYHEAD_DEBUG=1`` shows where it came from.
+    ``POLYHEAD_DEBUG=1`` shows where it came from. A process that trains together with others leaves them in order.
     """
+    status = _status(app)
+    ranks = sys.modules.get("polyhead.system.ranks")
+    # Whoever was torn out of a step may still wait for the others there.
+    if ranks is not None and status not in (EXIT_INTERNAL, EXIT_INTERRUPTED):
+        ranks.leave_ranks()
+    return status
+
+
+def _status(app: Any) -> int:
     try:
+        if "" in sys.argv[1:]:
+            # As a path it would be this folder, with all that lies in it.
+            raise ValueError("one of the words after the command is empty; is a variable not set?")
         app()
     except SystemExit as ended:
         return ended.code if isinstance(ended.code, int) else EXIT_OK if ended.code is None else EXIT_USAGE
@@ -79,5 +91,6 @@ def _internal(failure: Exception) -> int:
 def _say(line: str, status: int) -> int:
     if os.environ.get("POLYHEAD_DEBUG") == "1":
         traceback.print_exc()
-    print(line, file=sys.stderr)
+    # A name may hold a line break; what is said is one line all the same.
+    print(line.replace("\n", "\\n"), file=sys.stderr)
     return status

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -45,6 +46,20 @@ class OutputFolder:
     @property
     def worker_log(self) -> Path:
         return self.state / f"worker-{self.index}-of-{self.of}.log"
+
+    def refuse_other_content(self) -> None:
+        """A `ValueError` where the folder holds a ``run.json`` that no batch wrote: a trained model's, most likely."""
+        file = self.out / RUN
+        try:
+            said = json.loads(file.read_bytes())
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        except ValueError:
+            said = None
+        if not (isinstance(said, dict) and "model_hash" in said):
+            raise ValueError(
+                f"{file} is no batch's, a trained model's perhaps, and would be replaced: choose another -o"
+            )
 
     @contextmanager
     def hold(self) -> Iterator[None]:

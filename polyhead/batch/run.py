@@ -74,7 +74,8 @@ def run_batch(
         make_runner: what runs the cases that are not done yet.
 
     Raises:
-        ValueError: two cases with one id, a shard outside its range, or another run at work in `out` (`FolderInUse`).
+        ValueError: two cases with one id, a shard outside its range, a trained model in `out`, or another run at
+            work there (`FolderInUse`).
     """
     index, of = shard
     if not 0 <= index < of:
@@ -92,13 +93,14 @@ def run_batch(
     def stopping() -> bool:
         return interrupts.seen or (fail_fast and keeper.failed)
 
+    folder = OutputFolder(out, shard)
+    folder.refuse_other_content()
     progress({"event": "start", "total": len(mine), "inputs": len(cases), "shard": [index, of]})
     if dry_run:
         with interrupts:
             for _, case in _to_run(cases, mine, check, keeper, stopping):
                 keeper.plan(case.id)
         return keeper.summary(interrupted=interrupts.seen)
-    folder = OutputFolder(out, shard)
     key = [model_hash, digest(dict(parameters))]
     with folder.hold():
         try:

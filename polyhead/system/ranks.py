@@ -118,3 +118,12 @@ class Ranks:
     def only_first(self, say: Callable[[str], None]) -> Callable[[str], None]:
         """`say` on the first rank; on the others what says nothing."""
         return say if self.first else lambda line: None
+
+
+def leave_ranks() -> None:
+    """Ends the group of the processes that train together, where there is one.
+
+    A process that ends with its group open may be aborted by a thread of it, long after its work was done.
+    """
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()

@@ -83,7 +83,7 @@ def test_a_second_ctrl_c_ends_a_run_that_hangs(bench):
     process = start(bench)
     wait_for(parked.exists)
     process.send_signal(signal.SIGINT)
-    time.sleep(0.4)
+    time.sleep(0.8)
     assert process.poll() is None
     process.send_signal(signal.SIGINT)
     assert process.wait(10) == 130

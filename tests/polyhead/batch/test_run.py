@@ -262,6 +262,18 @@ def test_a_folder_in_use_is_refused(bench):
         assert bench.run(cases, shard=(1, 2)).exit_status == 0
 
 
+@pytest.mark.parametrize("content", ['{"application": "toy", "format": 1}', "[]", "{torn"])
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_a_trained_model_is_never_replaced_by_results(bench, content, dry_run):
+    cases = bench.cases({"a": "fine"})
+    bench.out.mkdir()
+    (bench.out / "run.json").write_text(content)
+    with pytest.raises(ValueError, match=r"run\.json is no batch's, a trained model's perhaps, .*: choose another -o$"):
+        bench.run(cases, dry_run=dry_run)
+    assert [path.name for path in bench.out.iterdir()] == ["run.json"]
+    assert (bench.out / "run.json").read_text() == content
+
+
 def test_a_file_system_without_locks_is_worked_on_with_a_warning(bench, monkeypatch, caplog):
     def refuse(*_: object) -> None:
         raise OSError(errno.ENOLCK, "No locks available")
