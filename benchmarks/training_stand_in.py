@@ -39,7 +39,7 @@ def _first(*names: str) -> Any:
 
 
 class StandIn(nn.Module):
-    """A trunk of small layers, of which the first alone is run, beside millions of frozen weights, and a head a task."""
+    """A trunk of small layers, of which one is run, beside millions of frozen weights, and a head a task."""
 
     def __init__(self, tasks: Any, layers: int = 1, frozen: int = 0):
         super().__init__()
