@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import sys
 import traceback
 from typing import Any
@@ -68,7 +69,11 @@ def _status(app: Any) -> int:
         lacking = f"the Python module {absent.name} is not installed; `polyhead doctor` says how to get it"
         return _say(f"error: {lacking}", EXIT_USAGE)
     except Exception as failure:
-        return _internal(failure)
+        # Libraries in Rust, such as safetensors and tokenizers, tell so of what the file system refused.
+        told = re.search(r"\(os error (\d+)\)", str(failure))
+        if told is None or int(told[1]) not in REMEDIES:
+            return _internal(failure)
+        return _say(f"error: {refusal(OSError(int(told[1]), os.strerror(int(told[1]))))}", EXIT_USAGE)
     return EXIT_OK
 
 

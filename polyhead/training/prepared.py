@@ -215,7 +215,7 @@ def prepare(
     found = latest_snapshot(run.snapshots) if resume else None
     done, saved = found if found is not None else (0, None)
     if saved is not None:
-        if saved.get("layout") != LAYOUT:
+        if not isinstance(saved, dict) or saved.get("layout") != LAYOUT:
             raise ValueError(
                 f"{run.path} cannot be resumed: the snapshot of step {done} was made by another version of polyhead; "
                 "finish the training with that version, or begin anew with --overwrite"

@@ -21,6 +21,11 @@ from polyhead.batch.outcome import NoInput
             2,
             "error: out: Permission denied; name a place that you may use, or change its permissions",
         ),
+        (
+            RuntimeError("Error while serializing: I/O error: No space left on device (os error 28)"),
+            2,
+            "error: No space left on device; free some space, or name another place",
+        ),
         (ConnectionError("lost"), 1, "internal error: ConnectionError: lost (POLYHEAD_DEBUG=1 shows where)"),
         (
             ModuleNotFoundError("No module named 'jax'", name="jax"),

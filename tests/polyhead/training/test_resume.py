@@ -143,6 +143,18 @@ def test_settings_that_came_later_are_at_their_defaults(tmp_path, whole):
     assert_same_run(Run.open(path), whole)
 
 
+@pytest.mark.parametrize("state", [["no", "mapping"], {"layout": 1}])
+def test_snapshots_of_another_version_stop_a_resume_and_nothing_is_cut(tmp_path, state):
+    path = tmp_path / "run"
+    assert interrupted(path, CONFIG, signal.SIGINT, 6)[0] == 130
+    run = Run.open(path)
+    lines = run.metrics()
+    save_snapshot(run.snapshots, 9, state)
+    with pytest.raises(ValueError, match=r"the snapshot of step 9 was made by another version of polyhead"):
+        train(path, CONFIG, resume=True)
+    assert run.metrics() == lines
+
+
 def test_snapshots_that_cannot_be_read_stop_a_resume(tmp_path):
     path = tmp_path / "run"
     assert interrupted(path, CONFIG, signal.SIGKILL, 13)[0] == -signal.SIGKILL
