@@ -213,6 +213,8 @@ def prepare(
         "frozen": _keep_frozen(model, run, base, ranks),
     }
     found = latest_snapshot(run.snapshots) if resume else None
+    if resume and found is None:
+        _refuse_lost_snapshots(run, config)
     done, saved = found if found is not None else (0, None)
     if saved is not None:
         if not isinstance(saved, dict) or saved.get("layout") != LAYOUT:
@@ -256,6 +258,16 @@ def prepare(
         None if saved is None else done,
         [*(remarks if resume else []), *_short_of_the_top(config, total)],
     )
+
+
+def _refuse_lost_snapshots(run: Run, config: TrainConfig) -> None:
+    """Beginning anew would drop what a training has done that had snapshots, which are gone."""
+    steps = max((line["step"] for line in run.metrics()), default=0)
+    if steps > config.snapshot_every:
+        raise ValueError(
+            f"{run.path} cannot be resumed: it has trained {steps} steps and has no snapshot; bring back "
+            f"{run.snapshots.name}/, or begin anew with --overwrite"
+        )
 
 
 def _weighted(model: MultiHeadModel, data: Mapping[Group, Any]) -> dict[Group, Any]:

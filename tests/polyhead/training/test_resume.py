@@ -1,6 +1,7 @@
 """A training that is killed, interrupted or torn goes on to the same weights, bit for bit."""
 
 import json
+import shutil
 import signal
 
 import pytest
@@ -183,3 +184,16 @@ def test_resume_before_the_first_snapshot_starts_anew(tmp_path, whole, capsys):
     train(path, CONFIG, resume=True, progress="plain")
     assert "no snapshot: from the start" in capsys.readouterr().err
     assert_same_run(Run.open(path), whole)
+
+
+def test_a_resume_whose_snapshots_are_gone_is_refused(tmp_path):
+    """Nothing is cut: what was done may still be had from elsewhere."""
+    path = tmp_path / "run"
+    assert interrupted(path, CONFIG, signal.SIGKILL, 13)[0] == -signal.SIGKILL
+    shutil.rmtree(path / "snapshots")
+    before = {file: (path / file).read_bytes() for file in ("metrics.jsonl", "run.json")}
+    with pytest.raises(
+        ValueError, match=r"it has trained 13 steps and has no snapshot; bring back snapshots/, or begin"
+    ):
+        train(path, CONFIG, resume=True)
+    assert before == {file: (path / file).read_bytes() for file in before}
