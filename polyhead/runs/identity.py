@@ -11,10 +11,13 @@ from typing import Any
 from polyhead.system.files import hash_file
 
 RUN_FILE, METRICS_FILE, PROBLEMS_FILE, SNAPSHOTS = "run.json", "metrics.jsonl", "problems.csv", "snapshots"
+BACKENDS = "backends"
+"""Where a model is kept as a backend of this machine wants it; made from the weights, so it decides nothing."""
+
 CALIBRATION_FILE = "calibration.json"
 """What a calibration of finished weights leaves; it decides answers."""
 
-DECIDE_NOTHING = frozenset({METRICS_FILE, PROBLEMS_FILE, SNAPSHOTS})
+DECIDE_NOTHING = frozenset({METRICS_FILE, PROBLEMS_FILE, SNAPSHOTS, BACKENDS})
 """What a run folder holds beside its model. Whatever else lies there may decide answers, and counts."""
 
 VOLATILE = frozenset({"metrics", "created", "notes", "versions", "git_commit", "finished"})

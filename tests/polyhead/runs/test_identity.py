@@ -34,6 +34,8 @@ def test_what_decides_nothing_changes_nothing(run):
     (run.path / "answers").mkdir()
     (run.path / "answers" / "run.json").write_text("{}")
     (run.path / "answers" / "results.jsonl").write_text("{}")
+    (run.path / "backends").mkdir()
+    (run.path / "backends" / "openvino-1.bin").write_bytes(b"made from the weights")
     again = Run.open(run.path)
     assert again.info.notes == "mine" and again.identity() == before
 

@@ -26,6 +26,7 @@ from domains.medical.ultrasound.saved import load_run
 from polyhead.batch.case import Case, InvalidInput, Record, Writer
 from polyhead.inference import Backend, Precision, Quick, quicken
 from polyhead.model import task_rows
+from polyhead.runs.identity import BACKENDS
 from polyhead.system.devices import choose_device
 from polyhead.system.memory import to_channels_last
 
@@ -142,7 +143,7 @@ class UltrasoundPredictor:
             "backend": backend,
             "precision": precision,
             "items": items,
-            "cache": Path(run) / "backends" if cache else None,
+            "cache": Path(run) / BACKENDS if cache else None,
         }
         self._encode: QuickBackbone | None = None
         self._lock = threading.Lock()
