@@ -51,10 +51,8 @@ lint: $(SETUP)
 	$(BIN)/polyhead cards check
 	$(BIN)/polyhead doctor --licences
 
-# A browser and its driver keep a process busy that solvers and inference backends want for themselves.
 test: lint
-	$(BIN)/python -m pytest --ignore=tests/browser
-	$(BIN)/python -m pytest tests/browser
+	$(BIN)/python -m pytest
 
 test-light:
 	$(PYTHON) -m venv --clear .venv-light

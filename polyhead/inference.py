@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -259,9 +260,7 @@ def _openvino_backend(module: nn.Module, example: list[Tensor], precision: str, 
     if example[0].device.type != "cpu":
         raise ValueError("OpenVINO is used on the CPU only")
     path = None if cache is None else cache / f"openvino-{_weights_digest(module, example)}.xml"
-    core = openvino.Core()
-    # A kept model that is mapped rather than read would take the process with it if its file were cut short.
-    core.set_property({"ENABLE_MMAP": False})
+    core = _openvino_core()
     converted = _kept(core, path)
     if converted is None:
         shapes = [openvino.PartialShape([-1, *tensor.shape[1:]]) for tensor in example]
@@ -299,6 +298,19 @@ def _openvino_backend(module: nn.Module, example: list[Tensor], precision: str, 
         return tuple(_widened(torch.from_numpy(np.concatenate(column))) for column in zip(*parts, strict=True))
 
     return call
+
+
+@cache
+def _openvino_core() -> Any:
+    """OpenVINO's runtime, one for the life of the process.
+
+    Its CPU plugin gives signals a stack of its own, and each plugin that ends puts back the stack that it found. Of two
+    plugins of which the first ends first, that one is gone: the next signal, a Ctrl-C, would take the process with it.
+    """
+    core = _import_openvino().Core()
+    # A kept model that is mapped rather than read would take the process with it if its file were cut short.
+    core.set_property({"ENABLE_MMAP": False})
+    return core
 
 
 def _import_openvino() -> Any:

@@ -1,6 +1,5 @@
 """What holds for every test."""
 
-import signal
 import sys
 
 import pytest
@@ -15,15 +14,6 @@ def main_module():
     main = sys.modules["__main__"]
     yield
     sys.modules["__main__"] = main
-
-
-@pytest.fixture(autouse=True)
-def children_end_in_silence():
-    """PyTorch's loaders leave a handler that is called whenever any process that a later test starts has ended."""
-    before = signal.getsignal(signal.SIGCHLD)
-    yield
-    if signal.getsignal(signal.SIGCHLD) is not before:
-        signal.signal(signal.SIGCHLD, before)
 
 
 @pytest.fixture(scope="module")

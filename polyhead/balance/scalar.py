@@ -92,10 +92,11 @@ class ScalarBalancer(ABC):
 
     def _descend(self, losses: StepLosses, group: Sequence[str], count: int, values: dict[str, Tensor]) -> None:
         found = losses.together(tuple(group))
-        objectives = [self.objective(task, found[task]) for task in group]
-        parts = [objective / count for objective in objectives if objective is not None]
-        if parts:
-            torch.stack([part.reshape(()) for part in parts]).sum().backward()
+        every = [self.objective(task, found[task]) for task in group]
+        objectives = [objective for objective in every if objective is not None]
+        if objectives:
+            # The gradient of their sum over the count, without the operations that would compute that sum.
+            torch.autograd.backward(objectives, [torch.full_like(objective, 1 / count) for objective in objectives])
         values.update({task: loss.detach() for task, loss in found.items()})
 
     def parameters(self) -> list[Parameter]:
@@ -141,6 +142,8 @@ class Fixed(ScalarBalancer):
 
     def objective(self, task: str, loss: Tensor) -> Tensor | None:
         factor = self._factors[task]
+        if factor == 1.0:
+            return loss
         return loss * factor if factor else None
 
 

@@ -1,6 +1,9 @@
 """Quick backends give the plain model's answers for any batch length, or stand back with one warning line."""
 
 import logging
+import os
+import subprocess
+import sys
 import warnings
 
 import openvino
@@ -310,3 +313,22 @@ def test_a_backend_that_loses_the_imaginary_part_is_dropped(backend, caplog):
 def test_only_half_precisions_are_widened(dtype):
     answer, *_ = quicken(nn.Identity(), [torch.ones(2, 3).to(dtype)], backend="plain")(torch.ones(2, 3).to(dtype))
     assert answer.dtype == (torch.float32 if dtype is torch.bfloat16 else dtype)
+
+
+def test_a_signal_is_taken_after_models_have_come_and_gone(tmp_path):
+    """In a process of its own, since what it is about would end the tests."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import gc, signal, torch\n"
+        "from polyhead.inference import quicken\n"
+        "module = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3), torch.nn.ReLU()).eval()\n"
+        "first, second = (quicken(module, [torch.ones(2, 3, 8, 8)], backend='openvino') for _ in range(2))\n"
+        "assert first.backend == second.backend == 'openvino'\n"
+        "del first; gc.collect()\n"
+        "del second; gc.collect()\n"
+        "signal.signal(signal.SIGINT, lambda *_: print('taken'))\n"
+        "signal.raise_signal(signal.SIGINT)\n"
+    )
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    ended = subprocess.run([sys.executable, script], env=environment, capture_output=True, text=True, timeout=200)
+    assert (ended.returncode, ended.stdout) == (0, "taken\n"), ended.stderr
