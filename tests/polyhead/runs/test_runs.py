@@ -188,6 +188,7 @@ def test_finish_drops_the_snapshots(tmp_path):
         (json.dumps({"application": "demo"}), "run.json is damaged: system"),
         (json.dumps(make_info().model_dump() | {"tasks": [{"name": "x"}]}), "run.json is damaged: tasks"),
     ],
+    ids=["none", "cut short", "a list", "a later format", "no system", "damaged tasks"],
 )
 def test_open_says_what_is_wrong(tmp_path, text, message):
     if text is not None:

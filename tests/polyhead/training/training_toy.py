@@ -81,7 +81,11 @@ def make_data(tasks=TASKS, noise=0.05):
 def validator(data):
     def validate(model):
         assert not model.training and not torch.is_grad_enabled()
-        losses = {task: LOSSES[task](model(x, task), y).item() for task in data for x, y in [data[task].whole()]}
+        device = next(model.parameters()).device
+        losses = {}
+        for task in data:
+            inputs, targets = data[task].whole()
+            losses[task] = LOSSES[task](model({"x": inputs["x"].to(device)}, task), targets.to(device)).item()
         return Validation(
             metrics={task: {"loss": loss, "undefined": None} for task, loss in losses.items()},
             scores={task: 1 / (1 + loss) for task, loss in losses.items()},
