@@ -37,7 +37,7 @@ def demo_folder() -> Path:
 def find_runs(folders: Sequence[Path], application: str) -> list[Found]:
     """Runs of one application below the folders, in the order of the folders, newest first in each.
 
-    Folders of predictions hold a ``run.json`` as well; what has no task list is passed over. A damaged run is told.
+    What has no task list is passed over. A damaged run is told.
     """
     found = []
     for folder in folders:

@@ -92,7 +92,7 @@ def predict(
     wanted = list(info.task_set.subset(task) if task else info.task_set)
     with counting("looking for inputs", flags.quiet or flags.log_json) as count:
         cases = cases_from(
-            _spooled(out) if source == "-" else source,
+            _spooled(out, flags.dry_run) if source == "-" else source,
             reference=reference,
             policy=policy,
             seed=seed or 0,
@@ -144,15 +144,23 @@ def _merge(
         (out / "calibration.json").unlink(missing_ok=True)
 
 
-def _spooled(out: Path) -> Path:
-    """The standard input as a file in OUT, so that a batch that goes on finds it again."""
+def _spooled(out: Path, dry_run: bool) -> Path:
+    """The standard input as a file in OUT, so that a batch that goes on finds it again; a dry run leaves none."""
+    import atexit
     import shutil
+    import tempfile
 
-    from polyhead.batch.folder import STATE
+    from polyhead.batch.claim import refuse_foreign
     from polyhead.system.files import replacing
+    from polyhead.system.folders import BATCH_STATE
 
-    folder = out / STATE
-    folder.mkdir(parents=True, exist_ok=True)
+    refuse_foreign(out)
+    if dry_run:
+        folder = Path(tempfile.mkdtemp())
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    else:
+        folder = out / BATCH_STATE
+        folder.mkdir(parents=True, exist_ok=True)
     with replacing(folder / "stdin") as temporary, temporary.open("wb") as stream:
         shutil.copyfileobj(sys.stdin.buffer, stream)
     return folder / "stdin"

@@ -10,6 +10,7 @@ from domains.medical.ultrasound.data.fm_uia import read_tables
 from domains.medical.ultrasound.data.rows import Row
 from domains.medical.ultrasound.data.splits import Split
 from polyhead.runs.run import Run
+from polyhead.system.folders import BATCH_FILE
 
 
 def rows_to_score(
@@ -40,7 +41,7 @@ def rows_to_score(
 
 def _split(predictions: Path, rows: list[Row]) -> tuple[Split | None, str]:
     try:
-        about = json.loads((predictions / "run.json").read_text(encoding="utf-8"))
+        about = json.loads((predictions / BATCH_FILE).read_text(encoding="utf-8"))
         info = Run.open(about["info"]["run"]).info
     except (OSError, ValueError, KeyError, TypeError):
         return None, "which rows the model was trained on is not known here"

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from polyhead.batch.outcome import one_line
+from polyhead.batch.steps import is_out_of_memory
 from polyhead.batch.worker import PredictorFactory, Worker, WorkerSettings, case_from_json, in_flight_of
 from polyhead.batch.writer import dump_json
 
@@ -73,8 +74,9 @@ def main(descriptor: int, parent: int) -> None:
         in_flight = in_flight_of(predictor)
     except (Exception, SystemExit) as error:
         traceback.print_exc()
-        reason = one_line(f"{type(error).__name__}: {error}")
-        line.say({"event": "load_failed", "time": time.monotonic(), "reason": reason})
+        mendable = isinstance(error, ValueError | OSError | ModuleNotFoundError) or is_out_of_memory(error)
+        reason = one_line(f"{error}" if mendable and str(error) else f"{type(error).__name__}: {error}")
+        line.say({"event": "load_failed", "time": time.monotonic(), "reason": reason, "mendable": mendable})
         os._exit(1)
     worker = Worker(line.say, predictor, WorkerSettings(**setup["settings"]))
     worker.say("ready", seconds=round(time.monotonic() - start, 3), in_flight=in_flight)

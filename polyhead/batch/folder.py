@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from polyhead.batch.case import Case
 from polyhead.batch.outcome import Outcome
 from polyhead.batch.parts import Part, PartWriter, read_part
+from polyhead.batch.request import REQUEST_FILE, Request
 from polyhead.batch.writer import RECEIPT, safe_relative
-from polyhead.system.files import sweep_temporaries
+from polyhead.system.files import sweep_temporaries, write_whole
+from polyhead.system.folders import BATCH_FILE, BATCH_STATE
 from polyhead.system.locks import take_lock
 
-STATE = ".polyhead"
-RESULTS, RUN, CSV, HTML, FAILED, LOGS = "results.jsonl", "run.json", "summary.csv", "summary.html", "failed.txt", "logs"
-RESERVED = {STATE, RESULTS, RUN, CSV, HTML, FAILED, LOGS}
+RESULTS, CSV, HTML, FAILED, LOGS = "results.jsonl", "summary.csv", "summary.html", "failed.txt", "logs"
+RESERVED = {BATCH_STATE, BATCH_FILE, RESULTS, CSV, HTML, FAILED, LOGS}
 """Names in OUT that no case may have."""
 _SHARD_LOCK = re.compile(r"shard-(\d+)-of-(\d+)\.lock")
 
@@ -40,30 +40,19 @@ class OutputFolder:
     """One shard's hold on OUT. Several shards of one run share a folder; two runs do not."""
 
     def __init__(self, out: Path, shard: tuple[int, int]):
-        self.out, self.state = out, out / STATE
+        self.out, self.state = out, out / BATCH_STATE
         self.index, self.of = shard
+        self._made: list[Path] = []
+        self._former_request: bytes | None = None
 
     @property
     def worker_log(self) -> Path:
         return self.state / f"worker-{self.index}-of-{self.of}.log"
 
-    def refuse_other_content(self) -> None:
-        """A `ValueError` where the folder holds a ``run.json`` that no batch wrote: a trained model's, most likely."""
-        file = self.out / RUN
-        try:
-            said = json.loads(file.read_bytes())
-        except (FileNotFoundError, NotADirectoryError):
-            return
-        except ValueError:
-            said = None
-        if not (isinstance(said, dict) and "model_hash" in said):
-            raise ValueError(
-                f"{file} is no batch's, a trained model's perhaps, and would be replaced: choose another -o"
-            )
-
     @contextmanager
     def hold(self) -> Iterator[None]:
         """Holds the shard's lock; `FolderInUse` where this shard, or a run with other shards, is at work."""
+        self._made = [place for place in (self.state, *self.state.parents) if not place.exists()]
         self.state.mkdir(parents=True, exist_ok=True)
         with self._shard_lock(self.index, self.of).open("ab") as own:
             with self.merging():
@@ -101,9 +90,64 @@ class OutputFolder:
                 self._part(index, of).unlink(missing_ok=True)
                 path.unlink()
 
+    def take_request(self, request: Request, *, overwrite: bool) -> None:
+        """Makes `request` what the answers here are to.
+
+        Raises:
+            ValueError: they are to another one, and `overwrite` is not set, or a shard works on that (`FolderInUse`).
+        """
+        with self.merging():
+            there = Request.load(self.out)
+            if there is not None and not overwrite:
+                request.refuse_other(self.out)
+            if there is not None and there.is_other(request):
+                self._refuse_other_shards()
+            file = self.state / REQUEST_FILE
+            self._former_request = file.read_bytes() if file.is_file() else None
+            request.save(self.out)
+
+    def _refuse_other_shards(self) -> None:
+        for path in self.state.glob("shard-*.lock"):
+            if path == self._shard_lock(self.index, self.of):
+                continue
+            with path.open("ab") as stream:
+                if not take_lock(stream, wait=False):
+                    raise FolderInUse(
+                        f"a shard of another command is writing to {self.out}; wait for it, or another -o"
+                    )
+
     def begin_part(self, key: Sequence[str]) -> PartWriter:
         """The part of this shard, begun anew; `key` says of which run its rows are."""
-        return PartWriter(self._part(self.index, self.of), key)
+        part = self._part(self.index, self.of)
+        if part.is_file():
+            part.replace(self._former(part))
+        return PartWriter(part, key)
+
+    def _former(self, part: Path) -> Path:
+        return part.with_name(f"former-{part.name}")
+
+    def undo(self) -> None:
+        """Leaves the folder as `hold` found it; the part is closed, and no case was begun."""
+        with self.merging():
+            part = self._part(self.index, self.of)
+            part.unlink(missing_ok=True)
+            if self._former(part).is_file():
+                self._former(part).replace(part)
+            request = self.state / REQUEST_FILE
+            if self._former_request is not None:
+                write_whole(request, self._former_request)
+            others = [path for path in self.state.glob("shard-*.lock") if path != self._shard_lock(self.index, self.of)]
+            if self._former_request is None and not others:
+                for path in (
+                    request,
+                    self.worker_log,
+                    self._shard_lock(self.index, self.of),
+                    self.state / "merge.lock",
+                ):
+                    path.unlink(missing_ok=True)
+            for place in self._made:
+                with suppress(OSError):  # something lies there by now: another shard is at work
+                    place.rmdir()
 
     def ended_parts(self, key: Sequence[str]) -> list[Part]:
         """The parts of all shards of this run (those with its `key`) that have ended."""

@@ -9,10 +9,14 @@ from pathlib import Path
 from polyhead import __version__
 from polyhead.batch.outcome import STATUSES, Outcome, Summary, exit_status
 from polyhead.batch.parts import PartWriter
+from polyhead.batch.receipts import Changed
 from polyhead.batch.runner import Progress
+from polyhead.batch.settled import Redone
 
 MAX_FAILURES = 1_000
 """Most failures that a summary holds; ``results.jsonl`` has all."""
+NAMES_TOLD = 3
+"""Names that a line tells at most."""
 
 
 class Keeper:
@@ -35,6 +39,8 @@ class Keeper:
         self._done = 0
         self._failures: list[tuple[int, Outcome]] = []
         self._others: Counter[str] = Counter()
+        self._redone: dict[Changed, list[str]] = {}
+        self._redone_counts: Counter[Changed] = Counter()
 
     def note(self, index: int, outcome: Outcome, software: str | None = None) -> None:
         """Takes in the outcome of the case at `index` of the input; `software` did it, where an earlier run did."""
@@ -56,6 +62,12 @@ class Keeper:
         if self.part is not None:
             self.part.append(index, outcome)
 
+    def redo(self, case_id: str, why: Redone) -> None:
+        """Counts a case whose answer is replaced."""
+        self._redone_counts[why.changed] += 1
+        if len(names := self._redone.setdefault(why.changed, [])) < NAMES_TOLD:
+            names.append(case_id)
+
     def plan(self, case_id: str) -> None:
         """Counts a case that a dry run would do."""
         self._counts["planned"] += 1
@@ -74,8 +86,26 @@ class Keeper:
             round(time.monotonic() - self._start, 3),
             error,
             tuple(outcome for _, outcome in sorted(self._failures, key=lambda each: each[0])),
-            tuple(_done_by(version, number) for version, number in sorted(self._others.items())),
+            (
+                *(_done_by(version, number) for version, number in sorted(self._others.items())),
+                *(_done_anew(why, self._redone_counts[why], names) for why, names in self._redone.items()),
+            ),
         )
+
+
+_WHY: dict[Changed, str] = {
+    "asked": "what is asked of {it}, or the model, has changed since",
+    "input": "the input has changed since",
+    "outputs": "files of {its} answer were changed or are gone",
+}
+
+
+def _done_anew(why: Changed, number: int, names: list[str]) -> str:
+    cases, words = ("1 case is", {"it": "it", "its": "its"}), _WHY[why]
+    if number > 1:
+        cases = (f"{number:,} cases are", {"it": "them", "its": "their"})
+    more = ", ..." if number > len(names) else ""
+    return f"{cases[0]} done anew, for {words.format(**cases[1])}: {', '.join(names)}{more}"
 
 
 def _done_by(version: str, number: int) -> str:

@@ -8,13 +8,15 @@ from typing import Any
 
 from polyhead import __version__
 from polyhead.application import RESEARCH_USE
-from polyhead.batch.folder import FAILED, RESULTS, RUN, OutputFolder
+from polyhead.batch.folder import FAILED, RESULTS, OutputFolder
 from polyhead.batch.outcome import FAILURES, STATUSES
 from polyhead.batch.parts import Part, Rows, write_rows
 from polyhead.batch.path_lists import write_path_list
 from polyhead.batch.report import write_report
+from polyhead.batch.standing import not_asked_line
 from polyhead.batch.writer import dump_json
 from polyhead.system.files import write_whole
+from polyhead.system.folders import BATCH_FILE
 
 
 def merge(folder: OutputFolder, key: Sequence[str], facts: Mapping[str, Any]) -> Rows:
@@ -22,7 +24,7 @@ def merge(folder: OutputFolder, key: Sequence[str], facts: Mapping[str, Any]) ->
 
     Args:
         key: of which run the parts must be.
-        facts: what ``run.json`` says of the whole run, beside what the parts say.
+        facts: what ``batch.json`` says of the whole run, beside what the parts say.
 
     Returns:
         The rows of all shards that have ended, in input order.
@@ -38,7 +40,7 @@ def merge(folder: OutputFolder, key: Sequence[str], facts: Mapping[str, Any]) ->
     ]
     write_whole(out / FAILED, write_path_list(failures))
     write_report(out, rows, run)
-    write_whole(out / RUN, dump_json(run, indent=1) + b"\n")
+    write_whole(out / BATCH_FILE, dump_json(run, indent=1) + b"\n")
     return rows
 
 
@@ -51,6 +53,7 @@ def _facts_of(folder: OutputFolder, parts: Sequence[Part], facts: Mapping[str, A
         "software": {"name": "polyhead", "version": __version__},
         **{name: value for name, value in facts.items() if name != "info"},
         "counts": {status: counts[status] for status in STATUSES if counts[status]},
+        "notes": [not_asked_line(facts["not_asked"]["ids"])] if facts["not_asked"]["count"] else [],
         "missing_shards": sorted(set(range(folder.of)) - ended),
         "shards": [part.facts for part in parts],
         "info": facts["info"],

@@ -24,6 +24,9 @@ from polyhead.system.files import sweep_temporaries, write_whole
 Verify = Literal["quick", "full"]
 """How a receipt is checked: by size, time and inode of files where those show every change, or by their contents."""
 
+Changed = Literal["asked", "input", "outputs"]
+"""What a receipt no longer holds for: what is asked of which model, the bytes of the input, or the files written."""
+
 LARGE = 8 << 20
 """Files from this size on are hashed once for all cases that they hold, as long as they are not touched."""
 
@@ -193,28 +196,32 @@ def load_receipt(folder: Path) -> Receipt | None:
     return receipt if well_formed else None
 
 
-def receipt_holds(
+def what_changed(
     receipt: Receipt, folder: Path, case: Case, model: str, request: str, verify: Verify = "quick"
-) -> bool:
-    """Whether the receipt still answers this case: same input, model and request, every output as it was written.
+) -> Changed | None:
+    """What keeps the receipt from answering this case: None where model, request, input and outputs are as they were.
 
     A file that was not touched since is not read; ``verify="full"`` reads all of them.
     """
     if (receipt.case, receipt.model, receipt.request) != (case.id, model, request):
-        return False
+        return "asked"
     quick = verify == "quick"
+    try:
+        if not ((quick and _untouched(receipt.input, _input_files(case))) or _same(receipt.input, _taken(case))):
+            return "input"
+    except (OSError, InvalidInput):
+        return "input"
     try:
         for name, sums in receipt.outputs.items():
             if (folder / name).stat().st_size != sums.get("bytes"):
-                return False
-        if not ((quick and _untouched(receipt.input, _input_files(case))) or _same(receipt.input, _taken(case))):
-            return False
-        return all(
+                return "outputs"
+        whole = all(
             (quick and _untouched(sums, {name: folder / name})) or _same(sums, fingerprint(folder / name))
             for name, sums in receipt.outputs.items()
         )
     except (OSError, InvalidInput):
-        return False
+        return "outputs"
+    return None if whole else "outputs"
 
 
 def _untouched(sums: Mapping[str, Any], files: Mapping[str, Path]) -> bool:

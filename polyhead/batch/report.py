@@ -161,7 +161,7 @@ def _script_json(value: Any) -> str:
 
 def _page(total: int, survey: _Survey, run: Mapping[str, Any]) -> tuple[str, str]:
     """The page before and after the data of its table."""
-    notes = [note for part in run["shards"] for note in part["notes"]]
+    notes = [*run.get("notes", ()), *(note for part in run["shards"] for note in part["notes"])]
     columns, fields = survey.columns, survey.shown_fields
     if total > MAX_ROWS:
         notes.append(f"The table holds the first {MAX_ROWS:,} of {total:,} cases; {CSV} holds all.")

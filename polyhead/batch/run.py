@@ -5,20 +5,24 @@ from __future__ import annotations
 import hashlib
 from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from polyhead.batch.case import Case
+from polyhead.batch.claim import refuse_foreign
 from polyhead.batch.folder import OutputFolder
 from polyhead.batch.keeper import Keeper
 from polyhead.batch.merge import merge
 from polyhead.batch.outcome import Outcome, Summary, one_line
 from polyhead.batch.parts import Rows
 from polyhead.batch.receipts import Verify, digest
+from polyhead.batch.request import Request
 from polyhead.batch.runner import MakeRunner, Progress, Runner, WorkerCannotStart
-from polyhead.batch.settled import Settled, checked_ahead, settled
+from polyhead.batch.settled import Redone, Settled, checked_ahead, settled
+from polyhead.batch.standing import not_asked, not_asked_line, outside
 from polyhead.batch.supervisor import LocalRunner
 from polyhead.batch.worker import PredictorFactory, WorkerSettings
 from polyhead.system.interrupts import Interrupts
@@ -62,20 +66,24 @@ def run_batch(
         batch_size: most cases in one `Predictor.predict`; halved where a batch fails whose cases pass alone.
         timeout: seconds that a read, a predict or a write, or a part of one that it tells of, may take; None waits for
             ever.
-        overwrite: does every case anew.
+        overwrite: does every case anew, also where the answers in `out` are another model's or to another request.
         fail_fast: stops at the first failure; the rest is ``not_run``.
         retry_failed: reads inputs again that an earlier run found invalid.
         verify: whether a case counts as done by size, time and inode of its files where they show every change, or
             only after all of them were read ("full").
         dry_run: only counts what would be done; writes nothing.
         progress: called with an event (a mapping with the key ``event``) whenever there is news.
-        info: JSON values for ``run.json``.
+        info: JSON values for ``batch.json``; the value of ``run`` names the model in what is said of it.
         on_merged: called with `out` and the rows of all shards that have ended, once the results are written.
         make_runner: what runs the cases that are not done yet.
 
+    Inputs that lie in `out` are left out. Answers in `out` that nobody asks for now stay, and are named.
+
     Raises:
-        ValueError: two cases with one id, a shard outside its range, a trained model in `out`, or another run at
-            work there (`FolderInUse`).
+        ValueError: before anything is written: two cases with one id, a shard outside its range, a folder `out` that
+            holds something else than results, or answers of another model or to another request, another run at work
+            there (`FolderInUse`), or a predictor that cannot be loaded for a reason that the user can mend.
+        OSError: `out` cannot be written to.
     """
     index, of = shard
     if not 0 <= index < of:
@@ -83,6 +91,11 @@ def run_batch(
     if workers < 1 or batch_size < 1 or (timeout is not None and not timeout > 0):
         raise ValueError("workers and batch size must be at least 1, a timeout more than 0")
     _refuse_twins(cases)
+    refuse_foreign(out)
+    request = Request(model_hash, parameters, str((info or {}).get("run", "")))
+    if not overwrite:
+        request.refuse_other(out)
+    cases = outside(cases, out)
     progress = progress or (lambda _: None)
     mine = array("q", (i for i, case in enumerate(cases) if of == 1 or shard_of(case.id, of) == index))
     keeper = Keeper(out, len(cases), len(mine), progress)
@@ -94,7 +107,6 @@ def run_batch(
         return interrupts.seen or (fail_fast and keeper.failed)
 
     folder = OutputFolder(out, shard)
-    folder.refuse_other_content()
     progress({"event": "start", "total": len(mine), "inputs": len(cases), "shard": [index, of]})
     if dry_run:
         with interrupts:
@@ -103,8 +115,9 @@ def run_batch(
         return keeper.summary(interrupted=interrupts.seen)
     key = [model_hash, digest(dict(parameters))]
     with folder.hold():
+        folder.take_request(request, overwrite=overwrite)
+        keeper.part = part = folder.begin_part(key)
         try:
-            keeper.part = folder.begin_part(key)
             settings = WorkerSettings(str(out), model_hash, parameters, batch_size, workers)
             runner = make_runner(factory, settings, log=folder.worker_log, timeout=timeout)
             with interrupts:
@@ -113,20 +126,27 @@ def run_batch(
             _keep_unreached(cases, mine, keeper, why)
             summary = keeper.summary(interrupted=interrupts.seen, error=error)
             with folder.merging():
-                keeper.part.end(_facts_of(shard, summary))
+                others = not_asked(out, {case.id for case in cases})
+                part.end(_facts_of(shard, summary))
                 facts = {"model_hash": model_hash, "parameters": dict(parameters), "parameters_hash": key[1]}
-                rows = merge(folder, key, facts | {"inputs": len(cases), "info": dict(info or {})})
+                facts |= {"inputs": len(cases), "not_asked": {"count": len(others), "ids": others}}
+                rows = merge(folder, key, facts | {"info": dict(info or {})})
                 if on_merged is not None:
                     try:
                         on_merged(out, rows)
                     except Exception as wrong:
                         error = f"the files of the whole set were not written: {type(wrong).__name__}: {wrong}"
                         summary = keeper.summary(interrupted=interrupts.seen, error=one_line(error))
+            if others:
+                summary = replace(summary, notes=(*summary.notes, not_asked_line(others)))
         except KeyboardInterrupt:
             return keeper.summary(interrupted=True)
+        except WorkerCannotStart as refused:
+            part.close()
+            folder.undo()
+            raise ValueError(one_line(f"the model cannot be loaded: {refused}")) from None
         finally:
-            if keeper.part is not None:
-                keeper.part.close()
+            part.close()
     progress({"event": "finish", "counts": dict(summary.counts), "exit_status": summary.exit_status})
     return summary
 
@@ -142,24 +162,36 @@ def _refuse_twins(cases: Sequence[Case]) -> None:
 def _to_run(
     cases: Sequence[Case],
     mine: Sequence[int],
-    check: Callable[[Case], Settled | None],
+    check: Callable[[Case], Settled | Redone | None],
     keeper: Keeper,
     stopping: Callable[[], bool],
 ) -> Iterator[tuple[int, Case]]:
     """The cases that must be run, each with its index; outcomes of the others are kept on the way."""
     with_cases = ((i, cases[i]) for i in mine)
     for index, case, found in checked_ahead(with_cases, check, total=len(mine), stopping=stopping):
-        if found is None:
-            yield index, case
-        else:
+        if isinstance(found, Settled):
             keeper.note(index, found.outcome, found.software)
+            continue
+        if found is not None:
+            keeper.redo(case.id, found)
+        yield index, case
 
 
 def _work(
     runner: Runner, to_run: Iterator[tuple[int, Case]], keeper: Keeper, stopping: Callable[[], bool]
 ) -> str | None:
-    """Runs the cases; returns what kept the predictor from being loaded, None where nothing did."""
+    """Runs the cases; returns what kept the predictor from being loaded, None where nothing did.
+
+    Raises:
+        WorkerCannotStart: it was never loaded, and the user can mend that.
+    """
     at_work: dict[str, int] = {}
+    loaded = False
+
+    def notify(event: Mapping[str, Any]) -> None:
+        nonlocal loaded
+        loaded |= event["event"] == "ready"
+        keeper.progress(event)
 
     def given() -> Iterator[Case]:
         for index, case in to_run:
@@ -167,9 +199,11 @@ def _work(
             yield case
 
     try:
-        for outcome in runner.run(given(), stopping=stopping, notify=keeper.progress):
+        for outcome in runner.run(given(), stopping=stopping, notify=notify):
             keeper.note(at_work.pop(outcome.id), outcome)
     except WorkerCannotStart as error:
+        if error.mendable and not loaded:
+            raise
         return one_line(f"the predictor cannot be loaded: {error}")
     return None
 

@@ -14,7 +14,11 @@ Progress = Callable[[Mapping[str, Any]], None]
 
 
 class WorkerCannotStart(RuntimeError):
-    """The worker cannot load its predictor: no case can be processed."""
+    """The worker cannot load its predictor: no case can be processed; `mendable` where it is for the user to mend."""
+
+    def __init__(self, reason: str, *, mendable: bool = False):
+        super().__init__(reason)
+        self.mendable = mendable
 
 
 class Runner(Protocol):

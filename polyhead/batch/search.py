@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from polyhead.batch.folder import STATE
 from polyhead.batch.naming import suffix_of
+from polyhead.system.folders import BATCH_FILE, BATCH_STATE, holds_results
 
 IsInput = Callable[[Path], bool]
 
@@ -122,7 +122,9 @@ def match(folder: Path, parts: Sequence[str], passed: PassedOver) -> Iterator[Pa
             passed.folders.append((folder, f"cannot be entered ({refused.strerror or refused})"))
             return
         for name in fnmatch.filter(names, part):
-            if (part.startswith(".") or not is_hidden(name)) and (not rest or (folder / name).is_dir()):
+            if rest and holds_results(folder / name):
+                passed.folders.append((folder / name, "holds the results of a batch; they are no inputs"))
+            elif (part.startswith(".") or not is_hidden(name)) and (not rest or (folder / name).is_dir()):
                 yield from match(folder / name, rest, passed)
 
 
@@ -135,12 +137,19 @@ def _walk(
     """Names of the folders, with their entries that are no folders, and whether they are files; None where it stops."""
     waiting = deque([("", os.path.realpath(folder))])
     links: deque[str] = deque()
+    top = Path(os.path.realpath(folder))
     while waiting or links:
+        linked = not waiting
         name, place = waiting.popleft() if waiting else (links[0], os.path.realpath(folder / links.popleft()))
         if place in entered:
             continue
         entered.add(place)
         here = folder / name
+        if linked and (results := _results_around(Path(place), top)) is not None:
+            passed.folders.append(
+                (here, f"leads into {results}, which holds the results of a batch; they are no inputs")
+            )
+            continue
         if stops is not None and stops(here):
             yield name, None
             continue
@@ -150,7 +159,8 @@ def _walk(
         except OSError as refused:
             passed.folders.append((here, f"cannot be entered ({refused.strerror or refused})"))
             continue
-        if (name or not with_results) and any(entry.name == STATE for entry in entries):
+        marked = any(entry.name in (BATCH_STATE, BATCH_FILE) for entry in entries)
+        if (name or not with_results) and marked and holds_results(here):
             passed.folders.append((here, "holds the results of a batch; they are no inputs"))
             continue
         files: _Files = []
@@ -164,6 +174,11 @@ def _walk(
             elif kind != "hidden":
                 files.append((entry, kind == "file"))
         yield name, files
+
+
+def _results_around(place: Path, top: Path) -> Path | None:
+    """The folder of results that `place` lies in, and `top`, from where it was reached, does not."""
+    return next((each for each in place.parents if not top.is_relative_to(each) and holds_results(each)), None)
 
 
 def _kind(entry: os.DirEntry[str]) -> str:

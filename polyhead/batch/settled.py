@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from polyhead.batch.case import Case
 from polyhead.batch.folder import refused_id
 from polyhead.batch.outcome import Outcome
-from polyhead.batch.receipts import Verify, load_receipt, receipt_holds, request_digest
+from polyhead.batch.receipts import Changed, Verify, load_receipt, request_digest, what_changed
 
 CHECK_THREADS = 4
 CHUNK = 16
@@ -30,6 +30,13 @@ class Settled:
     software: str | None = None
 
 
+@dataclass(frozen=True)
+class Redone:
+    """A case whose answer is replaced, for something has changed since."""
+
+    changed: Changed
+
+
 def settled(
     case: Case,
     out: Path,
@@ -39,8 +46,8 @@ def settled(
     overwrite: bool = False,
     retry_failed: bool = False,
     verify: Verify = "quick",
-) -> Settled | None:
-    """What is known of a case without running it; None where it must be run.
+) -> Settled | Redone | None:
+    """What is known of a case without running it; `Redone` or None where it must be run, again or for the first time.
 
     An input that an earlier run found invalid is told of with the day it was found so, unless `retry_failed` is set.
     """
@@ -53,8 +60,9 @@ def settled(
     receipt = load_receipt(folder)
     if receipt is None or (receipt.status != "ok" and (receipt.status != "invalid_input" or retry_failed)):
         return None
-    if not receipt_holds(receipt, folder, case, model, request_digest(parameters, case), verify):
-        return None
+    changed = what_changed(receipt, folder, case, model, request_digest(parameters, case), verify)
+    if changed is not None:
+        return Redone(changed) if receipt.status == "ok" else None
     status, remedy = "skipped", receipt.remedy
     if receipt.status != "ok":
         status = receipt.status

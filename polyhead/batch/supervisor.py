@@ -209,7 +209,7 @@ class LocalRunner:
             child.ready, child.in_flight = True, message["in_flight"]
             self._notify({"event": "ready", "seconds": message["seconds"]})
         elif message["event"] == "load_failed":
-            raise WorkerCannotStart(message["reason"])
+            raise WorkerCannotStart(message["reason"], mendable=message["mendable"])
         elif message["event"] == "stage":
             for name in message["ids"]:
                 entry = self._flight[name]

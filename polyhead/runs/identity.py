@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from polyhead.system.files import hash_file
+from polyhead.system.folders import holds_results
 
 RUN_FILE, METRICS_FILE, PROBLEMS_FILE, SNAPSHOTS = "run.json", "metrics.jsonl", "problems.csv", "snapshots"
 BACKENDS = "backends"
@@ -27,7 +28,7 @@ VOLATILE = frozenset({"metrics", "created", "notes", "versions", "git_commit", "
 def deciding_files(folder: Path) -> dict[str, Path]:
     """By relative name, sorted, the files that may decide what the model of a folder answers, run.json left out.
 
-    Hidden files are left out, and folders with a run.json of their own: other runs, and results.
+    Hidden files are left out, and folders of other runs and of results.
     """
     found: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
@@ -35,7 +36,7 @@ def deciding_files(folder: Path) -> dict[str, Path]:
             continue
         if path.is_file():
             found[path.name] = path
-        elif path.is_dir() and not (path / RUN_FILE).is_file():
+        elif path.is_dir() and not (path / RUN_FILE).is_file() and not holds_results(path):
             found |= {f"{path.name}/{name}": file for name, file in deciding_files(path).items()}
     return found
 

@@ -18,6 +18,7 @@ from polyhead.runs.info import FORMAT, RunInfo, to_json
 from polyhead.runs.metrics_log import MetricsLog
 from polyhead.settings import with_defaults
 from polyhead.system.files import hash_file, replacing, sweep_temporaries
+from polyhead.system.folders import holds_results
 from polyhead.system.launch import process_count
 from polyhead.system.locks import HeldLock
 
@@ -103,10 +104,10 @@ class Run:
             cls.open(path)
         elif path.exists() and not path.is_dir():
             raise ValueError(f"{path} is a file; name a folder for the run")
+        elif holds_results(path):
+            raise ValueError(f"{path} holds the results of a batch; name another folder for the run")
         elif not (path / RUN_FILE).is_file() and _shown(path):
             raise ValueError(f"{path} holds files that are no run; name another folder")
-        elif _holds_results(path):
-            raise ValueError(f"{path} holds the results of a batch; name another folder for the run")
         path.mkdir(parents=True, exist_ok=True)
         lock = hold(path)
         try:
@@ -165,13 +166,12 @@ class Run:
         path = Path(path)
         file = path / RUN_FILE
         if not file.is_file():
-            raise ValueError(f"{path} is not a run: it has no {RUN_FILE}")
+            why = "it holds the results of a batch" if holds_results(path) else f"it has no {RUN_FILE}"
+            raise ValueError(f"{path} is not a run: {why}")
         try:
             data = json.loads(file.read_text(encoding="utf-8"))
         except ValueError as error:
             raise ValueError(f"{file} is damaged: {error}") from error
-        if _is_of_results(data):
-            raise ValueError(f"{path} is not a run: it holds the results of a batch")
         found = data.get("format") if isinstance(data, dict) else None
         if isinstance(found, int) and found > FORMAT:
             raise ValueError(f"{path} is of run format {found}; this polyhead reads up to {FORMAT}: update polyhead")
@@ -326,18 +326,6 @@ def hold(path: Path) -> HeldLock:
     if lock is None:
         raise RunInUse(f"another training is writing to {path}; wait for it, or name another folder")
     return lock
-
-
-def _is_of_results(said: Any) -> bool:
-    """Whether a run.json says what became of a batch: a folder of results has a file of that name too."""
-    return isinstance(said, dict) and "model_hash" in said and "application" not in said
-
-
-def _holds_results(path: Path) -> bool:
-    try:
-        return _is_of_results(json.loads((path / RUN_FILE).read_bytes()))
-    except (OSError, ValueError):
-        return False
 
 
 def _shown(path: Path) -> bool:

