@@ -163,6 +163,9 @@ def common_verbs(application: Application, work: str) -> typer.Typer:
         quiet: Quiet = False,
     ) -> None:
         """Scores predictions task by task, beside trivial baselines, with bootstrap intervals."""
+        from polyhead.evaluation.own_report import refuse_foreign_report
+
+        refuse_foreign_report((out or predictions) / "report.html")
         report = load_work(work).evaluate(predictions, data, resamples=resamples, seed=seed or 0)
         page, *_ = report.write((out or predictions) / "report.html")
         show_report(report, page, full=full, as_json=as_json, quiet=quiet)

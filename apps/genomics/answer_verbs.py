@@ -110,6 +110,9 @@ def predict(
         "calibrated": calibrated,
         "pictures": pictures,
     }
+    # How records are read decides the answers, too; the seed only where letters are drawn.
+    reading: dict[str, Any] = {"policy": policy, "block": block} | ({"seed": seed or 0} if policy == "resolve" else {})
+    reading |= {} if reference is None else {"reference": str(reference.absolute())}
     calibration = run / CALIBRATION_FILE
     labels = {name: spec.labels for name, spec in info.task_set.items() if spec.labels and name in wanted}
     summary = run_predict(
@@ -119,7 +122,7 @@ def predict(
         ),
         flags,
         model=folder.identity(leaving_out=() if calibrated else (CALIBRATION_FILE,)),
-        parameters=arguments,
+        parameters=arguments | reading,
         info=about(info, run, source, split=split),
         on_merged=partial(_merge, labels, table, calibration if calibrated else None),
     )
@@ -189,7 +192,9 @@ def evaluate(
     """Scores predictions task by task, with bootstrap intervals, calibration, and what the test rows give away."""
     from domains.genomics.evaluation.evaluate import evaluate as score
     from domains.genomics.evaluation.report import write_report
+    from polyhead.evaluation.own_report import refuse_foreign_report
 
+    refuse_foreign_report((out or predictions) / "report.html")
     options: dict[str, Any] = {"split": split, "baseline": baseline, "leakage": leakage}
     options |= {"resamples": resamples, "seed": seed or 0}
     others = [_beside(text) for text in beside or ()]

@@ -127,7 +127,9 @@ def evaluate(
     """Scores predicted fields task by task, beside the mean field, with bootstrap intervals."""
     from domains.pde.evaluation.evaluate import evaluate as score
     from domains.pde.evaluation.report import write_report
+    from polyhead.evaluation.own_report import refuse_foreign_report
 
+    refuse_foreign_report((out or predictions) / "report.html")
     report = score(predictions, data, split=split, resamples=resamples, seed=seed or 0, pictures=pictures)
     if against:
         from domains.pde.evaluation.compare import compare

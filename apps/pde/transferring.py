@@ -43,7 +43,10 @@ def run_transfer(
     from domains.pde.data.store import data_files, read_data
     from domains.pde.learning.curves import write_curves
     from domains.pde.learning.transfer import PUBLISHED_FREEZE, fine_tuning, learning_curve
+    from polyhead.evaluation.own_report import refuse_foreign_report
 
+    page = out / "learning_curve.html"
+    refuse_foreign_report(page)
     files = data_files(data)
     if len(files) > 1:
         raise ValueError(f"{data} holds several problems ({', '.join(files)}); give the .h5 file of one")
@@ -79,4 +82,4 @@ def run_transfer(
             freeze=freeze,
             session=Session(overwrite=overwrite, say=say),
         )
-    return write_curves(curves, out / "learning_curve.html")
+    return write_curves(curves, page)

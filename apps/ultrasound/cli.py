@@ -190,7 +190,9 @@ def evaluate(
     from apps.ultrasound.held_out import rows_to_score
     from domains.medical.ultrasound.evaluation.evaluate import evaluate as score
     from domains.medical.ultrasound.evaluation.report import write_report
+    from polyhead.evaluation.own_report import refuse_foreign_report
 
+    refuse_foreign_report((out or predictions) / "report.html")
     chosen, training, in_all, words = rows_to_score(predictions, data, rows)
     if not quiet:
         print(words, file=sys.stderr)

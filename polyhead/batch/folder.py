@@ -90,15 +90,15 @@ class OutputFolder:
                 self._part(index, of).unlink(missing_ok=True)
                 path.unlink()
 
-    def take_request(self, request: Request, *, overwrite: bool) -> None:
+    def take_request(self, request: Request, *, replaces: bool) -> None:
         """Makes `request` what the answers here are to.
 
         Raises:
-            ValueError: they are to another one, and `overwrite` is not set, or a shard works on that (`FolderInUse`).
+            ValueError: they are to another one, and `replaces` is not set, or a shard works on that (`FolderInUse`).
         """
         with self.merging():
             there = Request.load(self.out)
-            if there is not None and not overwrite:
+            if not replaces:
                 request.refuse_other(self.out)
             if there is not None and there.is_other(request):
                 self._refuse_other_shards()
@@ -122,6 +122,10 @@ class OutputFolder:
         if part.is_file():
             part.replace(self._former(part))
         return PartWriter(part, key)
+
+    def drop_former_part(self) -> None:
+        """Forgets the part that the begun one took the place of."""
+        self._former(self._part(self.index, self.of)).unlink(missing_ok=True)
 
     def _former(self, part: Path) -> Path:
         return part.with_name(f"former-{part.name}")

@@ -22,7 +22,7 @@ from polyhead.batch.receipts import Verify, digest
 from polyhead.batch.request import Request
 from polyhead.batch.runner import MakeRunner, Progress, Runner, WorkerCannotStart
 from polyhead.batch.settled import Redone, Settled, checked_ahead, settled
-from polyhead.batch.standing import not_asked, not_asked_line, outside
+from polyhead.batch.standing import has_answers, not_asked, not_asked_line, outside
 from polyhead.batch.supervisor import LocalRunner
 from polyhead.batch.worker import PredictorFactory, WorkerSettings
 from polyhead.system.interrupts import Interrupts
@@ -93,7 +93,8 @@ def run_batch(
     _refuse_twins(cases)
     refuse_foreign(out)
     request = Request(model_hash, parameters, str((info or {}).get("run", "")))
-    if not overwrite:
+    replaces = overwrite or not has_answers(out)
+    if not replaces:
         request.refuse_other(out)
     cases = outside(cases, out)
     progress = progress or (lambda _: None)
@@ -115,7 +116,7 @@ def run_batch(
         return keeper.summary(interrupted=interrupts.seen)
     key = [model_hash, digest(dict(parameters))]
     with folder.hold():
-        folder.take_request(request, overwrite=overwrite)
+        folder.take_request(request, replaces=replaces)
         keeper.part = part = folder.begin_part(key)
         try:
             settings = WorkerSettings(str(out), model_hash, parameters, batch_size, workers)
@@ -128,6 +129,7 @@ def run_batch(
             with folder.merging():
                 others = not_asked(out, {case.id for case in cases})
                 part.end(_facts_of(shard, summary))
+                folder.drop_former_part()
                 facts = {"model_hash": model_hash, "parameters": dict(parameters), "parameters_hash": key[1]}
                 facts |= {"inputs": len(cases), "not_asked": {"count": len(others), "ids": others}}
                 rows = merge(folder, key, facts | {"info": dict(info or {})})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 from polyhead.batch.case import Case
@@ -75,25 +75,30 @@ def _is(path: str, key: tuple[int, int]) -> bool:
 
 def not_asked(out: Path, asked: Collection[str]) -> list[str]:
     """Ids of the answers in `out`, sorted, that are not among those `asked`, whose own folders are not looked into."""
-    found: list[str] = []
+    return sorted(_answers(out, asked))
+
+
+def has_answers(out: Path) -> bool:
+    """Whether there is an answer in `out`."""
+    return next(_answers(out, ()), None) is not None
+
+
+def _answers(out: Path, but: Collection[str]) -> Iterator[str]:
     waiting = [""]
     while waiting:
         name = waiting.pop()
         try:
             with os.scandir(out / name) as opened:
-                entries = [
-                    entry for entry in opened if entry.is_dir(follow_symlinks=False) and not is_hidden(entry.name)
-                ]
+                inner = [entry.name for entry in opened if entry.is_dir(follow_symlinks=False)]
         except OSError:
             continue
         if name and (out / name / RECEIPT).is_file():
             receipt = load_receipt(out / name)
             if receipt is not None and receipt.status == "ok":
-                found.append(name)
+                yield name
             continue
-        inner = (f"{name}/{entry.name}" if name else entry.name for entry in entries)
-        waiting += [each for each in inner if each not in asked and (name or each not in RESERVED)]
-    return sorted(found)
+        names = (f"{name}/{each}" if name else each for each in inner if not is_hidden(each))
+        waiting += [each for each in names if each not in but and (name or each not in RESERVED)]
 
 
 def not_asked_line(ids: Sequence[str]) -> str:

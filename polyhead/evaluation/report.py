@@ -10,6 +10,7 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from polyhead.evaluation.own_report import refuse_foreign_report, report_files
 from polyhead.system.files import write_whole
 
 if TYPE_CHECKING:
@@ -38,15 +39,15 @@ def write_report_files(path: Path, *, page: str, data: Any, table: str) -> list[
 
     Returns:
         the three files.
+
+    Raises:
+        ValueError: one of them is there and is of no report.
     """
+    refuse_foreign_report(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    html = path if path.suffix.lower() in (".html", ".htm") else path.with_name(f"{path.name}.html")
-    files = {
-        html: page,
-        html.with_suffix(".json"): json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False),
-        html.with_suffix(".csv"): table,
-    }
-    for file, text in files.items():
+    files = report_files(path)
+    texts = page, json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False), table
+    for file, text in zip(files, texts, strict=True):
         write_whole(file, text.encode())
     return list(files)
 

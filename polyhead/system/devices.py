@@ -20,7 +20,15 @@ def choose_device(name: str, *, mps: bool = True) -> torch.device:
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as failure:
         reason = str(failure).splitlines()[0]
-        raise ValueError(f"the device {name!r} cannot be used here ({reason}); use auto, cpu, cuda:N or mps") from None
+        if reason.startswith("Expected one of"):  # what follows are the names of all that torch was ever ported to
+            reason = "there is no such kind of device"
+        raise ValueError(f"the device {name!r} cannot be used here ({reason}); {_those_here()}") from None
     if device.type == "meta":
-        raise ValueError(f"the device {name!r} holds no values; use auto, cpu, cuda:N or mps")
+        raise ValueError(f"the device {name!r} holds no values; {_those_here()}")
     return device
+
+
+def _those_here() -> str:
+    names = ["auto", "cpu", *(f"cuda:{number}" for number in range(torch.cuda.device_count()))]
+    names += ["mps"] if torch.backends.mps.is_available() else []
+    return f"this machine has {', '.join(names)}"

@@ -301,14 +301,14 @@ def test_names_that_the_results_or_other_systems_have_are_answered_under_others(
     assert f"{study / 'out'} holds the results of a batch; they are no inputs" in caplog.messages
 
 
-def test_another_run_json_answers_anew(polyhead, trained, tmp_path):
+def test_another_run_json_is_another_model(polyhead, trained, tmp_path):
     run, out = tmp_path / "run", tmp_path / "out"
     shutil.copytree(trained / "run", run)
     image = shutil.copy(next((trained / "data" / "Regression").rglob("*.png")), tmp_path / "a.png")
     command = ["ultrasound", "predict", run, image, "-o", out, "--task", "breast_2cls", "--backend", "plain"]
 
-    def asked():
-        status, _, err = polyhead(*command)
+    def asked(*more):
+        status, _, err = polyhead(*command, *more)
         assert status == 0, err
         (row,) = results(out).values()
         return row["status"], row["record"]["tasks"]["breast_2cls"]["label"]
@@ -320,10 +320,13 @@ def test_another_run_json_answers_anew(polyhead, trained, tmp_path):
     task["labels"].reverse()
     (run / "run.json").write_text(json.dumps(said))
     (other,) = {*task["labels"]} - {label}
-    assert asked() == ("ok", other)
+    status, _, err = polyhead(*command)
+    assert status == 2 and f"{out} holds the answers to another command (model: {run} has changed since)" in err
+    assert results(out)["a"]["record"]["tasks"]["breast_2cls"]["label"] == label
+    assert asked("--overwrite") == ("ok", other)
     said["configuration"]["network"]["keep_aspect"] = not said["configuration"]["network"]["keep_aspect"]
     (run / "run.json").write_text(json.dumps(said))
-    assert asked()[0] == "ok"
+    assert asked("--overwrite")[0] == "ok"
     (run / "run.json").write_text(json.dumps(said | {"notes": "mine", "created": "2020-01-01"}))
     (run / "metrics.jsonl").unlink()
     assert asked()[0] == "skipped"

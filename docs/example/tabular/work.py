@@ -96,7 +96,7 @@ class TablePredictor:
     def __init__(self, run: Run, tasks: Sequence[str], device: str):
         self.tasks, self.scale, self.device = tasks, run.info.data["scale"], choose_device(device)
         self.model = build_model(Settings.model_validate(run.info.configuration))
-        self.model.load_state_dict(run.load_weights())
+        run.load_into(self.model)
         self.model.to(self.device).eval()
 
     def read(self, case: Case) -> Tensor:

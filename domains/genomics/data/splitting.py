@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from domains.genomics.answers.codecs import codec_hashes, copy_codecs
-from domains.genomics.data.facts import write_facts
+from domains.genomics.data.facts import TASKS_FILE, write_facts
 from domains.genomics.data.labelled import read_labelled
 from domains.genomics.data.splits import DROPPED, TEST, purged_split, random_split
 from polyhead.batch.writer import dump_json
@@ -45,8 +45,9 @@ def split_data(
     Raises:
         ValueError: the data cannot be read, shares that do not fit, or OUT holds a table already.
     """
-    if (out / TABLE).exists() and not overwrite:
-        raise ValueError(f"{out / TABLE} is there already; --overwrite replaces it")
+    there = next((out / name for name in (TABLE, RECORD, TASKS_FILE) if (out / name).exists()), None)
+    if there is not None and not overwrite:
+        raise ValueError(f"{there} is there already; --overwrite replaces it")
     if keep_test and kind != "purged":
         raise ValueError("--keep-test purges the other rows of the test rows: it goes with --kind purged")
     found = read_labelled(data, tasks=tasks)
