@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from polyhead.batch.naming import suffix_of
-from polyhead.system.folders import BATCH_FILE, BATCH_STATE, holds_results
+from polyhead.system.folders import holds_results
 
 IsInput = Callable[[Path], bool]
 
@@ -150,6 +150,9 @@ def _walk(
                 (here, f"leads into {results}, which holds the results of a batch; they are no inputs")
             )
             continue
+        if (name or not with_results) and holds_results(here):
+            passed.folders.append((here, "holds the results of a batch; they are no inputs"))
+            continue
         if stops is not None and stops(here):
             yield name, None
             continue
@@ -158,10 +161,6 @@ def _walk(
                 entries = sorted(opened, key=lambda entry: entry.name)
         except OSError as refused:
             passed.folders.append((here, f"cannot be entered ({refused.strerror or refused})"))
-            continue
-        marked = any(entry.name in (BATCH_STATE, BATCH_FILE) for entry in entries)
-        if (name or not with_results) and marked and holds_results(here):
-            passed.folders.append((here, "holds the results of a batch; they are no inputs"))
             continue
         files: _Files = []
         for entry in entries:

@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from polyhead.batch.search import PassedOver, search
+
 SPLITS = {
     "train": "train",
     "training": "train",
@@ -46,7 +48,8 @@ def labelled_tables(path: Path) -> Iterator[tuple[Path, str, str]]:
         task, split = _told_by_name(stem)
         yield path, task or _parent_task(path, path.parent.parent) or "task", split
         return
-    for file in sorted(each for each in path.rglob("*") if each.is_file() and not each.name.startswith(".")):
+    # Answers of a batch hold sequences and labels, too.
+    for file in sorted(path / name for name in search(path, Path.is_file, PassedOver())):
         stem = _stem(file)
         if stem is None or not {"sequence", "label"} <= set(_header(file)):
             continue

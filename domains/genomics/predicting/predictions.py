@@ -11,6 +11,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from polyhead.batch.folder import RESULTS
+
 PREDICTIONS = "predictions.csv"
 _ROUNDING = 1e-3
 COLUMNS = ("sequence", "task", "answer", "probabilities")
@@ -57,7 +59,7 @@ def read_predictions(path: Path) -> dict[tuple[str, str], Prediction]:
     Raises:
         ValueError: no table, missing columns, broken probabilities, or two different answers to one question.
     """
-    files = [path] if path.is_file() else sorted([*path.rglob(PREDICTIONS), *path.rglob(f"{PREDICTIONS}.gz")])
+    files = [path] if path.is_file() else _tables(path)
     if not files:
         raise ValueError(f"{path} holds no {PREDICTIONS}: it is not the OUT of `polyhead genomics predict`")
     found: dict[tuple[str, str], Prediction] = {}
@@ -72,6 +74,16 @@ def read_predictions(path: Path) -> dict[tuple[str, str], Prediction]:
                     f"{row.answer!r}; give the results of one run"
                 )
     return found
+
+
+def _tables(folder: Path) -> list[Path]:
+    """The tables of the cases that a batch was last asked for: others may be another model's. All, where it is none."""
+    names = (PREDICTIONS, f"{PREDICTIONS}.gz")
+    if not (folder / RESULTS).is_file():
+        return sorted(file for name in names for file in folder.rglob(name))
+    with (folder / RESULTS).open(encoding="utf-8") as rows:
+        asked = [folder / json.loads(row)["id"] / name for row in rows for name in names]
+    return sorted(file for file in asked if file.is_file())
 
 
 def _rows(file: Path) -> Iterator[tuple[int, Prediction]]:

@@ -104,7 +104,7 @@ def test_a_model_that_cannot_be_loaded_leaves_nothing(bench, made):
     bench.out = bench.out / "deep" / "er"
     if made:
         bench.out.mkdir(parents=True)
-    with pytest.raises(ValueError, match="^the model cannot be loaded: no such run: nowhere$"):
+    with pytest.raises(ValueError, match=r"^the model cannot be loaded: no such run: nowhere$"):
         bench.run(cases, factory=no_start)
     assert bench.out.parents[1].exists() == made and (not made or not list(bench.out.iterdir()))
 

@@ -62,7 +62,7 @@ def test_inputs_in_the_folder_of_the_results(bench, caplog):
         kept = outside([*own, Case("linked", link)], Path(os.path.relpath(bench.out)))
     assert [case.id for case in kept] == ["a"]
     assert caplog.messages[0].startswith("3 inputs lie in ")
-    with pytest.raises(ValueError, match="every input lies in .*out, the folder of the results; choose another -o"):
+    with pytest.raises(ValueError, match=r"every input lies in .*out, the folder of the results; choose another -o"):
         bench.run(own[:2])
     spooled = Case("stdin", bench.out / ".polyhead/stdin")
     assert list(outside([spooled], bench.out)) == [spooled]
