@@ -163,7 +163,9 @@ def test_an_ensemble_goes_the_same_way_and_is_held_against_a_run(polyhead, folde
     assert "6 skipped" in polyhead(*ensemble)[2]
     member = run / "member-1" / "run.json"
     member.write_text(json.dumps(json.loads(member.read_text()) | {"label_maps": {"fisher/fisher": {"0": "x"}}}))
-    assert "6 ok" in polyhead(*ensemble)[2], "what one member says of itself counts"
+    status, _, err = polyhead(*ensemble)
+    assert status == 2 and f"model: {run} has changed since" in err, "what one member says of itself counts"
+    assert "6 ok" in polyhead(*ensemble, "--overwrite")[2]
     (run / "calibration.json").unlink()
     assert "6 ok" in polyhead(*ensemble)[2]
     (run / "member-1" / "model.safetensors").unlink()
