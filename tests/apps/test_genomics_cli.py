@@ -160,8 +160,16 @@ def test_long_sequences_are_cut_into_windows(polyhead, place, tmp_path, monkeypa
     text = contigs(place / "data")["chr5"][:900]
     command = ["genomics", "predict", place / "run"]
     choice = ["--task", "enhancer", "--window", "300", "--stride", "200"]
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(f">long\n{text}\n".encode())))
-    assert polyhead(*command, "-", "-o", tmp_path / "mean", *choice)[0] == 0
+
+    def piped(out, *more):
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(f">long\n{text}\n".encode())))
+        return polyhead(*command, "-", "-o", out, *choice, *more)
+
+    assert piped(tmp_path / "mean", "--dry-run")[0] == 0 and not (tmp_path / "mean").exists()
+    assert piped(place / "run")[0] == 2 and not (place / "run" / ".polyhead").exists()
+    assert piped(tmp_path / "mean")[0] == 0
+    status, _, err = piped(tmp_path / "mean", "--policy", "split")
+    assert status == 2 and 'another command (policy (was "mask", now "split"))' in err
     (tmp_path / "long.fa").write_text(f">long\n{text}\n")
     assert polyhead(*command, tmp_path / "long.fa", "-o", tmp_path / "each", *choice, "--per-window")[0] == 0
     (mean,), each = answers(tmp_path / "mean"), answers(tmp_path / "each")
