@@ -144,7 +144,7 @@ def read_frame(path: Path, index: int = 0) -> Image:
         "frames": count,
     }
     try:
-        pixels = _rgb(path, stored, _of_frame(header, index), info)
+        pixels = _rgb(path, _used_bits(stored, header), _of_frame(header, index), info)
     except InvalidInput:
         raise
     except Exception:  # a window, rescaling or bit depth that makes no sense
@@ -243,7 +243,9 @@ def _decode(path: Path, header: Dataset, index: int, count: int) -> np.ndarray:
         if not header.file_meta.get("TransferSyntaxUID") or syntax == DeflatedExplicitVRLittleEndian:
             source = dcmread(path, force=True, specific_tags=[*_TAGS])
             source.file_meta.TransferSyntaxUID = syntax
-        return decode(path, source, syntax, bits, index=index, number_of_frames=count)
+        # `_used_bits` does it for files whose values end below or above as well.
+        as_stored = {} if syntax.is_encapsulated else {"correct_unused_bits": False}
+        return decode(path, source, syntax, bits, index=index, number_of_frames=count, **as_stored)
     except InvalidInput:
         raise
     except Exception as error:  # its words may quote the data set, so they go no further
@@ -285,7 +287,7 @@ def _rgb(path: Path, stored: np.ndarray, header: Dataset, info: dict[str, Any]) 
     if model not in {"MONOCHROME1", "MONOCHROME2"} or stored.ndim != 2:
         reason = f"{path.name} has the colour model {model or 'none'}, which is not read"
         raise InvalidInput("unsupported-format", reason, _EXPORT)
-    grey = _grey(_used_bits(stored, header), header, info)
+    grey = _grey(stored, header, info)
     if model == "MONOCHROME1":
         grey = 255 - grey
     return np.repeat(grey[..., None], 3, axis=2)
