@@ -48,7 +48,7 @@ class Compression:
 
 
 def compressions() -> list[Compression]:
-    """The compressed transfer syntaxes that polyhead knows; 12-bit JPEG and 8-bit Extended JPEG are told apart."""
+    """The compressed transfer syntaxes that polyhead knows; of Extended JPEG, whether its 12 bits are read."""
     found = []
     for syntax in _COMPRESSIONS:
         bits = 12 if syntax == uid.JPEGExtended12Bit else 8
