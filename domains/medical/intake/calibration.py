@@ -74,14 +74,25 @@ class Calibration:
         """
         return self._found(box, [region for region in self.regions if region.touches(box)])
 
-    def of_mask(self, mask: np.ndarray) -> tuple[Spacing | None, str | None]:
-        """As `of_box`, for the True pixels of a bool mask (H, W), of which there must be one."""
-        rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    def of_mask(self, mask: np.ndarray, row: int = 0, column: int = 0) -> tuple[Spacing | None, str | None]:
+        """As `of_box`, for the True pixels of a bool mask (H, W), of which there must be one.
+
+        Args:
+            mask: a part of the picture's.
+            row, column: its first pixel in the picture.
+        """
+        if not self.regions:
+            return self.whole, None
+        rows, columns = np.flatnonzero(mask.any(axis=1)) + row, np.flatnonzero(mask.any(axis=0)) + column
         box = (float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1))
         touched = []
         for region in self.regions:
-            x0, y0, x1, y1 = (max(0, edge) for edge in region.location)
-            if region.touches(box) and mask[y0 : y1 + 1, x0 : x1 + 1].any():
+            x0, y0, x1, y1 = region.location
+            down, across = (
+                slice(max(0, y0 - row), max(0, y1 + 1 - row)),
+                slice(max(0, x0 - column), max(0, x1 + 1 - column)),
+            )
+            if region.touches(box) and mask[down, across].any():
                 touched.append(region)
         return self._found(box, touched)
 

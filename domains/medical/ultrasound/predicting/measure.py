@@ -12,10 +12,19 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
+from scipy import ndimage
 
 from domains.medical.intake.calibration import Calibration, Spacing
 from domains.medical.ultrasound.predicting.decode import TaskAnswer
-from domains.medical.ultrasound.predicting.shapes import SPECK, diameters, fitted_ellipse, largest_piece
+from domains.medical.ultrasound.predicting.shapes import (
+    SPECK,
+    Patch,
+    covariance,
+    diameters,
+    fitted_ellipse,
+    largest_piece,
+    outline,
+)
 
 HEADS = frozenset({"fetal_head"})
 """Tasks whose first structure is a fetal head in the plane in which it is measured."""
@@ -105,30 +114,31 @@ def angle_of_progression(upper: Point, lower: Point, tangent: Point, spacing: Sp
 def _structures(
     found: Measured, task: str, mask: np.ndarray, labels: tuple[str, ...], calibration: Calibration
 ) -> None:
-    counts = np.bincount(mask.ravel())
-    for index in (int(value) for value in np.flatnonzero(counts) if value):
+    for index, place in enumerate(ndimage.find_objects(mask), start=1):
+        if place is None:
+            continue
         name = labels[index] if index < len(labels) else f"class {index}"
-        structure = mask == index
-        spacing, why = calibration.of_mask(structure)
+        structure = Patch(mask[place] == index, place[0].start, place[1].start)
+        area = float(np.count_nonzero(structure.mask))
+        spacing, why = calibration.of_mask(structure.mask, structure.row, structure.column)
         found.warn(why)
-        found.add(f"area {name}", float(counts[index]), "px2")
+        found.add(f"area {name}", area, "px2")
         if spacing is not None:
-            found.add(f"area {name}", float(counts[index]) * spacing[0] * spacing[1], "mm2")
-        piece = largest_piece(structure)
-        if piece.rest:
-            whole = np.zeros_like(structure)
-            (top, left), (height, width) = piece.corner, piece.mask.shape
-            whole[top : top + height, left : left + width] = piece.mask
-            spacing, why = calibration.of_mask(whole)
-        found.warn("touches-border" if piece.at_border else None)
-        found.warn("several-pieces" if piece.rest >= SPECK else None)
+            found.add(f"area {name}", area * spacing[0] * spacing[1], "mm2")
+        piece, rest = largest_piece(structure)
+        if rest:
+            spacing, _ = calibration.of_mask(piece.mask, piece.row, piece.column)
+        found.warn("touches-border" if piece.touches_border((mask.shape[0], mask.shape[1])) else None)
+        found.warn("several-pieces" if rest >= SPECK else None)
+        corners = outline(piece.mask)
         for scale, unit in _scales(spacing):
-            long, short = diameters(piece.mask, scale)
+            long, short = diameters(corners, scale)
             found.add(f"long axis {name}", long, unit)
             found.add(f"short axis {name}", short, unit)
         if task in HEADS and index == 1:
+            moments = covariance(piece.mask)
             for scale, unit in _scales(spacing):
-                ellipse = fitted_ellipse(piece.mask, scale)
+                ellipse = fitted_ellipse(moments, scale)
                 found.add("head circumference", ellipse.perimeter, unit)
                 found.add("biparietal diameter", ellipse.minor, unit)
                 found.add("occipitofrontal diameter", ellipse.major, unit)
