@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from polyhead.batch.case import InvalidInput
 
 EXTRA = "pip install 'polyhead[dicom]'"
 _CONVERT = "convert it with a DICOM tool (dcmdjpeg, dcmdjpls, gdcmconv --raw) to Explicit VR Little Endian"
+_MODULES = ("gdcm", "jpeg_ls", "pylibjpeg", "openjpeg")
 _ORDER = ("pydicom", "pillow", "pylibjpeg", "pyjpegls", "gdcm")
 """Plugins from the first to be tried: those of the extra come last, so that it changes no pixel of other files."""
 _TWELVE = "gdcm-12-bit"
@@ -104,7 +106,7 @@ def decode(path: Path, source: Any, syntax: uid.UID, bits: int, **options: Any) 
         except Exception as error:
             incapable = incapable or isinstance(error, NotImplementedError)
             last = error
-    if incapable and _could_read_more(syntax, plugins):
+    if incapable:
         raise _missing(path, syntax) from None
     assert last is not None
     raise last
@@ -122,8 +124,9 @@ def _plugins(syntax: uid.UID, bits: int) -> list[str]:
     return sorted(found, key=lambda name: (_ORDER.index(name) if name in _ORDER else len(_ORDER), name))
 
 
-def _could_read_more(syntax: uid.UID, tried: list[str]) -> bool:
-    return any(name not in tried for name in ("gdcm", "pylibjpeg")) and syntax in _COMPRESSIONS
+def _is_whole() -> bool:
+    """Whether all that the extra brings is installed."""
+    return all(find_spec(module) is not None for module in _MODULES)
 
 
 def _missing(path: Path, syntax: uid.UID) -> InvalidInput:
@@ -131,6 +134,6 @@ def _missing(path: Path, syntax: uid.UID) -> InvalidInput:
         reason = f"{path.name} is a video ({syntax.name}), which is not read"
         return InvalidInput("unsupported-format", reason, "export its frames as images or as an uncompressed clip")
     reason = f"{path.name} is compressed as {short_name(syntax)}, for which no decoder is installed"
-    return InvalidInput(
-        "unsupported-format", reason, f"{EXTRA}, or {_CONVERT}" if syntax in _COMPRESSIONS else _CONVERT
-    )
+    if syntax in _COMPRESSIONS and not _is_whole():
+        return InvalidInput("unsupported-format", reason, f"{EXTRA}, or {_CONVERT}")
+    return InvalidInput("unsupported-format", reason, _CONVERT)

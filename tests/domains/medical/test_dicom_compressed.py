@@ -130,6 +130,7 @@ def test_the_12_bit_frames_that_pydicom_ships():
 )
 def test_without_a_decoder_the_error_says_what_to_install(tmp_path, monkeypatch, syntax):
     monkeypatch.setattr(dicom_decoders, "_plugins", lambda syntax, bits: [])
+    monkeypatch.setattr(dicom_decoders, "find_spec", lambda module: None)
     path = native(tmp_path / "a.dcm", DEEP, bits=12, syntax=syntax)
     with pytest.raises(InvalidInput) as caught:
         read_image(path)
@@ -144,8 +145,12 @@ def test_a_decoder_that_is_there_but_not_for_these_bits_is_a_decoder_that_is_mis
 
     monkeypatch.setattr(dicom_decoders, "_plugins", lambda syntax, bits: ["pillow"])
     monkeypatch.setattr(dicom_decoders, "pixel_array", incapable)
-    with pytest.raises(InvalidInput, match=r"unsupported-format.*JPEG 2000.*polyhead\[dicom\]"):
-        read_image(native(tmp_path / "a.dcm", DEEP, bits=12, syntax=uid.JPEG2000))
+    path = native(tmp_path / "a.dcm", DEEP, bits=12, syntax=uid.JPEG2000)
+    for installed, advised in ((None, True), ("all", False)):
+        monkeypatch.setattr(dicom_decoders, "find_spec", lambda module, installed=installed: installed)
+        with pytest.raises(InvalidInput, match=r"unsupported-format.*JPEG 2000") as caught:
+            read_image(path)
+        assert ("polyhead[dicom]" in caught.value.remedy) is advised and "Secret" not in str(caught.value)
 
 
 def test_a_video_is_said_to_be_one(tmp_path):
