@@ -34,7 +34,7 @@ setup: $(SETUP)
 $(SETUP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11")'
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[test,fast,pde,genomics]'
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[test,fast,dicom,pde,genomics]'
 	@touch $@
 
 demo: $(SETUP)

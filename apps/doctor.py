@@ -52,6 +52,7 @@ def checks() -> Iterator[Check]:
     yield _disk(Path.cwd())
     yield writable("temporary folder", Path(tempfile.gettempdir()), "set TMPDIR to a folder that you may write to")
     yield writable("working folder", Path.cwd(), "start polyhead in a folder that you may write to")
+    yield from _dicom()
     yield from _torch()
 
 
@@ -72,7 +73,12 @@ def python(found: tuple[int, ...]) -> Check:
     )
 
 
-USES = {"fast": "quicker prediction on CPUs", "genomics": "the genomics application", "pde": "the PDE application"}
+USES = {
+    "dicom": "compressed DICOM",
+    "fast": "quicker prediction on CPUs",
+    "genomics": "the genomics application",
+    "pde": "the PDE application",
+}
 """What extras are good for, where their name does not say it."""
 
 DEVELOPMENT = frozenset({"test"})
@@ -192,6 +198,21 @@ def writable(name: str, folder: Path, remedy: str) -> Check:
     except OSError as error:
         return Check(name, "missing", f"{folder} cannot be written to: {error.strerror or error}", remedy)
     return Check(name, "ok", str(folder))
+
+
+def _dicom() -> Iterator[Check]:
+    try:
+        from domains.medical.intake.dicom_decoders import EXTRA, compressions
+    except ImportError:  # the package that lacks has a line of its own
+        return
+    known = compressions()
+    lacking = [each.name for each in known if not each.is_read]
+    read = [each.name for each in known if each.is_read]
+    found = f"uncompressed, {', '.join(read)}"
+    if not lacking:
+        yield Check("DICOM decoders", "ok", found)
+    else:
+        yield Check("DICOM decoders", "optional", f"{found}; not {', '.join(lacking)}", f"for those: {EXTRA}")
 
 
 def _torch() -> Iterator[Check]:

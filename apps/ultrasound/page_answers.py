@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 from PIL import Image
 
+from apps.ultrasound.page_input import WARNINGS
 from domains.medical.export import overlay
 from polyhead.application import RESEARCH_USE
 from ui.viewer import Layer, render
@@ -41,6 +42,7 @@ class TaskAnswer(Protocol):
     points: Sequence[Sequence[float]] | None
     confidence: float | None
     measurements: Sequence[Mapping[str, Any]]
+    warnings: Sequence[str]
 
 
 def task_title(name: str, kind: str) -> str:
@@ -128,6 +130,7 @@ def remarks(answer: TaskAnswer, shape: Sequence[int]) -> list[str]:
             found.append("nothing was found")
         elif answer.mask[[0, -1]].any() or answer.mask[:, [0, -1]].any():
             found.append("reaches the edge of the image: part of it may lie outside")
+    found += [WARNINGS.get(code, code.replace("-", " ")) for code in answer.warnings if code != "touches-border"]
     if answer.box is not None:
         x1, y1, x2, y2 = answer.box
         if x1 <= 0 or y1 <= 0 or x2 >= shape[1] or y2 >= shape[0]:

@@ -17,8 +17,16 @@ WARNINGS = {
     "exif-orientation-ignored": "a turned photograph; it is shown as stored",
     "frame-count-mismatch": "the file announces another number of frames than it holds",
     "not-ultrasound": "the file says that it is no ultrasound",
-    "several-spacings": "regions with different pixel sizes: none is used",
+    "several-spacings": "regions with different pixel sizes: each answer is measured by that of its own",
     "region-outside-image": "the calibrated region lies outside of the picture: its pixel size is not used",
+    "implausible-spacing": "a pixel size that no ultrasound has: it is not used",
+    "calibrations-disagree": "two pixel sizes that contradict each other: none is used",
+    "bad-calibration": "the pixel size makes no sense: it is not used",
+    "outside-calibrated-region": "not wholly within a calibrated region, so nothing is given in millimetres",
+    "not-a-plane": "in a region of time or velocity (M-mode, Doppler, ECG), so nothing is given in millimetres",
+    "overlapping-regions": "in regions with different pixel sizes, so nothing is given in millimetres",
+    "touches-border": "reaches the border of the picture: its sizes are lower bounds",
+    "several-pieces": "in several pieces: the axes are those of the largest",
 }
 """The codes of the readers in words; a code that is not here is shown as it is."""
 

@@ -94,8 +94,8 @@ def _measurements(good: Sequence[Answered], shown: Answered) -> None:
         st.caption("Nothing to measure in this picture.")
         return
     table([{**row, "Value": f"{row['Value']:.1f}"} for row in rows], "Measurements")
-    if shown.answers.spacing is None:
-        st.caption("The file does not tell the size of a pixel, so nothing is given in millimetres.")
+    if not any(row["Unit"].startswith("mm") for row in rows):
+        st.caption("No size of a pixel holds for these answers, so nothing is given in millimetres.")
 
 
 def files(model: Model, good: Sequence[Answered], checks: Sequence[Check]) -> dict[str, bytes]:

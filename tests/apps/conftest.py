@@ -33,6 +33,7 @@ class StubAnswer:
     points: list[tuple[float, float]] | None = None
     confidence: float | None = None
     measurements: list[dict[str, Any]] = field(default_factory=list)
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

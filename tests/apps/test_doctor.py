@@ -99,3 +99,18 @@ def test_folders_that_cannot_be_written_to(tmp_path):
         assert writable("here", tmp_path, "do").state == ("ok" if os.geteuid() == 0 else "missing")
     finally:
         tmp_path.chmod(stat.S_IRWXU)
+
+
+def test_the_doctor_lists_the_decoders_of_dicom(monkeypatch):
+    from domains.medical.intake import dicom_decoders
+    from domains.medical.intake.dicom_decoders import Compression
+
+    (line,) = doctor._dicom()
+    assert line.name == "DICOM decoders" and "JPEG 2000 (1.2.840.10008.1.2.4.91)" in line.found
+    some = [Compression("RLE (1)", "1", True), Compression("JPEG Lossless SV1 (2)", "2", False)]
+    monkeypatch.setattr(dicom_decoders, "compressions", lambda: some)
+    expected = "uncompressed, RLE (1); not JPEG Lossless SV1 (2)"
+    remedy = "for those: pip install 'polyhead[dicom]'"
+    assert list(doctor._dicom()) == [Check("DICOM decoders", "optional", expected, remedy)]
+    monkeypatch.setattr(dicom_decoders, "compressions", lambda: some[:1])
+    assert list(doctor._dicom()) == [Check("DICOM decoders", "ok", "uncompressed, RLE (1)")]

@@ -114,3 +114,13 @@ def test_nothing_that_polyhead_requires_is_copyleft():
     assert {each.package for each in found} > {"torch", "transformers", "streamlit", "certifi"}
     assert licences(found).state == "ok", licences(found).found
     assert required("no-such-distribution") == []
+
+
+def test_the_decoders_of_the_extra_dicom_are_permissive_and_none_is_the_one_under_the_gpl():
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    wanted = project["optional-dependencies"]["dicom"]
+    names = {line.split(">")[0] for line in wanted}
+    assert names == {"python-gdcm", "pyjpegls", "pylibjpeg", "pylibjpeg-openjpeg"}
+    found = {each.package: each for each in required_licences(wanted)}
+    assert "pylibjpeg-libjpeg" not in found
+    assert all(found[name].terms == "permissive" for name in names if name in found)

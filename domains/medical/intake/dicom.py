@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -10,9 +9,7 @@ from typing import Any
 import numpy as np
 from pydicom import Dataset, config, dcmread
 from pydicom.encaps import parse_basic_offsets, parse_fragments
-from pydicom.pixels.decoders.base import get_decoder
 from pydicom.pixels.processing import apply_color_lut, apply_modality_lut, apply_windowing
-from pydicom.pixels.utils import pixel_array
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
@@ -21,6 +18,9 @@ from pydicom.uid import (
     RLELossless,
 )
 
+from domains.medical.intake.dicom_calibration import calibration_of
+from domains.medical.intake.dicom_decoders import decode
+from domains.medical.intake.dicom_kinds import NO_PICTURE, kind_without_picture
 from domains.medical.intake.picture import Image, check_size, is_constant, to_8bit
 from polyhead.batch.case import InvalidInput
 
@@ -39,6 +39,7 @@ _TAGS = [
     "PixelRepresentation",
     "BitsAllocated",
     "BitsStored",
+    "HighBit",
     "RescaleSlope",
     "RescaleIntercept",
     "RescaleType",
@@ -51,6 +52,11 @@ _TAGS = [
     "RedPaletteColorLookupTableData",
     "GreenPaletteColorLookupTableData",
     "BluePaletteColorLookupTableData",
+    "SegmentedRedPaletteColorLookupTableData",
+    "SegmentedGreenPaletteColorLookupTableData",
+    "SegmentedBluePaletteColorLookupTableData",
+    "SharedFunctionalGroupsSequence",
+    "PerFrameFunctionalGroupsSequence",
     "SequenceOfUltrasoundRegions",
     "PixelSpacing",
     "ImagerPixelSpacing",
@@ -59,9 +65,12 @@ _TAGS = [
     "PixelData",
 ]
 _COLOURS = {"RGB", "YBR_FULL", "YBR_FULL_422", "YBR_RCT", "YBR_ICT"}
-_NO_PICTURES = {"SEG", "RTDOSE", "RTPLAN", "RTSTRUCT", "SR", "PR", "ECG"}
 _EXPORT = "export it again as an image, or convert it with a DICOM tool to Explicit VR Little Endian"
-_CENTIMETRES = 3
+_FRAME_VALUES = {
+    "PixelValueTransformationSequence": ("RescaleSlope", "RescaleIntercept", "RescaleType"),
+    "FrameVOILUTSequence": ("WindowCenter", "WindowWidth", "VOILUTFunction"),
+}
+"""Elements that a frame of an enhanced object may have for itself (DICOM PS3.3 C.7.6.16)."""
 
 
 def frames(path: Path) -> int:
@@ -70,7 +79,8 @@ def frames(path: Path) -> int:
     The two differ in damaged files; each frame is then still a case of its own and `read_frame` says which are missing.
 
     Raises:
-        InvalidInput: ``not-an-image``, ``unreadable-image``, ``too-large``, ``too-small``.
+        InvalidInput: ``no-picture`` (a report, a directory, ...), ``not-an-image``, ``unreadable-image``,
+            ``too-large``, ``too-small``.
     """
     header, held, _ = _header(path)
     return max(_said(header), held)
@@ -89,23 +99,21 @@ def read_frame(path: Path, index: int = 0) -> Image:
     else are scaled as in `picture.to_8bit` (signed ones from minimum to maximum). MONOCHROME1 is inverted, YBR_* and
     PALETTE COLOR become RGB.
 
-    The spacing is that of the calibrated 2-D ultrasound regions (Physical Delta X and Y in cm, DICOM PS3.3 C.8.5.5),
-    else Pixel Spacing, Imager Pixel Spacing or Nominal Scanned Pixel Spacing. It is None, with a warning, where regions
-    disagree (``several-spacings``) or lie outside the image (``region-outside-image``: it was resized after export).
+    Sizes of pixels are as `dicom_calibration.calibration_of` finds them.
 
     Args:
         path: a DICOM file.
         index: frame from 0.
 
     Returns:
-        `Image`; ``info`` holds format, modality, photometric, transfer_syntax, frame, frames, regions (location
-        [x0, y0, x1, y1] in pixels, spacing in mm or None, 2-D or not), spacing_from and warnings
-        (``burned-in-annotation``, ``frame-count-mismatch``, ``not-ultrasound``, ``constant-image``,
-        ``bad-calibration``, ...).
+        `Image`; ``info`` holds format, modality, photometric, transfer_syntax, frame, frames, regions,
+        spacing_from and warnings (``burned-in-annotation``, ``frame-count-mismatch``, ``not-ultrasound``,
+        ``constant-image``, and those of `calibration_of`).
 
     Raises:
-        InvalidInput: ``not-an-image``, ``unreadable-image``, ``truncated-image``, ``too-large``, ``too-small``,
-            ``unsupported-format`` (no installed decoder, or an unknown colour model), ``no-such-frame``.
+        InvalidInput: ``no-picture``, ``not-an-image``, ``unreadable-image``, ``truncated-image``, ``too-large``,
+            ``too-small``, ``unsupported-format`` (no installed decoder, or an unknown colour model),
+            ``no-such-frame``.
     """
     path = Path(path)
     header, held, has_pixels = _header(path)
@@ -136,20 +144,16 @@ def read_frame(path: Path, index: int = 0) -> Image:
         "frames": count,
     }
     try:
-        pixels = _rgb(path, stored, header, info)
+        pixels = _rgb(path, _used_bits(stored, header), _of_frame(header, index), info)
     except InvalidInput:
         raise
     except Exception:  # a window, rescaling or bit depth that makes no sense
         reason = f"{path.name} has broken elements for its grey values"
         raise InvalidInput("unreadable-image", reason, _EXPORT) from None
-    try:
-        spacing, regions, source = _spacing(header, warnings)
-    except Exception:  # a calibration that makes no sense is none
-        spacing, regions, source = None, [], None
-        warnings.append("bad-calibration")
+    calibration, told = calibration_of(header, index, warnings)
     if is_constant(pixels):
         warnings.append("constant-image")
-    return Image(pixels, spacing, info | {"regions": regions, "spacing_from": source, "warnings": warnings})
+    return Image(pixels, calibration.spacing, info | told | {"warnings": warnings}, calibration)
 
 
 def _header(path: Path) -> tuple[Dataset, int, bool]:
@@ -173,10 +177,11 @@ def _read_header(path: Path, _modified: int, _bytes: int) -> tuple[Dataset, int,
         rows, columns = int(header.get("Rows") or 0), int(header.get("Columns") or 0)
     except (TypeError, ValueError):
         rows, columns = 0, 0
-    modality = str(header.get("Modality") or "")
-    if rows < 1 or columns < 1 or modality in _NO_PICTURES:
-        what = f"DICOM of modality {modality}" if modality in _NO_PICTURES else "DICOM without an image"
-        raise InvalidInput("not-an-image", f"{path.name} is {what}", "give an ultrasound image or clip")
+    if (kind := kind_without_picture(header)) is not None:
+        reason = f"{path.name} is a DICOM {kind}, which holds no picture"
+        raise InvalidInput(NO_PICTURE, reason, "nothing needs to be done")
+    if rows < 1 or columns < 1:
+        raise InvalidInput("not-an-image", f"{path.name} is DICOM without an image", "give an image or clip")
     check_size(path, rows, columns)
     try:
         held, has_pixels = _held(path, header)
@@ -232,24 +237,39 @@ def _held(path: Path, header: Dataset) -> tuple[int, bool]:
 
 def _decode(path: Path, header: Dataset, index: int, count: int) -> np.ndarray:
     syntax = _syntax(header)
+    bits = int(header.get("BitsStored") or header.get("BitsAllocated") or 8)
     try:
-        usable = get_decoder(syntax).is_available
-    except NotImplementedError:
-        usable = False
-    if not usable:
-        reason = f"{path.name} is compressed as {syntax.name}, which no installed decoder reads"
-        raise InvalidInput("unsupported-format", reason, "install pylibjpeg[all], or convert it with dcmdjpeg")
-    try:
-        if header.file_meta.get("TransferSyntaxUID") and syntax != DeflatedExplicitVRLittleEndian:
-            return pixel_array(path, index=index, number_of_frames=count)
-        full = dcmread(path, force=True, specific_tags=[*_TAGS])
-        full.file_meta.TransferSyntaxUID = syntax
-        return pixel_array(full, index=index, number_of_frames=count)
+        source: Any = path
+        if not header.file_meta.get("TransferSyntaxUID") or syntax == DeflatedExplicitVRLittleEndian:
+            source = dcmread(path, force=True, specific_tags=[*_TAGS])
+            source.file_meta.TransferSyntaxUID = syntax
+        # `_used_bits` does it for files whose values end below or above as well.
+        as_stored = {} if syntax.is_encapsulated else {"correct_unused_bits": False}
+        return decode(path, source, syntax, bits, index=index, number_of_frames=count, **as_stored)
+    except InvalidInput:
+        raise
     except Exception as error:  # its words may quote the data set, so they go no further
         if "less than expected" in str(error) or isinstance(error, EOFError):
             raise InvalidInput("truncated-image", f"{path.name} ends too early (DICOM)", "export it again") from None
         reason = f"frame {index} of {path.name} cannot be decoded ({syntax.name})"
         raise InvalidInput("unreadable-image", reason, _EXPORT) from None
+
+
+def _of_frame(header: Dataset, index: int) -> Dataset:
+    """The header with what the functional groups say of the grey values of one frame."""
+    own = list(header.get("PerFrameFunctionalGroupsSequence") or [])[index : index + 1]
+    groups = [*(header.get("SharedFunctionalGroupsSequence") or []), *own]
+    told = {}
+    for group in groups:
+        for sequence, names in _FRAME_VALUES.items():
+            for item in list(group.get(sequence) or [])[:1]:
+                told |= {name: item[name] for name in names if name in item}
+    if not told:
+        return header
+    found = Dataset()
+    found.update({element.tag: element for element in header if element.keyword != "PixelData"})
+    found.update({element.tag: element for element in told.values()})
+    return found
 
 
 def _rgb(path: Path, stored: np.ndarray, header: Dataset, info: dict[str, Any]) -> np.ndarray:
@@ -258,11 +278,10 @@ def _rgb(path: Path, stored: np.ndarray, header: Dataset, info: dict[str, Any]) 
     bits = int(header.get("BitsStored") or header.BitsAllocated)
     if model == "PALETTE COLOR":
         try:
-            coloured = apply_color_lut(stored, header)
+            return _looked_up(stored, header)
         except Exception:
             reason = f"{path.name} has a broken colour table"
             raise InvalidInput("unreadable-image", reason, _EXPORT) from None
-        return coloured.astype(np.uint8) if coloured.dtype == np.uint8 else (coloured >> 8).astype(np.uint8)
     if model in _COLOURS and stored.ndim == 3:
         return np.array(stored, np.uint8) if bits <= 8 else (stored >> (bits - 8)).astype(np.uint8)
     if model not in {"MONOCHROME1", "MONOCHROME2"} or stored.ndim != 2:
@@ -272,6 +291,26 @@ def _rgb(path: Path, stored: np.ndarray, header: Dataset, info: dict[str, Any]) 
     if model == "MONOCHROME1":
         grey = 255 - grey
     return np.repeat(grey[..., None], 3, axis=2)
+
+
+def _looked_up(stored: np.ndarray, header: Dataset) -> np.ndarray:
+    """Indices by the colour table, plain or segmented (DICOM PS3.3 C.7.6.3.1.5, C.7.9.2), as uint8 (H, W, 3)."""
+    entries, first, _ = header.RedPaletteColorLookupTableDescriptor
+    table = apply_color_lut(np.arange(first, first + (entries or 1 << 16)), header)[:, :3]
+    coloured = table[np.clip(stored.astype(np.int64) - first, 0, len(table) - 1)]
+    # Some machines keep 8 bits in entries of 16.
+    return (coloured if table.max() < 256 else coloured >> 8).astype(np.uint8)
+
+
+def _used_bits(stored: np.ndarray, header: Dataset) -> np.ndarray:
+    """Without the bits beside those of the value, in which old files keep overlays (retired in DICOM 2004)."""
+    allocated, bits = stored.dtype.itemsize * 8, int(header.get("BitsStored") or header.BitsAllocated)
+    if stored.dtype.kind not in "iu" or bits >= allocated:
+        return stored
+    low = max(0, int(header.get("HighBit", bits - 1)) + 1 - bits) if not _syntax(header).is_encapsulated else 0
+    up = max(0, allocated - bits - low)
+    # Up to the last bit and down again: the sign comes along.
+    return (stored << up) >> (up + low)
 
 
 def _grey(stored: np.ndarray, header: Dataset, info: dict[str, Any]) -> np.ndarray:
@@ -298,45 +337,3 @@ def _window_range(header: Dataset) -> tuple[float, float]:
     low, high = (-(1 << bits - 1), (1 << bits - 1) - 1) if signed else (0, (1 << bits) - 1)
     slope, intercept = float(header.get("RescaleSlope") or 1), float(header.get("RescaleIntercept") or 0)
     return low * slope + intercept, high * slope + intercept
-
-
-def _spacing(
-    header: Dataset, warnings: list[str]
-) -> tuple[tuple[float, float] | None, list[dict[str, Any]], str | None]:
-    """Spacing in mm (row, column), the ultrasound regions, and the element that the spacing comes from."""
-    height, width = int(header.Rows), int(header.Columns)
-    regions = [_region(region) for region in header.get("SequenceOfUltrasoundRegions") or []]
-    calibrated = [region for region in regions if region["spacing"] and region["two_dimensional"]]
-    if calibrated:
-        if any(x1 > width or y1 > height for _, _, x1, y1 in (region["location"] for region in calibrated)):
-            warnings.append("region-outside-image")
-            return None, regions, None
-        first = calibrated[0]["spacing"]
-        if any(not np.allclose(region["spacing"], first, rtol=1e-3) for region in calibrated):
-            warnings.append("several-spacings")
-            return None, regions, None
-        return (first[0], first[1]), regions, "SequenceOfUltrasoundRegions"
-    for name in ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing"):
-        try:
-            row, column = (float(value) for value in header.get(name) or ())
-        except (TypeError, ValueError):
-            continue
-        if row > 0 and column > 0 and math.isfinite(row * column):
-            return (row, column), regions, name
-    return None, regions, None
-
-
-def _region(region: Dataset) -> dict[str, Any]:
-    """One ultrasound region: location in pixels, mm per pixel (row, column) where both units are cm."""
-    corners = ("RegionLocationMinX0", "RegionLocationMinY0", "RegionLocationMaxX1", "RegionLocationMaxY1")
-    spacing = None
-    if all(region.get(f"PhysicalUnits{axis}Direction") == _CENTIMETRES for axis in "XY"):
-        # The deltas are signed: a region may be mirrored, its pixels are as large.
-        row, column = (abs(float(region.get(f"PhysicalDelta{axis}") or 0)) * 10 for axis in "YX")
-        if row > 0 and column > 0 and math.isfinite(row * column):
-            spacing = [row, column]
-    return {
-        "location": [int(region.get(corner) or 0) for corner in corners],
-        "spacing": spacing,
-        "two_dimensional": region.get("RegionSpatialFormat") == 1,
-    }

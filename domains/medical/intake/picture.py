@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from domains.medical.intake.calibration import Calibration
 from polyhead.batch.case import InvalidInput
 
 MAX_PIXELS = 64_000_000
@@ -20,14 +21,21 @@ class Image:
 
     Attributes:
         pixels: uint8 array (H, W, 3), RGB, as stored: an EXIF orientation is not applied.
-        spacing: mm per pixel (row, column) where the file tells it.
+        spacing: mm per pixel (row, column) where the file tells one.
         info: JSON values on the source: ``format``, ``mode``, ``frame``, ``frames``, ``warnings`` (stable codes)
             and what the format adds. Never a patient's data.
+        calibration: where on the picture which spacing holds; without one, `spacing` holds everywhere.
     """
 
     pixels: np.ndarray
     spacing: tuple[float, float] | None = None
     info: dict[str, Any] = field(default_factory=dict)
+    calibration: Calibration | None = None
+
+    @property
+    def scale(self) -> Calibration:
+        """Where on the picture which spacing holds."""
+        return Calibration(self.spacing) if self.calibration is None else self.calibration
 
     @property
     def size(self) -> tuple[int, int]:

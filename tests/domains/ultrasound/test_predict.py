@@ -10,6 +10,7 @@ import pytest
 import torch
 from PIL import Image as Pillow
 
+from domains.medical.intake.calibration import Calibration, Region
 from domains.medical.intake.picture import Image
 from domains.medical.ultrasound.networks.network import build_model, task_specs
 from domains.medical.ultrasound.predicting.decode import Answers, TaskAnswer
@@ -151,12 +152,35 @@ def test_measurements_in_mm_follow_the_spacing_of_the_dicom(predictor):
     assert answers.spacing == pytest.approx((350 / 484, 350 / 484)) and answers.image.shape == (300, 484, 3)
     assert "not-ultrasound" in answers.warnings
     for task, power in (("seg", 2), ("det", 1), ("reg", 1)):
-        values = {(entry["name"], entry["unit"]): entry["value"] for entry in answers.tasks[task].measurements}
         unit = "px" if power == 1 else "px2"
+        values = {
+            (entry["name"], entry["unit"]): entry["value"]
+            for entry in answers.tasks[task].measurements
+            if entry["unit"] in (unit, unit.replace("px", "mm"))
+        }
         pairs = [(value, values[name, unit.replace("px", "mm")]) for (name, u), value in values.items() if u == unit]
         assert pairs and len(values) == 2 * len(pairs)
         for pixels, millimetres in pairs:
             assert millimetres == pytest.approx(pixels * (350 / 484) ** power, abs=2e-3)
+
+
+def test_millimetres_end_where_the_calibrated_region_ends(predictor, tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (60, 90, 3), dtype=np.uint8)
+    everywhere, corner = ((0, 0, 89, 59), (0, 0, 3, 3))
+    for location, code in ((everywhere, None), (corner, "outside-calibrated-region")):
+        calibration = Calibration(None, (Region(location, (0.5, 0.25)),))
+        image = Image(pixels, calibration.spacing, {"warnings": ["not-ultrasound"]}, calibration)
+        answers = predictor.predict([predictor.prepare(image, ("seg", "det", "reg"))])[0]
+        assert answers.warnings == (("not-ultrasound",) if code is None else ("not-ultrasound", code))
+        for answer in answers.tasks.values():
+            units = {entry["unit"] for entry in answer.measurements}
+            assert units and any(unit.startswith("mm") for unit in units) == (code is None)
+            assert (code in answer.warnings) == (code is not None)
+        record = write_answers(answers, CaseWriter(tmp_path / str(code)), overlays=False)
+        assert record["warnings"] == list(answers.warnings)
+        row = record["tasks"]["seg"]
+        assert any(key.endswith("[mm2]") for key in row) == (code is None)
+        assert code is None or code in row["warnings"]
 
 
 def test_a_picture_without_spacing_is_measured_in_pixels(predictor):

@@ -33,6 +33,7 @@ class TaskAnswer:
         confidence: in [0, 1]; 1 minus the normalised entropy of the answer's distribution, the score for boxes, None
             for answers that carry no distribution. Not calibrated.
         measurements: name, value and unit of what is measured on the answer.
+        warnings: stable codes of what is to be minded of the measurements.
     """
 
     kind: str
@@ -44,6 +45,7 @@ class TaskAnswer:
     points: list[tuple[float, float]] | None = None
     confidence: float | None = None
     measurements: list[dict[str, Any]] = field(default_factory=list)
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from domains.medical.ultrasound.networks.folded import FoldedPyramid
 from domains.medical.ultrasound.networks.input import normalise
 from domains.medical.ultrasound.networks.network import PyramidBackbone, take_rows
 from domains.medical.ultrasound.predicting.decode import Answers, TaskAnswer, decode
-from domains.medical.ultrasound.predicting.measure import measurements
+from domains.medical.ultrasound.predicting.measure import measure, of_case
 from domains.medical.ultrasound.predicting.write import write_answers
 from domains.medical.ultrasound.saved import load_run
 from polyhead.batch.case import Case, InvalidInput, Record, Writer
@@ -197,15 +197,17 @@ class UltrasoundPredictor:
             frames = [items[index].frame for index in concerned]
             decoded = decode(raw, self.model.tasks[task], frames, self.config.network)
             for index, answer in zip(concerned, decoded, strict=True):
-                measured = measurements(answer, items[index].image.spacing)
-                found[index][task] = dataclasses.replace(answer, measurements=measured)
+                measured = measure(task, answer, items[index].image.scale)
+                found[index][task] = dataclasses.replace(
+                    answer, measurements=measured.entries, warnings=tuple(measured.warnings)
+                )
         return [
             Answers(
                 item.image.pixels,
                 item.image.spacing,
                 {task: answered[task] for task in item.tasks},
                 item.unanswered,
-                tuple(item.image.info.get("warnings", ())),
+                _warnings(item.image, answered),
             )
             for item, answered in zip(items, found, strict=True)
         ]
@@ -230,6 +232,12 @@ class UltrasoundPredictor:
     def write(self, case: Case, result: Answers, out: Writer) -> Record:
         """Writes masks, overlays and ``result.json`` of one case; see `domains.medical.ultrasound.predicting.write`."""
         return write_answers(result, out, overlays=self.overlays)
+
+
+def _warnings(image: Image, answered: Mapping[str, TaskAnswer]) -> tuple[str, ...]:
+    """What was odd about the image, then what is to be minded of the answers, each once."""
+    of_answers = (code for task, answer in answered.items() for code in of_case(task, answer.warnings))
+    return tuple(dict.fromkeys([*image.info.get("warnings", ()), *of_answers]))
 
 
 def load_predictor(**arguments: object) -> UltrasoundPredictor:

@@ -100,7 +100,7 @@ def _entry(answer: TaskAnswer) -> dict[str, Any]:
         entry |= {"box": list(answer.box), "score": answer.score}
     if answer.points is not None:
         entry["points"] = [list(point) for point in answer.points]
-    return entry | {"measurements": answer.measurements}
+    return entry | {"measurements": answer.measurements, "warnings": list(answer.warnings)}
 
 
 def _row(entry: dict[str, Any]) -> dict[str, Any]:
@@ -108,7 +108,7 @@ def _row(entry: dict[str, Any]) -> dict[str, Any]:
     row = {key: entry[key] for key in ("class", "label", "score", "confidence") if key in entry}
     for measured in entry["measurements"]:
         row[f"{measured['name']} [{measured['unit']}]"] = measured["value"]
-    return row
+    return row | ({"warnings": entry["warnings"]} if entry["warnings"] else {})
 
 
 def _png(pixels: np.ndarray) -> bytes:
