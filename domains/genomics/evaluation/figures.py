@@ -6,9 +6,9 @@ import math
 from collections.abc import Mapping, Sequence
 from html import escape
 
-from domains.genomics.uncertainty.reliability import Bin
 from polyhead.evaluation.evaluate import TaskScore
 from polyhead.evaluation.report import number
+from polyhead.uncertainty.reliability import Bin
 
 _SIDE = 170
 
