@@ -32,13 +32,21 @@ class Mahalanobis:
     level: float
 
     @classmethod
-    def fit(cls, inputs: NDArray, *, level: float = 0.99, shrunk: bool = False) -> Mahalanobis:
+    def fit(
+        cls,
+        inputs: NDArray,
+        *,
+        level: float = 0.99,
+        shrunk: bool = False,
+        deviation: NDArray[np.float64] | None = None,
+    ) -> Mahalanobis:
         """The distance from training inputs (n, m).
 
         Args:
             shrunk: draws the covariance S of the standardised inputs towards a multiple of the identity,
                 (1 - a) S + a tr(S)/m I with a after Ledoit and Wolf (2004), so that m may be near or above n. The
                 threshold is then infinite: it is to be found on other inputs.
+            deviation: (m,) what each input is divided by; None takes its own deviation.
 
         Raises:
             ValueError: fewer than two rows, non-finite inputs, or inputs that never change.
@@ -48,8 +56,8 @@ class Mahalanobis:
         if not np.isfinite(inputs).all():
             raise ValueError("training inputs are not finite")
         data = inputs.astype(np.float64)
-        mean, deviation = data.mean(axis=0), data.std(axis=0)
-        deviation = np.where(deviation > 1e-9 * np.maximum(np.abs(mean), 1e-300), deviation, 0)
+        mean, own = data.mean(axis=0), data.std(axis=0)
+        deviation = np.where(own > 1e-9 * np.maximum(np.abs(mean), 1e-300), own, 0) if deviation is None else deviation
         if not deviation.any():
             raise ValueError("no training input ever changes: there is no distance to measure")
         if shrunk:
@@ -102,15 +110,11 @@ def _standardised(inputs: NDArray, mean: NDArray, deviation: NDArray) -> NDArray
 
 
 def _shrunk_axes(standardised: NDArray) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Axes (k, m) and variances (k,) of the shrunk covariance; inputs that never change are on no axis."""
+    """Axes (k, m) and variances (k,) of the shrunk covariance."""
     from sklearn.covariance import ledoit_wolf_shrinkage
 
-    changing = standardised.any(axis=0)
-    data = standardised[:, changing]
-    share = float(ledoit_wolf_shrinkage(data, assume_centered=True))
-    variances, columns = np.linalg.eigh(data.T @ data / len(data))
-    axes = np.zeros((len(variances), standardised.shape[1]))
-    axes[:, changing] = columns.T
+    share = float(ledoit_wolf_shrinkage(standardised, assume_centered=True))
+    variances, columns = np.linalg.eigh(standardised.T @ standardised / len(standardised))
     shrunk = (1 - share) * np.maximum(variances, 0) + share * variances.mean()
     kept = shrunk > 1e-9 * shrunk.max()
-    return axes[kept], shrunk[kept]
+    return columns.T[kept], shrunk[kept]

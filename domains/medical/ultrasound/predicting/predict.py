@@ -18,17 +18,19 @@ from domains.medical.intake.picture import Image
 from domains.medical.ultrasound.data.geometry import Frame, resize_image
 from domains.medical.ultrasound.networks.folded import FoldedPyramid
 from domains.medical.ultrasound.networks.input import normalise
-from domains.medical.ultrasound.networks.network import PyramidBackbone, take_rows
+from domains.medical.ultrasound.networks.network import LEVELS, PyramidBackbone, level_means, take_rows
 from domains.medical.ultrasound.predicting.decode import Answers, TaskAnswer, decode
 from domains.medical.ultrasound.predicting.measure import measurements
 from domains.medical.ultrasound.predicting.write import write_answers
 from domains.medical.ultrasound.saved import load_run
+from domains.medical.ultrasound.uncertainty.trust import Standing, Trust, certainty
 from polyhead.batch.case import Case, InvalidInput, Record, Writer
 from polyhead.inference import Backend, Precision, Quick, quicken
 from polyhead.model import task_rows
 from polyhead.runs.identity import BACKENDS
 from polyhead.system.devices import choose_device
 from polyhead.system.memory import to_channels_last
+from polyhead.uncertainty.likeness import UNLIKE
 
 logger = logging.getLogger(__name__)
 
@@ -43,64 +45,71 @@ class UltrasoundItem:
     tasks: tuple[str, ...]
     unanswered: tuple[str, ...] = ()
 
+    @property
+    def inner(self) -> np.ndarray:
+        """The input without what lies outside the image."""
+        return self.input[: self.frame.inner_height, : self.frame.inner_width]
+
 
 class QuickBackbone:
     """The backbone behind one call, run by the backend that suits the machine.
 
-    Rows that need the pyramid and rows that need the last map alone pass through two modules of their own: what lies
-    between encoder and pyramid then never leaves the backend.
+    It has the features of `PyramidBackbone`. Rows that need the pyramid and rows that need the last map alone pass
+    through two modules of their own: what lies between encoder and pyramid then never leaves the backend.
     """
 
     def __init__(self, backbone: PyramidBackbone, example: Tensor, **options: object):
         # Either kind of row is only some of a batch: short batches waste the least where lengths are fixed.
         example = example[: -(-len(example) // 4)]
-        self.dense: Quick = quicken(_Dense(backbone).eval(), [example], **options)  # pyright: ignore[reportArgumentType]
+        self.dense: Quick = quicken(_Pyramid(backbone).eval(), [example], **options)  # pyright: ignore[reportArgumentType]
         options["precision"] = self.dense.precision
         if self.dense.backend == "plain" or options.get("backend") != "auto":
             # What was dropped for the first, with a warning, is not tried and warned of again.
             options["backend"] = self.dense.backend
-        self.last: Quick = quicken(_Last(backbone).eval(), [example], **options)  # pyright: ignore[reportArgumentType]
+        self.last: Quick = quicken(_LastMap(backbone).eval(), [example], **options)  # pyright: ignore[reportArgumentType]
 
     def __call__(self, pixels: Tensor, needed: Mapping[str, Tensor | None]) -> dict[str, Tensor]:
         every = torch.arange(len(pixels), device=pixels.device)
         rows = {name: every if wanted is None else wanted for name, wanted in needed.items()}
         dense = rows.get("fpn", every[:0])
-        alone = rows.get("c5", every[:0])
+        alone = torch.unique(torch.cat([rows.get(name, every[:0]) for name in ("c5", LEVELS)]))
         alone = alone[~torch.isin(alone, dense)]
         place = torch.empty_like(every)
         place[torch.cat([dense, alone])] = every[: len(dense) + len(alone)]
-        features, last = {}, []
+        features, found = {}, []
         if len(dense):
-            features["fpn"], found = self.dense(take_rows(pixels, dense))
-            last.append(found)
+            features["fpn"], *others = self.dense(take_rows(pixels, dense))
+            found.append(others)
         if len(alone):
-            last += self.last(take_rows(pixels, alone))
-        if "c5" in rows:
-            features["c5"] = take_rows(torch.cat(last), place[rows["c5"]])
+            found.append(self.last(take_rows(pixels, alone)))
+        for name, parts in zip(("c5", LEVELS), zip(*found, strict=True), strict=False):
+            if name in rows:
+                features[name] = take_rows(torch.cat(parts), place[rows[name]])
         return {name: features[name] for name in needed}
 
 
-class _Dense(nn.Module):
-    """Pixels (B, H, W, 3) uint8 to the pyramid's feature and the last encoder map."""
+class _Pyramid(nn.Module):
+    """Pixels (B, H, W, 3) uint8 to the pyramid's feature, the last encoder map and the means of all maps."""
 
     def __init__(self, backbone: PyramidBackbone):
         super().__init__()
         self.encoder, self.decoder = backbone.encoder, FoldedPyramid(backbone.decoder)
 
-    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
-        maps = self.encoder(normalise(pixels))[-4:]
-        return self.decoder(maps), maps[-1]
+    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        maps = self.encoder(normalise(pixels))
+        return self.decoder(maps[-4:]), maps[-1], level_means(maps)
 
 
-class _Last(nn.Module):
-    """Pixels (B, H, W, 3) uint8 to the last encoder map."""
+class _LastMap(nn.Module):
+    """Pixels (B, H, W, 3) uint8 to the last encoder map and the means of all maps."""
 
     def __init__(self, backbone: PyramidBackbone):
         super().__init__()
         self.encoder = backbone.encoder
 
-    def forward(self, pixels: Tensor) -> Tensor:
-        return self.encoder(normalise(pixels))[-1]
+    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        maps = self.encoder(normalise(pixels))
+        return maps[-1], level_means(maps)
 
 
 class UltrasoundPredictor:
@@ -145,6 +154,7 @@ class UltrasoundPredictor:
             "items": items,
             "cache": Path(run) / BACKENDS if cache else None,
         }
+        self.trust = Trust.of(Path(run))
         self._encode: QuickBackbone | None = None
         self._lock = threading.Lock()
 
@@ -190,7 +200,16 @@ class UltrasoundPredictor:
         if self._encode is None:
             self._encode = self._quickened(pixels)
         rows = {task: index.to(self.device) for task, index in task_rows([item.tasks for item in items]).items()}
-        outputs = self.model.answer_rows(pixels, rows, encode=self._encode)
+        levels: list[Tensor] = []
+
+        def encode(inputs: Tensor, needed: Mapping[str, Tensor | None]) -> dict[str, Tensor]:
+            assert self._encode is not None
+            features = self._encode(inputs, {**needed, LEVELS: None})
+            levels.append(features.pop(LEVELS))
+            return features
+
+        outputs = self.model.answer_rows(pixels, rows, encode=encode)
+        standings = self.trust.standings(levels[0].cpu().numpy(), [item.inner for item in items])
         found: list[dict[str, TaskAnswer]] = [{} for _ in items]
         for task, raw in outputs.items():
             concerned = rows[task].tolist()
@@ -198,17 +217,31 @@ class UltrasoundPredictor:
             decoded = decode(raw, self.model.tasks[task], frames, self.config.network)
             for index, answer in zip(concerned, decoded, strict=True):
                 measured = measurements(answer, items[index].image.spacing)
-                found[index][task] = dataclasses.replace(answer, measurements=measured)
+                believed = self._believed(task, answer, standings[index])
+                found[index][task] = dataclasses.replace(believed, measurements=measured)
         return [
             Answers(
                 item.image.pixels,
                 item.image.spacing,
                 {task: answered[task] for task in item.tasks},
                 item.unanswered,
-                tuple(item.image.info.get("warnings", ())),
+                (*item.image.info.get("warnings", ()), *([UNLIKE] if standing.unlike else [])),
+                standing.unlikeness,
+                standing.percentile,
             )
-            for item, answered in zip(items, found, strict=True)
+            for item, answered, standing in zip(items, found, standings, strict=True)
         ]
+
+    def _believed(self, task: str, answer: TaskAnswer, standing: Standing) -> TaskAnswer:
+        """An answer with calibrated probabilities, and less confident the less its input is like the training's."""
+        if answer.probabilities is not None:
+            probabilities = self.trust.probabilities(task, answer.probabilities, standing.belief)
+            confidence = round(certainty(probabilities), 4)
+            return dataclasses.replace(answer, probabilities=probabilities, confidence=confidence)
+        if standing.belief == 1 or answer.confidence is None:
+            return answer
+        score = None if answer.score is None else round(answer.score * standing.belief, 4)
+        return dataclasses.replace(answer, score=score, confidence=round(answer.confidence * standing.belief, 4))
 
     def _quickened(self, pixels: Tensor) -> QuickBackbone:
         backbone = self.model.backbone
