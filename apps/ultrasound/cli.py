@@ -188,6 +188,7 @@ def evaluate(
 ) -> None:
     """Scores predictions with the challenge's metrics, beside trivial baselines, with bootstrap intervals."""
     from apps.ultrasound.held_out import rows_to_score
+    from apps.unfinished import with_unfinished
     from domains.medical.ultrasound.evaluation.evaluate import evaluate as score
     from domains.medical.ultrasound.evaluation.report import write_report
 
@@ -206,6 +207,7 @@ def evaluate(
     if len(chosen) < in_all:
         # Answers to the rows that are deliberately not scored are no fault.
         report = replace(report, problems=[p for p in report.problems if p.code != "prediction-extra"])
+    report = with_unfinished(report, predictions)
     written = write_report(report, (out or predictions) / "report.html")
     show_report(report, written[0], full=full, as_json=as_json, quiet=quiet)
 
