@@ -114,6 +114,23 @@ def fit_temperature(
     )
 
 
+def cross_fitted(
+    probabilities: NDArray, label: NDArray, *, folds: int = 5, deviation: float | None = None
+) -> NDArray[np.float64]:
+    """Probabilities (n, C), those of every fold with the temperature that the rows of the other folds give.
+
+    A row's label then has no part in the temperature of its own answer, so the result may be measured on these rows.
+    """
+    p, known = np.asarray(probabilities, dtype=np.float64), np.asarray(label, dtype=np.intp)
+    found = p.copy()
+    fold = np.arange(len(p)) % folds
+    for number in range(min(folds, len(p)) if len(p) > 1 else 0):
+        mine = fold == number
+        fitted = fit_temperature("", p[~mine], known[~mine], fewest=1, deviation=deviation)
+        found[mine] = apply_temperature(p[mine], fitted.temperature)
+    return found
+
+
 def write_calibrations(run: Path, found: Mapping[str, Temperature], **more: Any) -> dict[str, Any]:
     """Writes RUN/calibration.json and returns what it says."""
     contents = {
