@@ -84,7 +84,7 @@ class QuickBackbone:
             found.append(self.last(take_rows(pixels, alone)))
         for name, parts in zip(("c5", LEVELS), zip(*found, strict=True), strict=False):
             if name in rows:
-                features[name] = take_rows(torch.cat(parts), place[rows[name]])
+                features[name] = torch.cat(parts).index_select(0, place[rows[name]])
         return {name: features[name] for name in needed}
 
 
