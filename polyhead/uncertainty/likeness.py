@@ -21,6 +21,9 @@ UNLIKE = "unlike-training"
 ENOUGH = 50
 """Held-out inputs below which training inputs help to set the thresholds: of fewer even the largest is too near."""
 
+LEAST = 0.01
+"""What is left of confidence at least, so that classes keep their order."""
+
 _FOLDS = 5
 _ARRAYS = ("mean", "deviation", "axes", "variances")
 
@@ -108,13 +111,13 @@ class Likeness:
         return 100 * float(np.searchsorted(self.held, unlikeness)) / len(self.held)
 
     def belief(self, unlikeness: float) -> float:
-        """What an answer's confidence is multiplied by: 1 up to the threshold, then falling linearly to 0.
+        """What an answer's confidence is multiplied by: 1 up to the threshold, then falling linearly.
 
-        1 - (u - 1) / (1 - m), at least 0, with m the median of the held-out inputs: nothing is left as far beyond the
-        threshold as the usual input lies below it.
+        1 - (u - 1) / (1 - m), at least `LEAST`, with m the median of the held-out inputs: next to nothing is left as
+        far beyond the threshold as the usual input lies below it.
         """
         room = max(1 - float(np.median(self.held)), 1e-6)
-        return float(np.clip(1 - (unlikeness - 1) / room, 0, 1))
+        return float(np.clip(1 - (unlikeness - 1) / room, LEAST, 1))
 
     def save(self, path: Path) -> None:
         """Writes all of it as one safetensors file."""
@@ -160,7 +163,7 @@ class Likeness:
 
 
 def mix(probabilities: NDArray, belief: float) -> NDArray[np.float64]:
-    """w p + (1 - w) / C of probabilities (..., C): the order of the classes stays, at 0 all are equal."""
+    """w p + (1 - w) / C of probabilities (..., C): the order of the classes stays."""
     p = np.asarray(probabilities, dtype=np.float64)
     return belief * p + (1 - belief) / p.shape[-1]
 

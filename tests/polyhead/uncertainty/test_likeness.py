@@ -80,7 +80,7 @@ def test_few_held_out_rows_are_helped_out_by_the_training():
 def test_belief_falls_linearly_from_the_threshold_on():
     fitted = Likeness({}, np.linspace(0.2, 1.0, 101), 0.99, True)  # the median is 0.6
     beliefs = [fitted.belief(unlikeness) for unlikeness in (0.0, 1.0, 1.1, 1.2, 1.4, 9.0)]
-    assert beliefs == pytest.approx([1, 1, 0.75, 0.5, 0, 0])
+    assert beliefs == pytest.approx([1, 1, 0.75, 0.5, 0.01, 0.01])
     assert [fitted.percentile(each) for each in (0.1, 0.6, 2.0)] == pytest.approx([0, 100 * 50 / 101, 100], abs=1)
     np.testing.assert_allclose(mix(np.array([0.9, 0.1]), 0.25), [0.6, 0.4])
     np.testing.assert_allclose(mix(np.array([0.9, 0.1]), 0.0), [0.5, 0.5])
