@@ -155,14 +155,23 @@ def predict(
         model=folder.identity(),
         parameters=answering,
         info=about(info, run, source),
-        on_merged=partial(_write_challenge, Path(source), cases, flags.quiet) if format == "fm-uia" else None,
+        on_merged=partial(_write_challenge, run, Path(source), cases, flags.quiet) if format == "fm-uia" else None,
     )
     raise typer.Exit(summary.exit_status)
 
 
-def _write_challenge(data: Path, cases: Any, quiet: bool, out: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+def _write_challenge(
+    run: Path, data: Path, cases: Any, quiet: bool, out: Path, rows: Iterable[Mapping[str, Any]]
+) -> None:
     from domains.medical.ultrasound.predicting.challenge import write_challenge
+    from polyhead.runs.identity import CALIBRATION_FILE
+    from polyhead.system.files import write_whole
 
+    calibration = run / CALIBRATION_FILE
+    if calibration.is_file():
+        write_whole(out / calibration.name, calibration.read_bytes())
+    else:
+        (out / CALIBRATION_FILE).unlink(missing_ok=True)
     missing = write_challenge(out, data, cases, (row["id"] for row in rows if row["status"] in ("ok", "skipped")))
     if not quiet:
         print(f"challenge files in {out / 'fm-uia'}, {len(missing)} rows without an answer", file=sys.stderr)

@@ -12,11 +12,12 @@ from ranks_of_cli import as_two
 
 from domains.medical.ultrasound.data.fm_uia import read_tables
 from domains.medical.ultrasound.data.splits import Split
-from domains.medical.ultrasound.learning.companions import FEWEST, digest, fit_temperatures, leave_companions, spread
+from domains.medical.ultrasound.learning.companions import FEWEST, fit_temperatures, leave_companions, spread
 from domains.medical.ultrasound.learning.training import train
 from domains.medical.ultrasound.predicting.predict import UltrasoundPredictor
 from domains.medical.ultrasound.presets import read_config, resolve
 from domains.medical.ultrasound.simulator.write import sample
+from domains.medical.ultrasound.uncertainty.trust import digest
 from polyhead.batch.case import Case
 from polyhead.runs.identity import CALIBRATION_FILE, LIKENESS_FILE
 from polyhead.runs.run import Run
@@ -200,3 +201,27 @@ def test_a_damaged_companion_is_one_line(polyhead, run, pictures, tmp_path):
     (broken / LIKENESS_FILE).write_bytes(b"nothing")
     _, _, err = polyhead("ultrasound", "predict", broken, pictures, "-o", tmp_path / "out", "--device", "cpu")
     assert "likeness.safetensors is damaged" in err and "Traceback" not in err
+
+
+def test_a_temperature_is_not_measured_on_the_rows_that_made_it(polyhead, run, data, tmp_path):
+    bare = without_companions(run, tmp_path / "bare")
+    reports = {}
+    for name, folder in (("run", run), ("bare", bare)):
+        out = tmp_path / name / "out"
+        command = ("ultrasound", "predict", folder, data, "-o", out, "--format", "fm-uia", "--no-overlays")
+        status, _, err = polyhead(*command, "--device", "cpu", "--task", TASKS[0])
+        assert status == 0, err
+        assert (out / CALIBRATION_FILE).is_file() == (name == "run")
+        status, _, err = polyhead("ultrasound", "evaluate", out, data, "--resamples", "50", "-q")
+        assert status == 0, err
+        reports[name] = json.loads((out / "report.json").read_text())["reliability"]
+    (told,), (raw,) = reports["run"], reports["bare"]
+    temperature = read_calibrations(run)[TASKS[0]].temperature
+    assert told["task"] == TASKS[0] and told["temperature"] == temperature and raw["temperature"] is None
+    assert told["fitted"] == told["rows"] == raw["rows"] >= FEWEST and raw["fitted"] == 0
+    assert raw["before"] == raw["told"]
+    for name in ("NLL", "Brier"):  # one image of the held-out ones may be flagged, and be told a little differently
+        assert told["before"][name]["value"] == pytest.approx(raw["told"][name]["value"], rel=0.05)
+    page = (tmp_path / "run" / "out" / "report.html").read_text()
+    assert f"{told['rows']} of {told['rows']} rows fitted its temperature" in page
+    assert page.count("share of right answers over confidence") == 2

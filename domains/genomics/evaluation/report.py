@@ -11,11 +11,12 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from domains.genomics.evaluation.figures import beside_figure, reliability_figure
+from domains.genomics.evaluation.figures import beside_figure
 from domains.genomics.evaluation.leakage import LeakageReport
 from domains.genomics.evaluation.metrics import METRICS
 from polyhead.application import RESEARCH_USE
 from polyhead.evaluation.evaluate import TaskScore
+from polyhead.evaluation.reliability_figure import reliability_figure
 from polyhead.evaluation.report import (
     Problem,
     arrow,

@@ -1,8 +1,9 @@
-"""A temperature is found again from logits that were made with one, and stays near 1 where rows are few."""
+"""A temperature is found again from logits made with one, and stays near 1 where rows are few; reliability by hand."""
 
 import numpy as np
 import pytest
 
+from polyhead.uncertainty.reliability import LEAST_ROWS, brier, equal_mass, mass_error
 from polyhead.uncertainty.temperature import apply_temperature, cross_fitted, fit_temperature
 
 
@@ -54,3 +55,14 @@ def test_cross_fitting_leaves_each_row_out_of_its_own_temperature():
     other = labels.copy()
     other[0] = (other[0] + 1) % 4  # a row's own label changes its own answer in nothing
     np.testing.assert_array_equal(cross_fitted(shares, other, folds=5, deviation=0.5)[0], found[0])
+
+
+def test_bins_of_equal_mass_by_hand():
+    sure = np.array([0.9, 0.5, 0.6, 0.95, 0.7, 0.55, 0.8, 0.99, 0.65, 0.85])
+    right = np.array([1, 0, 1, 1, 0, 1, 1, 1, 0, 1])
+    low, high = equal_mass(sure, right, bins=15)  # ten rows make two bins of the fewest rows
+    assert (low.rows, high.rows) == (LEAST_ROWS, LEAST_ROWS) and (low.low, low.high, high.low) == (0.5, 0.7, 0.8)
+    assert (low.confidence, low.accuracy) == pytest.approx((0.6, 0.4)) and high.accuracy == 1
+    assert mass_error(sure, right) == pytest.approx(0.5 * 0.2 + 0.5 * (1 - 0.898))
+    assert len(equal_mass(sure[:3], right[:3])) == 1 and np.isnan(mass_error([], []))
+    np.testing.assert_allclose(brier(np.array([[0.7, 0.2, 0.1], [1, 0, 0]]), np.array([0, 2])), [0.14, 2.0])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +19,7 @@ from domains.medical.ultrasound.networks.network import LEVELS
 from domains.medical.ultrasound.presets import UltrasoundConfig
 from domains.medical.ultrasound.saved import load_run
 from domains.medical.ultrasound.uncertainty.picture import PICTURE, picture_deviations, picture_numbers
-from domains.medical.ultrasound.uncertainty.trust import ENCODER
+from domains.medical.ultrasound.uncertainty.trust import ENCODER, PRIOR_DEVIATION, digest
 from polyhead.model import MultiHeadModel
 from polyhead.runs.identity import LIKENESS_FILE
 from polyhead.runs.run import Run
@@ -33,9 +32,6 @@ MOST = 2000
 
 FEWEST = 10
 """Held-out rows below which a task keeps its probabilities as they are."""
-
-PRIOR_DEVIATION = 0.5
-"""Of the logarithm of a temperature; see `polyhead.uncertainty.temperature.fit_temperature`."""
 
 
 @dataclass(frozen=True)
@@ -171,8 +167,3 @@ def spread(rows: Sequence[Row], most: int = MOST) -> list[Row]:
         left -= count
         chosen += [members[index * len(members) // count] for index in range(count)]
     return chosen
-
-
-def digest(image_path: str) -> str:
-    """A short name of a row's image that tells nothing of it, by which a row that calibrated is known again."""
-    return hashlib.sha256(image_path.encode()).hexdigest()[:16]

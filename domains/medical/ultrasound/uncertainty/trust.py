@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +18,9 @@ from polyhead.uncertainty.temperature import apply_temperature, read_calibration
 
 ENCODER = "encoder"
 """The part of a likeness that the means of the encoder's maps are."""
+
+PRIOR_DEVIATION = 0.5
+"""Of the logarithm of a temperature; see `polyhead.uncertainty.temperature.fit_temperature`."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +82,11 @@ class Trust:
         if task in self.temperatures:
             calibrated = apply_temperature(calibrated, self.temperatures[task])
         return (mix(calibrated, belief) if belief < 1 else calibrated).tolist()
+
+
+def digest(image_path: str) -> str:
+    """A short name of a row's image that tells nothing of it, by which a row that calibrated is known again."""
+    return hashlib.sha256(image_path.encode()).hexdigest()[:16]
 
 
 def certainty(probabilities: Sequence[float]) -> float:
