@@ -210,7 +210,7 @@ def _scores(predictor: Any, trust: Any, known: list[NDArray[np.uint8]]) -> Any:
 
     from domains.medical.ultrasound.networks.input import normalise
     from domains.medical.ultrasound.networks.network import LEVELS
-    from domains.medical.ultrasound.uncertainty.picture import PICTURE, picture_numbers
+    from domains.medical.ultrasound.uncertainty.picture import PICTURE
     from domains.medical.ultrasound.uncertainty.trust import ENCODER
 
     def seen(pictures: list[NDArray[np.uint8]]) -> dict[str, NDArray]:
@@ -228,7 +228,7 @@ def _scores(predictor: Any, trust: Any, known: list[NDArray[np.uint8]]) -> Any:
                 ("logits", logits),
             ):
                 found[name].append(value.cpu().double().numpy())
-        numbers = np.stack([picture_numbers(item.inner) for item in items])
+        numbers = np.stack([item.looks for item in items])
         return {name: np.concatenate(values) for name, values in found.items()} | {"picture": numbers}
 
     def unit(values: NDArray) -> NDArray:

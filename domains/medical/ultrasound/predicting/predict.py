@@ -23,6 +23,7 @@ from domains.medical.ultrasound.predicting.decode import Answers, TaskAnswer, de
 from domains.medical.ultrasound.predicting.measure import measurements
 from domains.medical.ultrasound.predicting.write import write_answers
 from domains.medical.ultrasound.saved import load_run
+from domains.medical.ultrasound.uncertainty.picture import picture_numbers
 from domains.medical.ultrasound.uncertainty.trust import Standing, Trust, certainty
 from polyhead.batch.case import Case, InvalidInput, Record, Writer
 from polyhead.inference import Backend, Precision, Quick, quicken
@@ -37,18 +38,17 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class UltrasoundItem:
-    """A case that has been read: the image, its place in the network's input, and the tasks asked of it."""
+    """A case that has been read: the image, its place in the network's input, and the tasks asked of it.
+
+    `looks` are the numbers of `uncertainty.picture.picture_numbers`.
+    """
 
     image: Image
     input: np.ndarray
     frame: Frame
     tasks: tuple[str, ...]
+    looks: np.ndarray
     unanswered: tuple[str, ...] = ()
-
-    @property
-    def inner(self) -> np.ndarray:
-        """The input without what lies outside the image."""
-        return self.input[: self.frame.inner_height, : self.frame.inner_width]
 
 
 class QuickBackbone:
@@ -185,7 +185,9 @@ class UltrasoundPredictor:
         """An image in memory as an item to predict."""
         network = self.config.network
         frame = Frame.fit(*image.size, network.image_size, keep_aspect=network.keep_aspect)
-        return UltrasoundItem(image, resize_image(image.pixels, frame), frame, tuple(tasks), tuple(unanswered))
+        shown = resize_image(image.pixels, frame)
+        looks = picture_numbers(shown[: frame.inner_height, : frame.inner_width])
+        return UltrasoundItem(image, shown, frame, tuple(tasks), looks, tuple(unanswered))
 
     def predict(self, items: Sequence[UltrasoundItem]) -> list[Answers]:
         """Answers all tasks of all items; each image passes through the encoder once."""
@@ -209,7 +211,7 @@ class UltrasoundPredictor:
             return features
 
         outputs = self.model.answer_rows(pixels, rows, encode=encode)
-        standings = self.trust.standings(levels[0].cpu().numpy(), [item.inner for item in items])
+        standings = self.trust.standings(levels[0].cpu().numpy(), np.stack([item.looks for item in items]))
         found: list[dict[str, TaskAnswer]] = [{} for _ in items]
         for task, raw in outputs.items():
             concerned = rows[task].tolist()

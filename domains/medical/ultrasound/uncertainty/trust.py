@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from domains.medical.ultrasound.uncertainty.picture import PICTURE, picture_numbers
+from domains.medical.ultrasound.uncertainty.picture import PICTURE
 from polyhead.runs.identity import LIKENESS_FILE
 from polyhead.uncertainty.likeness import Likeness, mix
 from polyhead.uncertainty.temperature import apply_temperature, read_calibrations
@@ -61,17 +61,16 @@ class Trust:
         known = {task: each.temperature for task, each in read_calibrations(run).items()}
         return cls(Likeness.load(run / LIKENESS_FILE), known)
 
-    def standings(self, levels: NDArray, pictures: Sequence[NDArray[np.uint8]]) -> list[Standing]:
+    def standings(self, levels: NDArray, pictures: NDArray) -> list[Standing]:
         """Where inputs stand.
 
         Args:
             levels: (n, m) means of the encoder's maps; see `networks.network.level_means`.
-            pictures: (h, w, 3) each, as in the network's input, without its border.
+            pictures: (n, 12), see `uncertainty.picture.picture_numbers`.
         """
         if self.likeness is None:
             return [Standing() for _ in pictures]
-        numbers = np.stack([picture_numbers(pixels) for pixels in pictures])
-        found = self.likeness.unlikeness({ENCODER: levels.astype(np.float64), PICTURE: numbers})
+        found = self.likeness.unlikeness({ENCODER: levels.astype(np.float64), PICTURE: pictures})
         return [
             Standing(value, self.likeness.percentile(value), self.likeness.belief(value)) for value in found.tolist()
         ]
