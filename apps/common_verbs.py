@@ -29,6 +29,7 @@ from apps.flags import (
 from apps.terminal import show_report
 from apps.training import resolve_preset, run_training, show_configuration
 from apps.training_flags import TrainingFlags, with_training_flags
+from apps.unfinished import with_unfinished
 from polyhead.application import Application
 
 if TYPE_CHECKING:
@@ -167,6 +168,7 @@ def common_verbs(application: Application, work: str) -> typer.Typer:
 
         refuse_foreign_report((out or predictions) / "report.html")
         report = load_work(work).evaluate(predictions, data, resamples=resamples, seed=seed or 0)
+        report = with_unfinished(report, predictions)
         page, *_ = report.write((out or predictions) / "report.html")
         show_report(report, page, full=full, as_json=as_json, quiet=quiet)
 

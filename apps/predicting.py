@@ -14,7 +14,8 @@ from polyhead.batch.outcome import Summary
 from polyhead.batch.progress import progress_display
 from polyhead.batch.run import OnMerged, run_batch
 from polyhead.batch.worker import PredictorFactory
-from polyhead.runs.run import RunInfo
+from polyhead.runs.run import Run, RunInfo
+from polyhead.runs.unfinished import UNFINISHED, unfinished
 
 
 def predict(
@@ -33,6 +34,8 @@ def predict(
         model: what decides the answers, as `polyhead.runs.run.Run.identity`: a case is done anew where it has changed.
     """
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    if UNFINISHED in info:
+        print(f"warning: {info['run']}: {info[UNFINISHED]}", file=sys.stderr)
     with progress_display(quiet=flags.quiet, log_json=flags.log_json) as progress:
         summary = run_batch(
             cases,
@@ -68,4 +71,6 @@ def predict(
 def about(info: RunInfo, run: Path, source: str, **more: Any) -> dict[str, Any]:
     """What a batch says of where its answers come from."""
     said = {"application": info.application, "command": "predict", "run": str(run), "input": source, **more}
-    return said | {"system": info.system, "preset": info.preset}
+    said |= {"system": info.system, "preset": info.preset}
+    words = unfinished(Run(run, info))
+    return said if words is None else {**said, UNFINISHED: words}

@@ -11,6 +11,7 @@ import streamlit as st
 from polyhead.application import cards_folder
 from polyhead.runs.identity import RUN_FILE, deciding_files
 from polyhead.runs.run import Run
+from polyhead.runs.unfinished import unfinished
 from ui import upload
 from ui.provenance import card_panel, read_card, run_facts
 from ui.runs import Found, demo_folder, find_runs, open_run, run_label, runs_folder
@@ -45,10 +46,13 @@ def choose_run(application: str, placeholder: str) -> Run | None:
     for entry in found:
         if entry.run is None:
             st.caption(f"Not usable: {entry.reason}")
-    if chosen in usable:
-        return usable[chosen]
-    text = st.text_input("Run folder on the server", placeholder=placeholder, key="run-path")
-    return _typed_run(text, application) if text else None
+    run = usable.get(chosen)
+    if chosen not in usable:
+        text = st.text_input("Run folder on the server", placeholder=placeholder, key="run-path")
+        run = _typed_run(text, application) if text else None
+    if run is not None and (words := unfinished(run)):
+        st.warning(sentence(words))
+    return run
 
 
 def _typed_run(text: str, application: str) -> Run | None:

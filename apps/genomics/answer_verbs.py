@@ -190,6 +190,7 @@ def evaluate(
     quiet: Quiet = False,
 ) -> None:
     """Scores predictions task by task, with bootstrap intervals, calibration, and what the test rows give away."""
+    from apps.unfinished import with_unfinished
     from domains.genomics.evaluation.evaluate import evaluate as score
     from domains.genomics.evaluation.report import write_report
     from polyhead.evaluation.own_report import refuse_foreign_report
@@ -199,6 +200,7 @@ def evaluate(
     options |= {"resamples": resamples, "seed": seed or 0}
     others = [_beside(text) for text in beside or ()]
     report = score(predictions, data, name=name or ("this" if others else ""), **options)
+    report = with_unfinished(report, predictions)
     shown = [score(answers, rows, name=called, **options) for called, answers, rows in others]
     written = write_report(report, (out or predictions) / "report.html", beside=shown)
     show_report(report, written[0], full=full, as_json=as_json, quiet=quiet)

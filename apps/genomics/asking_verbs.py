@@ -202,8 +202,10 @@ def mutate(
 
 
 def _opened(run: Path, device: str) -> AskedRun:
+    from apps.unfinished import warn_unfinished
     from domains.genomics.predicting.asked_run import open_run
 
+    warn_unfinished(run)
     return open_run(run, device=device)
 
 

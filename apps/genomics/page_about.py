@@ -10,8 +10,10 @@ import streamlit as st
 
 from apps.genomics.page_charts import CHART, reliability_chart
 from apps.genomics.page_model import Model, task_title
-from domains.genomics.uncertainty.calibrate import CALIBRATION_FILE, Temperature, calibrated_strands, read_calibrations
+from domains.genomics.uncertainty.calibrate import calibrated_strands
+from polyhead.runs.identity import CALIBRATION_FILE
 from polyhead.runs.run import Run
+from polyhead.uncertainty.temperature import Temperature, read_calibrations
 from ui.run_choice import about_run, sentence
 from ui.table import table
 from ui.theme import ink

@@ -125,6 +125,7 @@ def evaluate(
     quiet: Quiet = False,
 ) -> None:
     """Scores predicted fields task by task, beside the mean field, with bootstrap intervals."""
+    from apps.unfinished import with_unfinished
     from domains.pde.evaluation.evaluate import evaluate as score
     from domains.pde.evaluation.report import write_report
     from polyhead.evaluation.own_report import refuse_foreign_report
@@ -135,6 +136,7 @@ def evaluate(
         from domains.pde.evaluation.compare import compare
 
         report = replace(report, against=compare(report, against, data, device=device))
+    report = with_unfinished(report, predictions)
     written = write_report(report, (out or predictions) / "report.html")
     show_report(report, written[0], full=full, as_json=as_json, quiet=quiet)
 

@@ -155,14 +155,23 @@ def predict(
         model=folder.identity(),
         parameters=answering,
         info=about(info, run, source),
-        on_merged=partial(_write_challenge, Path(source), cases, flags.quiet) if format == "fm-uia" else None,
+        on_merged=partial(_write_challenge, run, Path(source), cases, flags.quiet) if format == "fm-uia" else None,
     )
     raise typer.Exit(summary.exit_status)
 
 
-def _write_challenge(data: Path, cases: Any, quiet: bool, out: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+def _write_challenge(
+    run: Path, data: Path, cases: Any, quiet: bool, out: Path, rows: Iterable[Mapping[str, Any]]
+) -> None:
     from domains.medical.ultrasound.predicting.challenge import write_challenge
+    from polyhead.runs.identity import CALIBRATION_FILE
+    from polyhead.system.files import write_whole
 
+    calibration = run / CALIBRATION_FILE
+    if calibration.is_file():
+        write_whole(out / calibration.name, calibration.read_bytes())
+    else:
+        (out / CALIBRATION_FILE).unlink(missing_ok=True)
     missing = write_challenge(out, data, cases, (row["id"] for row in rows if row["status"] in ("ok", "skipped")))
     if not quiet:
         print(f"challenge files in {out / 'fm-uia'}, {len(missing)} rows without an answer", file=sys.stderr)
@@ -188,6 +197,7 @@ def evaluate(
 ) -> None:
     """Scores predictions with the challenge's metrics, beside trivial baselines, with bootstrap intervals."""
     from apps.ultrasound.held_out import rows_to_score
+    from apps.unfinished import with_unfinished
     from domains.medical.ultrasound.evaluation.evaluate import evaluate as score
     from domains.medical.ultrasound.evaluation.report import write_report
     from polyhead.evaluation.own_report import refuse_foreign_report
@@ -208,6 +218,7 @@ def evaluate(
     if len(chosen) < in_all:
         # Answers to the rows that are deliberately not scored are no fault.
         report = replace(report, problems=[p for p in report.problems if p.code != "prediction-extra"])
+    report = with_unfinished(report, predictions)
     written = write_report(report, (out or predictions) / "report.html")
     show_report(report, written[0], full=full, as_json=as_json, quiet=quiet)
 

@@ -10,6 +10,7 @@ import numpy as np
 from domains.medical.intake.images import frame_count, read_image
 from polyhead.batch.case import InvalidInput
 from polyhead.system.files import replacing
+from polyhead.uncertainty.likeness import UNLIKE
 
 WARNINGS = {
     "burned-in-annotation": "text may be burned into the picture: look for a name before you pass it on",
@@ -18,6 +19,7 @@ WARNINGS = {
     "frame-count-mismatch": "the file announces another number of frames than it holds",
     "not-ultrasound": "the file says that it is no ultrasound",
     "several-spacings": "regions with different pixel sizes: each answer is measured by that of its own",
+    UNLIKE: "the picture is unlike those that the model was trained on: do not rely on its answers",
     "region-outside-image": "the calibrated region lies outside of the picture: its pixel size is not used",
     "implausible-spacing": "a pixel size that no ultrasound has: it is not used",
     "calibrations-disagree": "two pixel sizes that contradict each other: none is used",

@@ -11,8 +11,9 @@ import numpy as np
 import streamlit as st
 
 from apps.ultrasound import page_answers
-from apps.ultrasound.page_input import Check
+from apps.ultrasound.page_input import WARNINGS, Check
 from polyhead.application import RESEARCH_USE
+from polyhead.uncertainty.likeness import UNLIKE
 from ui import upload
 from ui.charts import probability_bars
 from ui.download import zip_button
@@ -64,6 +65,8 @@ def results_part(model: Model, answered: Sequence[Answered], seconds: float, che
         drawn = page_answers.layers(tasks)
         view(shown.answers.image, drawn, key, shown.name, shown.answers.spacing, found)
     with right:
+        if UNLIKE in shown.answers.warnings:
+            st.warning(f"**{shown.name}**: {WARNINGS[UNLIKE]}.")
         _answers_beside(tasks, rows, place)
     _measurements(good, shown)
     zip_button("Download everything (zip)", "polyhead-ultrasound.zip", lambda: files(model, good, checks), "zip")

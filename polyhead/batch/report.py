@@ -20,6 +20,7 @@ from polyhead.batch.folder import CSV, HTML
 from polyhead.batch.outcome import FAILURES
 from polyhead.batch.parts import Rows
 from polyhead.batch.writer import safe_relative
+from polyhead.runs.unfinished import UNFINISHED
 from polyhead.system.files import replacing
 
 MAX_ROWS = 20_000
@@ -162,6 +163,8 @@ def _script_json(value: Any) -> str:
 def _page(total: int, survey: _Survey, run: Mapping[str, Any]) -> tuple[str, str]:
     """The page before and after the data of its table."""
     notes = [*run.get("notes", ()), *(note for part in run["shards"] for note in part["notes"])]
+    if words := run["info"].get(UNFINISHED):
+        notes.insert(0, f"Warning: {words}.")
     columns, fields = survey.columns, survey.shown_fields
     if total > MAX_ROWS:
         notes.append(f"The table holds the first {MAX_ROWS:,} of {total:,} cases; {CSV} holds all.")

@@ -18,6 +18,9 @@ BACKENDS = "backends"
 CALIBRATION_FILE = "calibration.json"
 """What a calibration of finished weights leaves; it decides answers."""
 
+LIKENESS_FILE = "likeness.safetensors"
+"""What inputs like those of the training look like to finished weights; it decides how sure answers are."""
+
 DECIDE_NOTHING = frozenset({METRICS_FILE, PROBLEMS_FILE, SNAPSHOTS, BACKENDS})
 """What a run folder holds beside its model. Whatever else lies there may decide answers, and counts."""
 

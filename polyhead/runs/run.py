@@ -13,7 +13,15 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ValidationError
 
 from polyhead.runs.differences import differences, refuse_differences
-from polyhead.runs.identity import CALIBRATION_FILE, METRICS_FILE, PROBLEMS_FILE, RUN_FILE, SNAPSHOTS, digest_folder
+from polyhead.runs.identity import (
+    CALIBRATION_FILE,
+    LIKENESS_FILE,
+    METRICS_FILE,
+    PROBLEMS_FILE,
+    RUN_FILE,
+    SNAPSHOTS,
+    digest_folder,
+)
 from polyhead.runs.info import FORMAT, RunInfo, to_json
 from polyhead.runs.metrics_log import MetricsLog
 from polyhead.settings import with_defaults
@@ -28,7 +36,7 @@ if TYPE_CHECKING:
     from polyhead.system.ranks import Ranks
 
 WEIGHTS_FILE, FROZEN_FILE, LOCK_FILE = "model.safetensors", "frozen.safetensors", ".lock"
-_OWN_FILES = (METRICS_FILE, PROBLEMS_FILE, WEIGHTS_FILE, FROZEN_FILE)
+_OWN_FILES = (METRICS_FILE, PROBLEMS_FILE, WEIGHTS_FILE, FROZEN_FILE, LIKENESS_FILE)
 
 
 class RunInUse(ValueError):

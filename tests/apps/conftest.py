@@ -41,6 +41,7 @@ class StubAnswers:
     image: np.ndarray
     spacing: tuple[float, float] | None
     tasks: dict[str, StubAnswer]
+    warnings: tuple[str, ...] = ()
 
 
 def stub_answers(image: np.ndarray) -> dict[str, StubAnswer]:

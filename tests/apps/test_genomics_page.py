@@ -10,9 +10,9 @@ import pytest
 from genomics_runs import make_run
 from streamlit.testing.v1 import AppTest
 
-from domains.genomics.uncertainty.calibrate import Temperature, write_calibrations
-from domains.genomics.uncertainty.reliability import Bin
 from polyhead.application import RESEARCH_USE
+from polyhead.uncertainty.reliability import Bin
+from polyhead.uncertainty.temperature import Temperature, write_calibrations
 from ui.jobs import list_jobs
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -25,10 +25,10 @@ from domains.genomics.evaluation.metrics import (
 )
 from domains.genomics.evaluation.report import Report, TaskReport
 from domains.genomics.predicting.predictions import Prediction, read_predictions
-from domains.genomics.uncertainty.calibrate import read_calibrations
-from domains.genomics.uncertainty.reliability import reliability
 from polyhead.evaluation.evaluate import TaskScore, bootstrap_counts, percentile_interval
 from polyhead.evaluation.report import Problem
+from polyhead.uncertainty.reliability import reliability
+from polyhead.uncertainty.temperature import read_calibrations
 
 LEVEL = 0.95
 _LISTED = 20  # missing answers of a task that are listed one by one

@@ -12,11 +12,11 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from domains.genomics.uncertainty.reliability import calibration_error
 from polyhead.evaluation.confusion import confusion as counts_of
 from polyhead.evaluation.confusion import confusion_scores as scores_of
 from polyhead.evaluation.evaluate import MetricSpec
 from polyhead.evaluation.ranking import auprc, auroc
+from polyhead.uncertainty.reliability import calibration_error
 
 METRICS: dict[str, tuple[MetricSpec, ...]] = {
     "classification": (

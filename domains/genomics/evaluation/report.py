@@ -11,13 +11,12 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from domains.genomics.evaluation.figures import beside_figure, reliability_figure
+from domains.genomics.evaluation.figures import beside_figure
 from domains.genomics.evaluation.leakage import LeakageReport
 from domains.genomics.evaluation.metrics import METRICS
-from domains.genomics.uncertainty.calibrate import Temperature
-from domains.genomics.uncertainty.reliability import Bin
 from polyhead.application import RESEARCH_USE
 from polyhead.evaluation.evaluate import TaskScore
+from polyhead.evaluation.reliability_figure import reliability_figure
 from polyhead.evaluation.report import (
     Problem,
     arrow,
@@ -28,6 +27,8 @@ from polyhead.evaluation.report import (
     span,
     write_report_files,
 )
+from polyhead.uncertainty.reliability import Bin
+from polyhead.uncertainty.temperature import Temperature
 
 if TYPE_CHECKING:
     from rich.console import Console

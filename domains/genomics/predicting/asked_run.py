@@ -150,7 +150,7 @@ class AskedRun:
             [task for task in tasks if self.calibrated_on.get(task) == self.strands(task, both)] if calibrated else []
         )
         if known:
-            from domains.genomics.uncertainty.calibrate import apply_temperature
+            from polyhead.uncertainty.temperature import apply_temperature
 
             for line in found:
                 for task in known:
@@ -172,9 +172,10 @@ def open_run(run: str | Path, *, device: str = "auto", batch_tokens: int | None 
     from domains.genomics.answers.format import Layout
     from domains.genomics.saved import load_run
     from domains.genomics.scoring.scorer import Scorer
-    from domains.genomics.uncertainty.calibrate import calibrated_strands, read_calibrations
+    from domains.genomics.uncertainty.calibrate import calibrated_strands
     from polyhead.runs.run import Run
     from polyhead.system.devices import choose_device
+    from polyhead.uncertainty.temperature import read_calibrations
 
     path = Path(run)
     model, tokenizer, answers, config = load_run(path)

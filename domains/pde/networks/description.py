@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from domains.pde.data.samples import OperatorData, Quantity
-from domains.pde.networks.input_range import InputRange, Mahalanobis
+from domains.pde.networks.input_range import InputRange
+from polyhead.uncertainty.distance import Mahalanobis
 
 Axis = tuple[float, ...]
 

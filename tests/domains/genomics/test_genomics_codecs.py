@@ -25,10 +25,11 @@ from domains.genomics.predicting.predict import GenomicsPredictor
 from domains.genomics.predicting.write import NO_CODEC
 from domains.genomics.presets import resolve
 from domains.genomics.simulator.needle import digits, labels, plant
-from domains.genomics.uncertainty.calibrate import CALIBRATION_FILE, write_calibrations
 from polyhead.batch.case import Case
 from polyhead.batch.writer import CaseWriter
+from polyhead.runs.identity import CALIBRATION_FILE
 from polyhead.training.session import Session
+from polyhead.uncertainty.temperature import write_calibrations
 
 QUICK = {
     "model": {"layers": 1, "width": 32, "heads": 2, "ffn": 64},

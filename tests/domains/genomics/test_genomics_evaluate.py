@@ -14,21 +14,20 @@ from rich.console import Console
 from domains.genomics.data.labelled import read_labelled
 from domains.genomics.data.splits import purged_split, random_split
 from domains.genomics.evaluation.evaluate import evaluate, leakage_of
-from domains.genomics.evaluation.figures import reliability_figure
 from domains.genomics.evaluation.report import write_report
 from domains.genomics.predicting.asked_run import AskedRun
 from domains.genomics.predicting.predictions import PREDICTIONS, Prediction, prediction_table, read_predictions
 from domains.genomics.sequences.alphabet import reverse_complement
-from domains.genomics.uncertainty.calibrate import (
-    CALIBRATION_FILE,
+from domains.genomics.uncertainty.calibrate import calibrate_run, calibrated_strands
+from polyhead.application import RESEARCH_USE
+from polyhead.evaluation.reliability_figure import reliability_figure
+from polyhead.runs.identity import CALIBRATION_FILE
+from polyhead.uncertainty.temperature import (
     apply_temperature,
-    calibrate_run,
-    calibrated_strands,
     fit_temperature,
     read_calibrations,
     write_calibrations,
 )
-from polyhead.application import RESEARCH_USE
 
 
 def dna(length, seed):

@@ -16,8 +16,8 @@ from domains.genomics.evaluation.metrics import (
     text_rows,
     token_f1,
 )
-from domains.genomics.uncertainty.reliability import calibration_error, reliability
 from polyhead.evaluation.ranking import auprc, auroc
+from polyhead.uncertainty.reliability import calibration_error, reliability
 
 
 @pytest.fixture

@@ -12,12 +12,12 @@ from domains.pde.learning.starting import UNPOLISHED_FILE, load_unpolished
 from domains.pde.learning.training import train
 from domains.pde.learning.transfer import PUBLISHED_FREEZE, adapt, few_samples, fine_tuning, learning_curve
 from domains.pde.networks.description import joint_values
-from domains.pde.networks.input_range import Mahalanobis
 from domains.pde.predicting.ensemble import load_operator
 from domains.pde.presets import resolve
 from domains.pde.saved import load_run
 from polyhead.runs.run import Run, RunInfo
 from polyhead.training.session import Session
+from polyhead.uncertainty.distance import Mahalanobis
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from domains.pde.data.samples import Quantity
-from domains.pde.networks.input_range import InputRange, Mahalanobis
+from domains.pde.networks.input_range import InputRange
 from domains.pde.uncertainty.bands import Calibration, Ensemble, ScaleMap, calibrate, coverage
+from polyhead.uncertainty.distance import Mahalanobis
 
 COORDINATES = np.stack(np.meshgrid(np.linspace(0, 1, 12), np.linspace(0, 2, 12), indexing="ij"), axis=-1).reshape(-1, 2)
 MASK = np.ones((1, 144), dtype=bool)

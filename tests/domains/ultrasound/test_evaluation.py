@@ -332,7 +332,7 @@ def test_reports(tmp_path: Path, rows: list[Row]):
     assert "<b>det" not in text
     assert "&lt;b&gt;det" in text
     assert "http" not in text
-    assert text.count("<figure>") == 10
+    assert text.count("<figure>") == 11
     found = json.loads(data.read_text())
     assert found["leaderboard"]["Regression_MRE"]["value"] == DIAGONAL / 4
     assert len(found["problems"]) == found["missing"] == 4

@@ -304,3 +304,14 @@ def test_the_published_boxes_with_swapped_corners_are_drawn(tmp_path):
     write_answers(Answers(np.zeros((50, 50, 3), np.uint8), None, {"det": answer}), writer, overlays=True)
     writer.commit()
     assert opened(tmp_path / "x" / "det.overlay.png")[1].any()
+
+
+def test_images_of_a_batch_that_are_asked_different_tasks_keep_their_own_classes(predictor):
+    generator = np.random.default_rng(7)
+    images = [Image(generator.integers(0, 256, (50, 60 + 5 * n, 3), dtype=np.uint8), None, {}) for n in range(4)]
+    asked = [("cls",), ("cls", "seg"), ("cls",), ("det", "cls")]
+    items = [predictor.prepare(image, tasks) for image, tasks in zip(images, asked, strict=True)]
+    together = predictor.predict(items)
+    for item, answers in zip(items, together, strict=True):
+        alone = predictor.predict([item])[0].tasks["cls"].probabilities
+        np.testing.assert_allclose(answers.tasks["cls"].probabilities, alone, atol=1e-5)

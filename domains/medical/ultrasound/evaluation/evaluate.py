@@ -25,6 +25,7 @@ from domains.medical.ultrasound.evaluation.metrics import (
     official_auc,
     resize_nearest,
 )
+from domains.medical.ultrasound.evaluation.reliability import reliabilities
 from domains.medical.ultrasound.evaluation.report import Report, TaskReport
 from domains.medical.ultrasound.predicting.predictions import (
     BoxAnswer,
@@ -133,6 +134,7 @@ def evaluate(
         resamples=resamples,
         seed=seed,
         level=LEVEL,
+        reliability=reliabilities(predictions, answers, labelled, resamples=resamples, seed=seed),
     )
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from domains.medical.ultrasound.data.rows import Kind
+from domains.medical.ultrasound.evaluation.reliability import TaskReliability, reliability_part
 from polyhead.application import RESEARCH_USE
 from polyhead.evaluation.evaluate import MetricSpec, TaskScore
 from polyhead.evaluation.report import (
@@ -86,6 +87,7 @@ class Report:
         problems: all that is wrong with data and predictions, missing predictions among it.
         official: whether the main numbers are the public scorer's; `TaskScore.alternative` holds the other ones.
         resamples, seed, level: of the intervals.
+        reliability: how honest the probabilities of the classification tasks are.
     """
 
     tasks: tuple[TaskReport, ...]
@@ -95,6 +97,7 @@ class Report:
     resamples: int
     seed: int
     level: float
+    reliability: tuple[TaskReliability, ...] = ()
 
     @property
     def missing(self) -> int:
@@ -133,6 +136,7 @@ class Report:
                 }
                 for task in self.tasks
             ],
+            "reliability": [task.to_json() for task in self.reliability],
             "problems": [asdict(problem) for problem in self.problems],
         }
 
@@ -261,6 +265,7 @@ def _page(report: Report) -> str:
     classes = [task for task in report.tasks if len(next(iter(task.per_class.values()), ())) > 1]
     if classes:
         parts.append("<h2>Classes of the segmentation tasks</h2>" + _class_table(classes))
+    parts.append(reliability_part(report.reliability))
     notes = [f"{tasks}: {note}" for note, tasks in _notes(report.tasks)]
     for heading, lines in (("Notes", notes), ("Conventions", CONVENTIONS)):
         if lines:

@@ -18,6 +18,7 @@ from domains.medical.ultrasound.data.geometry import Frame
 from domains.medical.ultrasound.data.rows import Row
 from domains.medical.ultrasound.data.splits import Split, split_rows
 from domains.medical.ultrasound.evaluation.metrics import box_iou, confusion_scores
+from domains.medical.ultrasound.learning.companions import leave_companions
 from domains.medical.ultrasound.learning.dataset import task_data
 from domains.medical.ultrasound.learning.losses import LOSSES
 from domains.medical.ultrasound.networks.network import build_model, task_specs
@@ -28,7 +29,7 @@ from polyhead.batch.case import InvalidInput
 from polyhead.evaluation.confusion import confusion
 from polyhead.evaluation.report import Problem
 from polyhead.model import MultiHeadModel
-from polyhead.runs.identity import PROBLEMS_FILE
+from polyhead.runs.identity import LIKENESS_FILE, PROBLEMS_FILE
 from polyhead.system.ranks import Ranks
 from polyhead.tasks import TaskSpec
 from polyhead.train import FitResult, Validation, fit
@@ -108,7 +109,8 @@ def train(
     with session.begin(out, info, UltrasoundConfig) as run:
         if ranks.first:
             write_problem_report(run.path / PROBLEMS_FILE, problems)
-        return fit(
+            run.drop_calibration(lambda _: None)  # the end of this training leaves another
+        result = fit(
             model,
             {name: task_loss(task, config) for name, task in specs.items()},
             task_data(split.train, config),
@@ -119,6 +121,10 @@ def train(
             on_step=session.on_step,
             progress=session.progress,
         )
+        # A run that is finished and has no companions was stopped between the one and the other.
+        if ranks.first and result.stopped != "time" and not (run.path / LIKENESS_FILE).is_file():
+            leave_companions(run, split.train, split.validation, config, device=ranks.device, say=say)
+        return result
 
 
 def _read(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import cast
 
+import torch
 from torch import Tensor, nn
 
 from domains.medical.ultrasound.networks.encoders import ENCODERS
@@ -15,11 +16,14 @@ from polyhead.heads import DenseLogits, PooledLinear
 from polyhead.model import MultiHeadModel
 from polyhead.tasks import TaskSet, TaskSpec
 
+LEVELS = "levels"
+"""The feature by which inputs unlike the training are told; no head reads it."""
+
 
 class PyramidBackbone(nn.Module):
-    """Images to the features ``"c5"`` (last encoder map, stride 32) and ``"fpn"`` (pyramid, stride 4).
+    """Images to the features ``"c5"`` (last encoder map, stride 32), ``"fpn"`` (pyramid, stride 4) and ``"levels"``.
 
-    The pyramid runs only for the rows that need it.
+    The pyramid runs only for the rows that need it; for ``"levels"`` see `level_means`.
     """
 
     def __init__(self, encoder: nn.Module, decoder: FeaturePyramid):
@@ -34,9 +38,16 @@ class PyramidBackbone(nn.Module):
                 features[name] = take_rows(maps[-1], rows)
             elif name == "fpn":
                 features[name] = self.decoder([take_rows(feature, rows) for feature in maps[-4:]])
+            elif name == LEVELS:
+                features[name] = take_rows(level_means(maps), rows)
             else:
-                raise ValueError(f"this backbone has the features c5 and fpn, not {name!r}")
+                raise ValueError(f"this backbone has the features c5, fpn and {LEVELS}, not {name!r}")
         return features
+
+
+def level_means(maps: Sequence[Tensor]) -> Tensor:
+    """Means over space of all channels of the encoder's maps (B, C_k, H_k, W_k): (B, Σ C_k)."""
+    return torch.cat([feature.mean(dim=(2, 3)) for feature in maps], dim=1)
 
 
 def take_rows(feature: Tensor, rows: Tensor | None) -> Tensor:

@@ -31,7 +31,9 @@ class TaskAnswer:
         score: in [0, 1], how much the best cell looks like an object.
         points: (x, y) in pixels of the image.
         confidence: in [0, 1]; 1 minus the normalised entropy of the answer's distribution, the score for boxes, None
-            for answers that carry no distribution. Not calibrated.
+            for answers that carry no distribution. Of classes it is that of calibrated probabilities where the run has
+            a temperature; else it ranks answers and is no probability of being right. Less for inputs unlike the
+            training; so is `score`. See `uncertainty.trust`.
         measurements: name, value and unit of what is measured on the answer.
         warnings: stable codes of what is to be minded of the measurements.
     """
@@ -58,6 +60,9 @@ class Answers:
         tasks: one answer a task.
         unanswered: tasks that were asked and that the model does not have.
         warnings: stable codes of what was odd about the image.
+        unlikeness: how unlike the training's the image is: above 1 it has the warning ``unlike-training``; None where
+            the run does not know.
+        unlikeness_percentile: per cent of held-out images that were less unlike.
     """
 
     image: np.ndarray
@@ -65,6 +70,8 @@ class Answers:
     tasks: dict[str, TaskAnswer]
     unanswered: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    unlikeness: float | None = None
+    unlikeness_percentile: float | None = None
 
 
 def decode(raw: Tensor, task: TaskSpec, frames: Sequence[Frame], network: NetworkConfig) -> list[TaskAnswer]:

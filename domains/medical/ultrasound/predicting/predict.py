@@ -18,89 +18,98 @@ from domains.medical.intake.picture import Image
 from domains.medical.ultrasound.data.geometry import Frame, resize_image
 from domains.medical.ultrasound.networks.folded import FoldedPyramid
 from domains.medical.ultrasound.networks.input import normalise
-from domains.medical.ultrasound.networks.network import PyramidBackbone, take_rows
+from domains.medical.ultrasound.networks.network import LEVELS, PyramidBackbone, level_means, take_rows
 from domains.medical.ultrasound.predicting.decode import Answers, TaskAnswer, decode
 from domains.medical.ultrasound.predicting.measure import measure, of_case
 from domains.medical.ultrasound.predicting.write import write_answers
 from domains.medical.ultrasound.saved import load_run
+from domains.medical.ultrasound.uncertainty.picture import picture_numbers
+from domains.medical.ultrasound.uncertainty.trust import Standing, Trust, certainty
 from polyhead.batch.case import Case, InvalidInput, Record, Writer
 from polyhead.inference import Backend, Precision, Quick, quicken
 from polyhead.model import task_rows
 from polyhead.runs.identity import BACKENDS
 from polyhead.system.devices import choose_device
 from polyhead.system.memory import to_channels_last
+from polyhead.uncertainty.likeness import UNLIKE
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class UltrasoundItem:
-    """A case that has been read: the image, its place in the network's input, and the tasks asked of it."""
+    """A case that has been read: the image, its place in the network's input, and the tasks asked of it.
+
+    `looks` are the numbers of `uncertainty.picture.picture_numbers`.
+    """
 
     image: Image
     input: np.ndarray
     frame: Frame
     tasks: tuple[str, ...]
+    looks: np.ndarray
     unanswered: tuple[str, ...] = ()
 
 
 class QuickBackbone:
     """The backbone behind one call, run by the backend that suits the machine.
 
-    Rows that need the pyramid and rows that need the last map alone pass through two modules of their own: what lies
-    between encoder and pyramid then never leaves the backend.
+    It has the features of `PyramidBackbone`. Rows that need the pyramid and rows that need the last map alone pass
+    through two modules of their own: what lies between encoder and pyramid then never leaves the backend.
     """
 
     def __init__(self, backbone: PyramidBackbone, example: Tensor, **options: object):
         # Either kind of row is only some of a batch: short batches waste the least where lengths are fixed.
         example = example[: -(-len(example) // 4)]
-        self.dense: Quick = quicken(_Dense(backbone).eval(), [example], **options)  # pyright: ignore[reportArgumentType]
+        self.dense: Quick = quicken(_Pyramid(backbone).eval(), [example], **options)  # pyright: ignore[reportArgumentType]
         options["precision"] = self.dense.precision
         if self.dense.backend == "plain" or options.get("backend") != "auto":
             # What was dropped for the first, with a warning, is not tried and warned of again.
             options["backend"] = self.dense.backend
-        self.last: Quick = quicken(_Last(backbone).eval(), [example], **options)  # pyright: ignore[reportArgumentType]
+        self.last: Quick = quicken(_LastMap(backbone).eval(), [example], **options)  # pyright: ignore[reportArgumentType]
 
     def __call__(self, pixels: Tensor, needed: Mapping[str, Tensor | None]) -> dict[str, Tensor]:
         every = torch.arange(len(pixels), device=pixels.device)
         rows = {name: every if wanted is None else wanted for name, wanted in needed.items()}
         dense = rows.get("fpn", every[:0])
-        alone = rows.get("c5", every[:0])
+        alone = torch.unique(torch.cat([rows.get(name, every[:0]) for name in ("c5", LEVELS)]))
         alone = alone[~torch.isin(alone, dense)]
         place = torch.empty_like(every)
         place[torch.cat([dense, alone])] = every[: len(dense) + len(alone)]
-        features, last = {}, []
+        features, found = {}, []
         if len(dense):
-            features["fpn"], found = self.dense(take_rows(pixels, dense))
-            last.append(found)
+            features["fpn"], *others = self.dense(take_rows(pixels, dense))
+            found.append(others)
         if len(alone):
-            last += self.last(take_rows(pixels, alone))
-        if "c5" in rows:
-            features["c5"] = take_rows(torch.cat(last), place[rows["c5"]])
+            found.append(self.last(take_rows(pixels, alone)))
+        for name, parts in zip(("c5", LEVELS), zip(*found, strict=True), strict=False):
+            if name in rows:
+                features[name] = torch.cat(parts).index_select(0, place[rows[name]])
         return {name: features[name] for name in needed}
 
 
-class _Dense(nn.Module):
-    """Pixels (B, H, W, 3) uint8 to the pyramid's feature and the last encoder map."""
+class _Pyramid(nn.Module):
+    """Pixels (B, H, W, 3) uint8 to the pyramid's feature, the last encoder map and the means of all maps."""
 
     def __init__(self, backbone: PyramidBackbone):
         super().__init__()
         self.encoder, self.decoder = backbone.encoder, FoldedPyramid(backbone.decoder)
 
-    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
-        maps = self.encoder(normalise(pixels))[-4:]
-        return self.decoder(maps), maps[-1]
+    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        maps = self.encoder(normalise(pixels))
+        return self.decoder(maps[-4:]), maps[-1], level_means(maps)
 
 
-class _Last(nn.Module):
-    """Pixels (B, H, W, 3) uint8 to the last encoder map."""
+class _LastMap(nn.Module):
+    """Pixels (B, H, W, 3) uint8 to the last encoder map and the means of all maps."""
 
     def __init__(self, backbone: PyramidBackbone):
         super().__init__()
         self.encoder = backbone.encoder
 
-    def forward(self, pixels: Tensor) -> Tensor:
-        return self.encoder(normalise(pixels))[-1]
+    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        maps = self.encoder(normalise(pixels))
+        return maps[-1], level_means(maps)
 
 
 class UltrasoundPredictor:
@@ -145,6 +154,7 @@ class UltrasoundPredictor:
             "items": items,
             "cache": Path(run) / BACKENDS if cache else None,
         }
+        self.trust = Trust.of(Path(run))
         self._encode: QuickBackbone | None = None
         self._lock = threading.Lock()
 
@@ -175,7 +185,9 @@ class UltrasoundPredictor:
         """An image in memory as an item to predict."""
         network = self.config.network
         frame = Frame.fit(*image.size, network.image_size, keep_aspect=network.keep_aspect)
-        return UltrasoundItem(image, resize_image(image.pixels, frame), frame, tuple(tasks), tuple(unanswered))
+        shown = resize_image(image.pixels, frame)
+        looks = picture_numbers(shown[: frame.inner_height, : frame.inner_width])
+        return UltrasoundItem(image, shown, frame, tuple(tasks), looks, tuple(unanswered))
 
     def predict(self, items: Sequence[UltrasoundItem]) -> list[Answers]:
         """Answers all tasks of all items; each image passes through the encoder once."""
@@ -190,7 +202,16 @@ class UltrasoundPredictor:
         if self._encode is None:
             self._encode = self._quickened(pixels)
         rows = {task: index.to(self.device) for task, index in task_rows([item.tasks for item in items]).items()}
-        outputs = self.model.answer_rows(pixels, rows, encode=self._encode)
+        levels: list[Tensor] = []
+
+        def encode(inputs: Tensor, needed: Mapping[str, Tensor | None]) -> dict[str, Tensor]:
+            assert self._encode is not None
+            features = self._encode(inputs, {**needed, LEVELS: None})
+            levels.append(features.pop(LEVELS))
+            return features
+
+        outputs = self.model.answer_rows(pixels, rows, encode=encode)
+        standings = self.trust.standings(levels[0].cpu().numpy(), np.stack([item.looks for item in items]))
         found: list[dict[str, TaskAnswer]] = [{} for _ in items]
         for task, raw in outputs.items():
             concerned = rows[task].tolist()
@@ -198,8 +219,9 @@ class UltrasoundPredictor:
             decoded = decode(raw, self.model.tasks[task], frames, self.config.network)
             for index, answer in zip(concerned, decoded, strict=True):
                 measured = measure(task, answer, items[index].image.scale)
+                believed = self._believed(task, answer, standings[index])
                 found[index][task] = dataclasses.replace(
-                    answer, measurements=measured.entries, warnings=tuple(measured.warnings)
+                    believed, measurements=measured.entries, warnings=tuple(measured.warnings)
                 )
         return [
             Answers(
@@ -207,10 +229,23 @@ class UltrasoundPredictor:
                 item.image.spacing,
                 {task: answered[task] for task in item.tasks},
                 item.unanswered,
-                _warnings(item.image, answered),
+                (*_warnings(item.image, answered), *([UNLIKE] if standing.unlike else [])),
+                standing.unlikeness,
+                standing.percentile,
             )
-            for item, answered in zip(items, found, strict=True)
+            for item, answered, standing in zip(items, found, standings, strict=True)
         ]
+
+    def _believed(self, task: str, answer: TaskAnswer, standing: Standing) -> TaskAnswer:
+        """An answer with calibrated probabilities, and less confident the less its input is like the training's."""
+        if answer.probabilities is not None:
+            probabilities = self.trust.probabilities(task, answer.probabilities, standing.belief)
+            confidence = round(certainty(probabilities), 4)
+            return dataclasses.replace(answer, probabilities=probabilities, confidence=confidence)
+        if standing.belief == 1 or answer.confidence is None:
+            return answer
+        score = None if answer.score is None else round(answer.score * standing.belief, 4)
+        return dataclasses.replace(answer, score=score, confidence=round(answer.confidence * standing.belief, 4))
 
     def _quickened(self, pixels: Tensor) -> QuickBackbone:
         backbone = self.model.backbone

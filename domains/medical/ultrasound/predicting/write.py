@@ -50,6 +50,10 @@ def write_answers(answers: Answers, out: Writer, *, overlays: bool) -> Record:
         "width": width,
         "spacing_mm": list(answers.spacing) if answers.spacing else None,
         "warnings": list(answers.warnings),
+        "unlikeness": None if answers.unlikeness is None else round(answers.unlikeness, 4),
+        "unlikeness_percentile": None
+        if answers.unlikeness_percentile is None
+        else round(answers.unlikeness_percentile, 2),
         "unanswered_tasks": list(answers.unanswered),
     }
     out.write_json(RESULT_FILE, {"research_use": RESEARCH_USE, **about, "tasks": tasks})
