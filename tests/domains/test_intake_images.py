@@ -119,7 +119,7 @@ def test_broken_files_are_named(tmp_path):
         (tmp_path / name).write_bytes(data)
     assert refused(tmp_path / "empty.png") == "empty-file"
     assert refused(tmp_path / "text.png") == "not-an-image"
-    assert refused(tmp_path / "gif.png") == "not-an-image"
+    assert refused(tmp_path / "gif.png") == "unreadable-image"
     assert refused(tmp_path / "absent.png") == "missing-file"
     assert refused(tmp_path) == "not-a-file"
     for suffix in ("png", "jpg", "bmp", "tif"):
@@ -297,9 +297,9 @@ def test_a_wrong_number_of_frames_is_told(tmp_path):
 @pytest.mark.parametrize(
     ("name", "code"),
     [
-        ("rtplan.dcm", "not-an-image"),
-        ("test-SR.dcm", "not-an-image"),
-        ("liver_1frame.dcm", "not-an-image"),
+        ("rtplan.dcm", "no-picture"),
+        ("test-SR.dcm", "no-picture"),
+        ("liver_1frame.dcm", "no-picture"),
         ("MR_truncated.dcm", "truncated-image"),
         ("JPEGLSNearLossless_08.dcm", "unsupported-format"),
         ("SC_rgb_jpeg_gdcm.dcm", "unsupported-format"),

@@ -53,6 +53,7 @@ def cases_from(
     split: str | None = None,
     block: int = BLOCK_RECORDS,
     count: Count | None = None,
+    passed: PassedOver | None = None,
 ) -> list[Case]:
     """The cases of `source`; what each is stands in ``options["kind"]``.
 
@@ -75,6 +76,7 @@ def cases_from(
         split: "train", "validation", "test" or "all", of labelled data only; None is the test rows where there are
             any, else all.
         count: called with the number of inputs that were looked into, and that of all.
+        passed: gets the files that are passed over.
 
     Raises:
         NoInput: nothing was found.
@@ -93,7 +95,7 @@ def cases_from(
     if path.is_file() and (is_labelled(path) or _holds_sequences(path)):
         inputs = [Input(path, path.name)]
     else:
-        inputs = find_inputs(source, _is_sequences, looked_for=_LOOKED_FOR, folder_is_case=is_labelled)
+        inputs = find_inputs(source, _is_sequences, looked_for=_LOOKED_FOR, folder_is_case=is_labelled, passed=passed)
     return as_cases(wanted_of(inputs, partial(_parts, reading=reading, tasks=tasks, split=split), count=count))
 
 

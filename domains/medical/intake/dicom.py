@@ -14,6 +14,7 @@ from pydicom.pixels.decoders.base import get_decoder
 from pydicom.pixels.processing import apply_color_lut, apply_modality_lut, apply_windowing
 from pydicom.pixels.utils import pixel_array
 from pydicom.uid import (
+    UID,
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
@@ -65,15 +66,19 @@ _CENTIMETRES = 3
 
 
 def frames(path: Path) -> int:
-    """Number of frames: the greater of what the header says and what the pixel data hold.
+    """Number of frames: the greater of `frame_counts`, which differ in damaged files; raises as that does."""
+    return max(frame_counts(path))
 
-    The two differ in damaged files; each frame is then still a case of its own and `read_frame` says which are missing.
+
+def frame_counts(path: Path) -> tuple[int, int]:
+    """Frames that the pixel data hold, and frames that the header announces.
 
     Raises:
-        InvalidInput: ``not-an-image``, ``unreadable-image``, ``too-large``, ``too-small``.
+        InvalidInput: ``no-picture`` (a report, a directory, ...), ``not-an-image``, ``unreadable-image``,
+            ``too-large``, ``too-small``.
     """
     header, held, _ = _header(path)
-    return max(_said(header), held)
+    return held, _said(header)
 
 
 def image_size(path: Path) -> tuple[int, int]:
@@ -126,7 +131,7 @@ def read_frame(path: Path, index: int = 0) -> Image:
         warnings.append("burned-in-annotation")
     if header.get("Modality") not in {"US", "IVUS"}:
         warnings.append("not-ultrasound")
-    stored = _decode(path, header, index, count)
+    stored = _decode(path, header, index, held)
     info: dict[str, Any] = {
         "format": "DICOM",
         "mode": str(header.get("PhotometricInterpretation", "")),
@@ -174,9 +179,13 @@ def _read_header(path: Path, _modified: int, _bytes: int) -> tuple[Dataset, int,
     except (TypeError, ValueError):
         rows, columns = 0, 0
     modality = str(header.get("Modality") or "")
-    if rows < 1 or columns < 1 or modality in _NO_PICTURES:
-        what = f"DICOM of modality {modality}" if modality in _NO_PICTURES else "DICOM without an image"
-        raise InvalidInput("not-an-image", f"{path.name} is {what}", "give an ultrasound image or clip")
+    said = header.get("SOPClassUID") or getattr(header, "file_meta", Dataset()).get("MediaStorageSOPClassUID")
+    kind = UID(str(said)).name if said else ""
+    if modality in _NO_PICTURES or ((rows < 1 or columns < 1) and "Storage" in kind and "Image" not in kind):
+        reason = f"{path.name} is DICOM of the kind {kind or modality}, which holds no picture"
+        raise InvalidInput("no-picture", reason, "give an ultrasound image or clip")
+    if rows < 1 or columns < 1:
+        raise InvalidInput("not-an-image", f"{path.name} is DICOM without an image", "give an ultrasound image or clip")
     check_size(path, rows, columns)
     try:
         held, has_pixels = _held(path, header)
@@ -230,7 +239,7 @@ def _held(path: Path, header: Dataset) -> tuple[int, bool]:
     return said, True
 
 
-def _decode(path: Path, header: Dataset, index: int, count: int) -> np.ndarray:
+def _decode(path: Path, header: Dataset, index: int, held: int) -> np.ndarray:
     syntax = _syntax(header)
     try:
         usable = get_decoder(syntax).is_available
@@ -241,10 +250,10 @@ def _decode(path: Path, header: Dataset, index: int, count: int) -> np.ndarray:
         raise InvalidInput("unsupported-format", reason, "install pylibjpeg[all], or convert it with dcmdjpeg")
     try:
         if header.file_meta.get("TransferSyntaxUID") and syntax != DeflatedExplicitVRLittleEndian:
-            return pixel_array(path, index=index, number_of_frames=count)
+            return pixel_array(path, index=index, number_of_frames=held)
         full = dcmread(path, force=True, specific_tags=[*_TAGS])
         full.file_meta.TransferSyntaxUID = syntax
-        return pixel_array(full, index=index, number_of_frames=count)
+        return pixel_array(full, index=index, number_of_frames=held)
     except Exception as error:  # its words may quote the data set, so they go no further
         if "less than expected" in str(error) or isinstance(error, EOFError):
             raise InvalidInput("truncated-image", f"{path.name} ends too early (DICOM)", "export it again") from None
