@@ -13,6 +13,7 @@ from typing import Any
 
 from polyhead.batch.case import Case, Finding
 from polyhead.batch.looking import Looker, NoInputInside, found_wrong, irregular
+from polyhead.batch.monitor import current_monitor
 from polyhead.batch.naming import suffix_of, unique_ids, without_suffix
 from polyhead.batch.outcome import NoInput
 from polyhead.batch.path_lists import LIST_SUFFIXES, read_path_list
@@ -271,13 +272,22 @@ def _parts_of(found: Input, parts: Callable[[Input], Iterable[Wanted]], look: Lo
     finding = found.finding
     if finding is None:
         try:
-            return look(lambda: list(parts(found)))
+            return look(_all_of, parts, found)
         except NoInputInside as none:
             status = "invalid_input" if found.searched is None else "passed_over"
             finding = Finding(status, none.code, none.reason, none.remedy)
         except OSError as refused:
             finding = found_wrong(found.path, refused)
     return [Wanted(found.path, id_names(found), finding=finding)]
+
+
+def _all_of(parts: Callable[[Input], Iterable[Wanted]], found: Input) -> list[Wanted]:
+    """All parts; each that is found is a sign of life."""
+    monitor, held = current_monitor(), []
+    for each in parts(found):
+        held.append(each)
+        monitor.part(len(held), len(held) + 1, "parts")
+    return held
 
 
 def _with_id(parts: list[Wanted], given: str) -> list[Wanted]:

@@ -6,16 +6,18 @@ import errno
 import os
 import queue
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
 from polyhead.batch.case import Case, Finding, InvalidInput
+from polyhead.batch.monitor import Monitor, monitored
 from polyhead.batch.outcome import Outcome
 from polyhead.system.regular import Hollow, NotRegular, require_regular
 
 LOOK_SECONDS = 60.0
-"""How long a file or folder may take to be looked into, as long as all before it answered."""
+"""How long a file or folder, or a part of it that is told of, may take, as long as all before it answered."""
 IMPATIENT_SECONDS = 2.0
 """The same after one that did not answer: a dead share must not cost a minute a file."""
 
@@ -34,11 +36,14 @@ class NoInputInside(Exception):
 
 
 class Looker:
-    """Calls functions in a thread of its own, which is left to itself where a call does not come back in time."""
+    """Calls functions in a thread of its own, which is left to itself where a call does not come back in time.
+
+    What takes long tells its parts to the current monitor, and its time begins anew.
+    """
 
     def __init__(self, seconds: float = LOOK_SECONDS):
         self.seconds = self._patience = seconds
-        self._calls: queue.SimpleQueue[Any] | None = None
+        self._calls: queue.SimpleQueue[_Call | None] | None = None
 
     def __enter__(self) -> Looker:
         return self
@@ -52,29 +57,45 @@ class Looker:
         if self._calls is None:
             self._calls = queue.SimpleQueue()
             threading.Thread(target=_serve, args=(self._calls,), name="look", daemon=True).start()
-        answers: queue.SimpleQueue[tuple[Any, BaseException | None]] = queue.SimpleQueue()
-        self._calls.put((answers, function, arguments))
-        try:
-            result, error = answers.get(timeout=self._patience)
-        except queue.Empty:
-            self._calls.put(None)  # for the thread to end, should it ever come back
-            self._calls = None
-            told, self._patience = self._patience, min(self.seconds, IMPATIENT_SECONDS)
-            raise TimeoutError(errno.ETIMEDOUT, f"no answer within {told:g} s") from None
+        call = _Call(function, arguments)
+        self._calls.put(call)
+        while True:
+            left = call.moved + self._patience - time.monotonic()
+            try:
+                result, error = call.answers.get(timeout=max(0.0, left))
+                break
+            except queue.Empty:
+                if time.monotonic() < call.moved + self._patience:
+                    continue
+                self._calls.put(None)  # for the thread to end, should it ever come back
+                self._calls = None
+                told, self._patience = self._patience, min(self.seconds, IMPATIENT_SECONDS)
+                raise TimeoutError(errno.ETIMEDOUT, f"no answer within {told:g} s") from None
         self._patience = self.seconds
         if error is not None:
             raise error
         return result
 
 
-def _serve(calls: queue.SimpleQueue[Any]) -> None:
+class _Call:
+    def __init__(self, function: Callable[..., Any], arguments: tuple[Any, ...]):
+        self.function, self.arguments = function, arguments
+        self.answers: queue.SimpleQueue[tuple[Any, BaseException | None]] = queue.SimpleQueue()
+        self.moved = time.monotonic()
+
+    def moves(self, *_: object) -> None:
+        self.moved = time.monotonic()
+
+
+def _serve(calls: queue.SimpleQueue[_Call | None]) -> None:
     while (call := calls.get()) is not None:
-        answers, function, arguments = call
+        call.moves()
         try:
-            answers.put((function(*arguments), None))
+            with monitored(Monitor(call.moves)):
+                call.answers.put((call.function(*call.arguments), None))
         except BaseException as error:
-            answers.put((None, error))
-        del call, answers, function, arguments
+            call.answers.put((None, error))
+        del call
 
 
 def refusal(path: Path, error: OSError, named: str | None = None) -> InvalidInput:

@@ -13,6 +13,7 @@ from domains.genomics.asking.blocks import BLOCK_RECORDS, read_blocks
 from domains.genomics.sequences.records import RejectedRecord
 from polyhead.batch.case import Case
 from polyhead.batch.inputs import Count, Input, Wanted, as_cases, find_inputs, id_names, tell_not_read, wanted_of
+from polyhead.batch.monitor import current_monitor
 from polyhead.batch.outcome import NoInput
 from polyhead.batch.path_lists import LIST_SUFFIXES
 from polyhead.batch.search import PassedOver, search
@@ -158,7 +159,9 @@ def _records(found: Input, reading: _Reading) -> Iterator[Wanted]:
     blocks = read_blocks(
         found.path, reference=reading.reference, policy=reading.policy, seed=reading.seed, records=reading.records
     )
-    for item in blocks:
+    monitor = current_monitor()
+    for seen, item in enumerate(blocks, 1):
+        monitor.part(seen, seen + 1, "blocks and rejected records")
         if not isinstance(item, RejectedRecord):
             own = {"notes": notes[:MOST_NOTES]} if notes else {}
             about = {"kind": "block", "block": number, **options, **own}

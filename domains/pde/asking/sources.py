@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache, partial
 from pathlib import Path
@@ -144,7 +145,7 @@ def _questions(found: Input, referred: Referred) -> Iterator[Wanted]:
 
 def _is_there(path: Path) -> bool:
     """Also of a pipe or a device: it is a file of the case, which says so and does not read it."""
-    return path.exists() and not path.is_dir()
+    return os.path.exists(path) and not os.path.isdir(path)  # noqa: PTH110, PTH112 - of what `Path` refuses, no file
 
 
 def _kind(path: Path) -> str:

@@ -15,6 +15,7 @@ from polyhead.batch import looking, supervisor
 from polyhead.batch.case import Case
 from polyhead.batch.inputs import Input, Wanted, as_cases, find_inputs, id_names, wanted_of
 from polyhead.batch.looking import Looker, NoInputInside
+from polyhead.batch.monitor import current_monitor
 from polyhead.batch.receipts import fingerprint
 from polyhead.batch.search import PassedOver, search
 from polyhead.system.regular import Hollow, NotRegular, open_regular
@@ -180,6 +181,17 @@ def test_a_look_that_does_not_come_back_costs_its_time_once(monkeypatch, tmp_pat
         with pytest.raises(ZeroDivisionError):
             look(lambda: 1 / 0)
     stuck.set()
+
+
+def test_what_moves_is_given_its_time():
+    def slow() -> str:
+        for turn in range(12):
+            time.sleep(0.05)
+            current_monitor().part(turn, 12, "slabs")
+        return "done"
+
+    with Looker(0.3) as look:
+        assert look(slow) == "done"
 
 
 def test_a_file_that_does_not_answer_while_it_is_looked_into_is_a_case_that_fails(tmp_path, monkeypatch):
