@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from polyhead.batch.case import Case, Predictor
+    from polyhead.batch.search import PassedOver
     from polyhead.evaluation.score_report import ScoreReport
     from polyhead.registry import Registry
     from polyhead.train import FitResult
@@ -58,8 +59,11 @@ class Work(Protocol):
         """Trains a model on `data` into the run folder `out`; bad data or settings are a `ValueError`."""
         ...
 
-    def cases_from(self, source: str, *, tasks: Sequence[str]) -> list[Case]:
-        """The cases of a file, a folder, a glob or a list; none is a `polyhead.batch.outcome.NoInput`."""
+    def cases_from(self, source: str, *, tasks: Sequence[str], passed: PassedOver | None = None) -> list[Case]:
+        """The cases of a file, a folder, a glob or a list; none is a `polyhead.batch.outcome.NoInput`.
+
+        `passed` gets what is no input: hand it to `polyhead.batch.inputs.find_inputs`.
+        """
         ...
 
     def load_predictor(self, run: str, *, tasks: Sequence[str], device: str) -> Predictor[Any, Any]:
@@ -134,6 +138,7 @@ def common_verbs(application: Application, work: str) -> typer.Typer:
         """
         from apps.predicting import about
         from apps.predicting import predict as run_predict
+        from polyhead.batch.search import PassedOver
         from polyhead.batch.worker import PredictorFactory
         from polyhead.runs.run import Run as RunFolder
 
@@ -142,13 +147,15 @@ def common_verbs(application: Application, work: str) -> typer.Typer:
         if info.application != application.name:
             raise ValueError(f"{run} is a run of {info.application}: polyhead {info.application} predict {run} ...")
         tasks = list(info.task_set.subset(task) if task else info.task_set)
+        passed = PassedOver()
         summary = run_predict(
-            load_work(work).cases_from(source, tasks=tasks),
+            load_work(work).cases_from(source, tasks=tasks, passed=passed),
             PredictorFactory(f"{work}:load_predictor", {"run": str(run), "tasks": tasks, "device": device}),
             flags,
             model=folder.identity(),
             parameters={"tasks": tasks},
             info=about(info, run, source),
+            passed=passed,
         )
         raise typer.Exit(summary.exit_status)
 

@@ -30,7 +30,11 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but erro
 Threads = Annotated[int, typer.Option(min=1, help="Threads that read, and threads that write.")]
 Shard = Annotated[str, typer.Option(help="i/n: do the i-th of n parts, 0 <= i < n.")]
 Timeout = Annotated[
-    float | None, typer.Option(help="Seconds that a stage of a case may take, or a part that it tells of.")
+    float | None,
+    typer.Option(
+        help="Seconds that a stage of a case may take, or a part that it tells of; by default 300 for reading.",
+        show_default=False,
+    ),
 ]
 Engine = Annotated[Literal["local"], typer.Option(help="What runs the batch.")]
 RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Read inputs again that were invalid.")]

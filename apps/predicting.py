@@ -13,6 +13,7 @@ from polyhead.batch.case import Case
 from polyhead.batch.outcome import Summary
 from polyhead.batch.progress import progress_display
 from polyhead.batch.run import OnMerged, run_batch
+from polyhead.batch.search import PassedOver
 from polyhead.batch.worker import PredictorFactory
 from polyhead.runs.run import Run, RunInfo
 from polyhead.runs.unfinished import UNFINISHED, unfinished
@@ -26,12 +27,14 @@ def predict(
     model: str,
     parameters: Mapping[str, Any],
     info: Mapping[str, Any],
+    passed: PassedOver | None = None,
     on_merged: OnMerged | None = None,
 ) -> Summary:
     """Runs the batch with its progress on stderr and prints where the results are on stdout.
 
     Args:
         model: what decides the answers, as `polyhead.runs.run.Run.identity`: a case is done anew where it has changed.
+        passed: what was seen beside the cases and is no input; told in the results.
     """
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     if UNFINISHED in info:
@@ -53,7 +56,7 @@ def predict(
             verify=flags.verify,
             dry_run=flags.dry_run,
             progress=progress,
-            info=info,
+            info={**info, "passed_over": passed.to_json()} if passed is not None else info,
             on_merged=on_merged,
         )
     counts = ", ".join(f"{number} {status.replace('_', ' ')}" for status, number in summary.counts.items())

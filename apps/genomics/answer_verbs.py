@@ -83,6 +83,7 @@ def predict(
     from apps.predicting import about
     from apps.predicting import predict as run_predict
     from domains.genomics.asking.sources import cases_from
+    from polyhead.batch.search import PassedOver
     from polyhead.batch.worker import PredictorFactory
     from polyhead.runs.identity import CALIBRATION_FILE
     from polyhead.runs.run import Run as RunFolder
@@ -90,6 +91,7 @@ def predict(
     folder = RunFolder.open(run)
     info = folder.info
     wanted = list(info.task_set.subset(task) if task else info.task_set)
+    passed = PassedOver()
     with counting("looking for inputs", flags.quiet or flags.log_json) as count:
         cases = cases_from(
             _spooled(out, flags.dry_run) if source == "-" else source,
@@ -100,6 +102,7 @@ def predict(
             split=split,
             block=block,
             count=count,
+            passed=passed,
         )
     arguments: dict[str, Any] = {
         "tasks": wanted,
@@ -124,6 +127,7 @@ def predict(
         model=folder.identity(leaving_out=() if calibrated else (CALIBRATION_FILE,)),
         parameters=arguments | reading,
         info=about(info, run, source, split=split),
+        passed=passed,
         on_merged=partial(_merge, labels, table, calibration if calibrated else None),
     )
     raise typer.Exit(summary.exit_status)

@@ -59,6 +59,7 @@ def predict(
     from apps.predicting import predict as run_predict
     from domains.pde.asking.sources import cases_from
     from domains.pde.predicting.members import identity, member_runs
+    from polyhead.batch.search import PassedOver
     from polyhead.batch.worker import PredictorFactory
     from polyhead.runs.identity import CALIBRATION_FILE
     from polyhead.runs.run import Run as RunFolder
@@ -69,8 +70,9 @@ def predict(
     known = info.task_set
     wanted = list(known.subset(task) if task else known)
     asked = set(wanted) if task else None
+    passed = PassedOver()
     with counting("looking for inputs", flags.quiet or flags.log_json) as count:
-        cases = cases_from(source, split=split, tasks=list(asked) if asked else None, count=count)
+        cases = cases_from(source, split=split, tasks=list(asked) if asked else None, count=count, passed=passed)
     arguments: dict[str, Any] = {
         "tasks": wanted,
         "points": None if points is None else str(points),
@@ -91,6 +93,7 @@ def predict(
         model=identity(run),
         parameters=arguments | {"files": held},
         info=about(info, run, source, split=split),
+        passed=passed,
         on_merged=partial(_keep_calibration, calibration),
     )
     raise typer.Exit(summary.exit_status)

@@ -127,6 +127,7 @@ def predict(
     from apps.predicting import predict as run_predict
     from domains.medical.ultrasound.asking.sources import cases_from
     from domains.medical.ultrasound.data.fm_uia import is_data_root
+    from polyhead.batch.search import PassedOver
     from polyhead.batch.worker import PredictorFactory
     from polyhead.runs.run import Run as RunFolder
 
@@ -137,9 +138,10 @@ def predict(
     root = is_data_root(Path(source))
     if format == "fm-uia" and not root:
         raise ValueError(f"--format fm-uia needs a data root with csv_files/ as INPUT; {source} is none")
+    passed = PassedOver()
     with counting("looking for inputs", flags.quiet or flags.log_json) as count:
         known_tasks = {name: (spec.kind, spec.outputs) for name, spec in wanted.items()}
-        cases = cases_from(source, tasks=known_tasks, count=count)
+        cases = cases_from(source, tasks=known_tasks, count=count, passed=passed)
     answering: dict[str, Any] = {"precision": precision, "tasks": list(wanted), "overlays": overlays}
     arguments = answering | {
         "run": str(run),
@@ -155,6 +157,7 @@ def predict(
         model=folder.identity(),
         parameters=answering,
         info=about(info, run, source),
+        passed=passed,
         on_merged=partial(_write_challenge, run, Path(source), cases, flags.quiet) if format == "fm-uia" else None,
     )
     raise typer.Exit(summary.exit_status)

@@ -6,13 +6,28 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 Record = dict[str, Any]
 """What `Predictor.write` says of a case: JSON values only, the row of the case in results and summary."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What looking for inputs found out about one, so that it is not read.
+
+    Attributes:
+        status: ``invalid_input``, or ``passed_over`` for what turned out to be no input and is no failure.
+        code, reason, remedy: as of an `InvalidInput`.
+    """
+
+    status: Literal["invalid_input", "passed_over"]
+    code: str
+    reason: str
+    remedy: str = ""
 
 
 @dataclass(frozen=True)
@@ -25,6 +40,7 @@ class Case:
         tasks: names of the tasks that are asked; empty asks for all that the model knows.
         options: JSON values that the application needs to read or write the case.
         files: all files and folders that decide the answer, `path` and its companions; empty means `path` alone.
+        finding: what is known of it before it is read; such a case is not read.
     """
 
     id: str
@@ -32,6 +48,7 @@ class Case:
     tasks: tuple[str, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
     files: tuple[Path, ...] = ()
+    finding: Finding | None = None
 
 
 class InvalidInput(Exception):

@@ -11,11 +11,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from polyhead.batch.case import Case
+from polyhead.batch.case import Case, Finding
+from polyhead.batch.looking import Looker, NoInputInside, found_wrong, irregular
+from polyhead.batch.monitor import current_monitor
 from polyhead.batch.naming import suffix_of, unique_ids, without_suffix
 from polyhead.batch.outcome import NoInput
 from polyhead.batch.path_lists import LIST_SUFFIXES, read_path_list
-from polyhead.batch.search import IsInput, PassedOver, match, search
+from polyhead.batch.search import IsInput, Look, PassedOver, is_folder, is_there, match, search, taken
 
 logger = logging.getLogger(__name__)
 
@@ -33,12 +35,14 @@ class Input:
         name: its path, POSIX, relative to what was searched, with its suffix; ids are made of it.
         given: the id that a list gives it.
         searched: the folder in which it was found; None where the user named it, by itself or in a list.
+        finding: what is wrong with it, where it cannot be looked into.
     """
 
     path: Path
     name: str
     given: str | None = None
     searched: Path | None = None
+    finding: Finding | None = None
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,7 @@ class Wanted:
         names: its id where that is unambiguous, and its id otherwise; see `id_names`.
         path, tasks, options: as of a `Case`.
         companions: the files that decide the answer beside `path`.
+        finding: as of a `Case`.
     """
 
     path: Path
@@ -56,6 +61,7 @@ class Wanted:
     tasks: tuple[str, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
     companions: tuple[Path, ...] = ()
+    finding: Finding | None = None
 
 
 def find_inputs(
@@ -64,6 +70,7 @@ def find_inputs(
     *,
     looked_for: str,
     folder_is_case: IsInput | None = None,
+    passed: PassedOver | None = None,
 ) -> list[Input]:
     """The inputs at `source`, in the order of their names, the same on every machine.
 
@@ -77,34 +84,48 @@ def find_inputs(
       entries, in its order, its folders searched. An entry that does not exist is an input too, and fails by name.
 
     Hidden files and folders (dot files, ``__MACOSX``, ``Thumbs.db``, ``desktop.ini``) are left out. What else is passed
-    over, and folders that cannot be entered, are warned of, in a line each.
+    over is warned of. Folders that cannot be entered, files that cannot be looked into or do not answer, pipes, devices
+    and sockets are inputs with a `Finding`, which fail by name; none of them is waited for.
 
     Args:
         is_input: whether a file of a folder is wanted.
         looked_for: what is, in the words of the user.
         folder_is_case: whether a folder is one input by itself, such as a series of slices.
+        passed: gets what is passed over.
 
     Raises:
         NoInput: nothing was found.
         ValueError: a list that cannot be read.
     """
-    path, text, passed = Path(source), str(source), PassedOver()
-    looking = _Looking(is_input, folder_is_case, passed)
-    inputs: Iterable[Input]
-    if path.is_dir():
-        inputs = looking.folder(path)
-        what = f"{looked_for} in the folder {path} and below"
-    elif path.suffix.lower() in LIST_SUFFIXES and path.is_file() and not is_input(path):
-        inputs, what = looking.listed(path), f"paths in the list {path}"
-    elif path.exists():
-        inputs, what = [Input(path, path.name)], str(path)
-    elif path.is_symlink():
-        raise NoInput(f"{path} is a link to {path.readlink()}, which is not there; mend it, or name the file itself")
-    elif glob.has_magic(text):
-        inputs, what = looking.matches(text), f"{looked_for} matching {text}"
-    else:
-        raise NoInput(f"there is no file, folder or glob match {path}")
-    unique = list({(each.path, each.given): each for each in inputs}.values())
+    path, text, passed = Path(source), str(source), PassedOver() if passed is None else passed
+    with Looker() as look:
+        looking = _Looking(is_input, folder_is_case, passed, look)
+        inputs: Iterable[Input]
+        try:
+            there, wrong = look(is_there, path), None
+            holds_more = there and look(is_folder, path)
+            if there and not holds_more:
+                wrong = look(irregular, path)
+        except OSError as refused:
+            there, holds_more = not glob.has_magic(text), False
+            wrong = found_wrong(path, refused) if there else None
+        if holds_more:
+            inputs = looking.folder(path)
+            what = f"{looked_for} in the folder {path} and below"
+        elif wrong is not None:
+            inputs, what = [Input(path, path.name, finding=wrong)], str(path)
+        elif path.suffix.lower() in LIST_SUFFIXES and path.is_file() and not look(is_input, path):
+            inputs, what = looking.listed(path), f"paths in the list {path}"
+        elif there and path.exists():
+            inputs, what = [Input(path, path.name)], str(path)
+        elif there:
+            to = path.readlink()
+            raise NoInput(f"{path} is a link to {to}, which is not there; mend it, or name the file itself")
+        elif glob.has_magic(text):
+            inputs, what = looking.matches(text), f"{looked_for} matching {text}"
+        else:
+            raise NoInput(f"there is no file, folder or glob match {path}")
+        unique = list({(each.path, each.given): each for each in inputs}.values())
     if not unique:
         raise NoInput("; ".join([f"nothing to do: found no {what}", *passed.lines()]))
     for line in passed.lines():
@@ -117,18 +138,38 @@ class _Looking:
     is_input: IsInput
     folder_is_case: IsInput | None
     passed: PassedOver
+    look: Look
 
-    def folder(self, folder: Path, top: str = "") -> list[Input]:
+    def folder(
+        self, folder: Path, top: str = "", entered: set[str] | None = None, *, with_results: bool = True
+    ) -> list[Input]:
         """What a folder holds; `top` stands before the names."""
-        return self._found(folder, search(folder, self.is_input, self.passed, folder_is_case=self.folder_is_case), top)
+        names = search(
+            folder,
+            self.is_input,
+            self.passed,
+            folder_is_case=self.folder_is_case,
+            entered=entered,
+            with_results=with_results,
+            look=self.look,
+        )
+        return self._found(folder, names, top)
 
     def listed(self, path: Path) -> Iterator[Input]:
         listed = read_path_list(path)
         for entry in listed.entries:
             name = relative_name(entry.path, listed.root)
-            is_folder = entry.path.is_dir()
-            if not is_folder or (self.folder_is_case is not None and self.folder_is_case(entry.path)):
-                yield Input(entry.path, name, entry.id)
+            wrong = None
+            try:
+                single = not self.look(is_folder, entry.path)
+                if single:
+                    wrong = self.look(irregular, entry.path)
+                elif self.folder_is_case is not None:
+                    single = self.look(self.folder_is_case, entry.path)
+            except OSError as refused:
+                single, wrong = True, found_wrong(entry.path, refused)
+            if single:
+                yield Input(entry.path, name, entry.id, finding=wrong)
             else:
                 held = self.folder(entry.path, name)
                 yield from held
@@ -143,26 +184,21 @@ class _Looking:
         found: list[Input] = []
         entered: set[str] = set()
         files: dict[tuple[str, str], Path] = {}
-        for path in sorted(match(base, parts[fixed:], self.passed), key=_links_last):
+        for path in sorted(match(base, parts[fixed:], self.passed, self.look), key=_links_last):
             name = relative_name(path, base)
-            if path.is_dir():
-                names = search(
-                    path,
-                    self.is_input,
-                    self.passed,
-                    folder_is_case=self.folder_is_case,
-                    entered=entered,
-                    with_results=False,
-                )
-                found += self._found(path, names, "" if name == "." else name)
+            if (wrong := self.passed.refused.get(path)) is not None:
+                found.append(Input(path, path.name if name == "." else name, searched=base, finding=wrong))
+            elif self.look(path.is_dir):
+                found += self.folder(path, "" if name == "." else name, entered, with_results=False)
             else:
                 files.setdefault((os.path.realpath(path.parent), path.name), path)
         for (place, _), path in files.items():
             name = relative_name(path, base)
             if place in entered:
                 continue
-            if parts[-1] not in ("*", "**") or self.is_input(path):
-                found.append(Input(path, name, searched=base))
+            named = parts[-1] not in ("*", "**")
+            if taken(path, _any if named else self.is_input, self.passed, self.look):
+                found.append(Input(path, name, searched=base, finding=self.passed.refused.get(path)))
             else:
                 self.passed.add(name)
         return sorted(found, key=lambda each: each.name.split("/"))
@@ -171,8 +207,13 @@ class _Looking:
         found = []
         for name in sorted(names, key=lambda name: name.split("/")):
             whole = "/".join(part for part in (top, name) if part) or folder.absolute().name
-            found.append(Input(folder / name, whole, searched=folder if name else None))
+            path = folder / name
+            found.append(Input(path, whole, searched=folder if name else None, finding=self.passed.refused.get(path)))
         return found
+
+
+def _any(path: Path) -> bool:
+    return True
 
 
 def _links_last(path: Path) -> tuple[bool, tuple[str, ...]]:
@@ -204,26 +245,49 @@ def wanted_of(
     """What is wanted of all inputs, each once.
 
     Of an input that a list gives an id only the part of this id is wanted, under this id; all its parts where it has
-    changed and no longer has it.
+    changed and no longer has it. One that does not answer, or vanished since it was found, is a case that fails.
 
     Args:
-        parts: the cases that one input holds.
+        parts: the cases that one input holds; raises `NoInputInside` for one that turns out to be none.
         count: called with the number of inputs that were looked into, and that of all.
     """
     held: dict[Path, list[Wanted]] = {}
     wanted: dict[tuple[Path, tuple[str, str]], Wanted] = {}
-    for number, found in enumerate(inputs, 1):
-        if found.given is None:
-            chosen = parts(found)
-        else:
-            if found.path not in held:
-                held[found.path] = list(parts(found))
-            chosen = _with_id(held[found.path], found.given)
-        for each in chosen:
-            wanted.setdefault((each.path, each.names), each)
-        if count is not None:
-            count(number, len(inputs))
+    with Looker() as look:
+        for number, found in enumerate(inputs, 1):
+            if found.given is None:
+                chosen = _parts_of(found, parts, look)
+            else:
+                if found.path not in held:
+                    held[found.path] = _parts_of(found, parts, look)
+                chosen = _with_id(held[found.path], found.given)
+            for each in chosen:
+                wanted.setdefault((each.path, each.names), each)
+            if count is not None:
+                count(number, len(inputs))
     return list(wanted.values())
+
+
+def _parts_of(found: Input, parts: Callable[[Input], Iterable[Wanted]], look: Look) -> list[Wanted]:
+    finding = found.finding
+    if finding is None:
+        try:
+            return look(_all_of, parts, found)
+        except NoInputInside as none:
+            status = "invalid_input" if found.searched is None else "passed_over"
+            finding = Finding(status, none.code, none.reason, none.remedy)
+        except OSError as refused:
+            finding = found_wrong(found.path, refused)
+    return [Wanted(found.path, id_names(found), finding=finding)]
+
+
+def _all_of(parts: Callable[[Input], Iterable[Wanted]], found: Input) -> list[Wanted]:
+    """All parts; each that is found is a sign of life."""
+    monitor, held = current_monitor(), []
+    for each in parts(found):
+        held.append(each)
+        monitor.part(len(held), len(held) + 1, "parts")
+    return held
 
 
 def _with_id(parts: list[Wanted], given: str) -> list[Wanted]:
@@ -242,7 +306,7 @@ def as_cases(wanted: Sequence[Wanted]) -> list[Case]:
     cases = []
     for name, each in zip(ids, wanted, strict=True):
         files = (each.path, *each.companions) if each.companions else ()
-        cases.append(Case(name, each.path, each.tasks, dict(each.options), files))
+        cases.append(Case(name, each.path, each.tasks, dict(each.options), files, each.finding))
     return cases
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from polyhead.batch.case import Record
 
 FAILURES = ("failed", "invalid_input", "timeout", "oom", "crashed")
-STATUSES = ("ok", "skipped", *FAILURES, "not_run")
+STATUSES = ("ok", "skipped", *FAILURES, "passed_over", "not_run")
 
 EXIT_OK, EXIT_INTERNAL, EXIT_USAGE, EXIT_PARTIAL, EXIT_NO_INPUT, EXIT_INTERRUPTED = 0, 1, 2, 3, 4, 130
 
@@ -24,7 +24,8 @@ class Outcome:
     """What became of one case.
 
     Attributes:
-        status: one of `STATUSES`: ``ok`` done now, ``skipped`` done earlier (receipt holds), ``not_run`` not reached.
+        status: one of `STATUSES`: ``ok`` done now, ``skipped`` done earlier (receipt holds), ``passed_over`` no
+            input once it was looked into, ``not_run`` not reached.
         code: stable word for the kind of failure.
         reason: one line: what went wrong.
         remedy: one line: what to do about it; may be empty.
@@ -82,13 +83,13 @@ class Summary:
 
 
 def exit_status(counts: Mapping[str, int], total: int, *, interrupted: bool = False, error: str | None = None) -> int:
-    """The exit status of a run over `total` inputs, of which this shard has `counts`."""
+    """The exit status of a run over `total` inputs, of which this shard has `counts`; what is passed over is none."""
     if error is not None:
         return EXIT_INTERNAL
     if interrupted:
         return EXIT_INTERRUPTED
-    mine = sum(counts.values())
-    if total == 0 or (mine and counts.get("invalid_input", 0) == mine):
+    mine = sum(counts.values()) - counts.get("passed_over", 0)
+    if total == counts.get("passed_over", 0) or (mine and counts.get("invalid_input", 0) == mine):
         return EXIT_NO_INPUT
     return EXIT_PARTIAL if any(counts.get(status) for status in (*FAILURES, "not_run")) else EXIT_OK
 

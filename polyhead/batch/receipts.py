@@ -16,10 +16,13 @@ from typing import Any, Literal
 
 from polyhead import __version__
 from polyhead.batch.case import Case, InvalidInput, Record
+from polyhead.batch.looking import refusal
+from polyhead.batch.monitor import current_monitor
 from polyhead.batch.search import is_hidden
 from polyhead.batch.states import settled_state, state_of
 from polyhead.batch.writer import RECEIPT, dump_json, safe_relative
 from polyhead.system.files import sweep_temporaries, write_whole
+from polyhead.system.regular import Hollow, NotRegular, open_regular
 
 Verify = Literal["quick", "full"]
 """How a receipt is checked: by size, time and inode of files where those show every change, or by their contents."""
@@ -32,7 +35,7 @@ LARGE = 8 << 20
 
 
 def _hash_file(path: Path) -> tuple[str, int]:
-    with path.open("rb") as stream:
+    with open_regular(path) as stream:
         state = os.fstat(stream.fileno())
         if state.st_size >= LARGE:
             return _hash_large(path, state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns)
@@ -42,9 +45,13 @@ def _hash_file(path: Path) -> tuple[str, int]:
 
 @lru_cache(maxsize=64)
 def _hash_large(path: Path, *state: int) -> tuple[str, int]:
-    with path.open("rb") as stream:
-        sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
-        return sha256, stream.tell()
+    monitor, sha256, done, size = current_monitor(), hashlib.sha256(), 0, state[2]
+    with open_regular(path) as stream:
+        while part := stream.read(LARGE):
+            sha256.update(part)
+            done += len(part)
+            monitor.part(done >> 20, max(done, size) >> 20, "MB")
+    return sha256.hexdigest(), done
 
 
 def _files_below(folder: Path) -> dict[str, Path]:
@@ -102,6 +109,8 @@ def fingerprint(path: Path, *companions: Path) -> dict[str, Any]:
         which = "" if each == path else f": {each}"
         reason = f"there is no such file{which}"
         raise InvalidInput("missing_file", reason, "check the path or the list of inputs") from None
+    except (NotRegular, Hollow, PermissionError) as error:
+        raise refusal(each, error) from None
     except OSError as error:
         which = "the file" if each == path else str(each)
         reason = f"{which} cannot be read: {error.strerror or error}"

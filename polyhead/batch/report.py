@@ -46,6 +46,7 @@ _STATUS_WORDS = {
     "timeout": "timed out",
     "oom": "out of memory",
     "crashed": "crashed",
+    "passed_over": "passed over",
     "not_run": "not run",
 }
 

@@ -64,8 +64,8 @@ def run_batch(
         shard: (i, n): this run does the cases whose id hashes to i of n; the last shard to end leaves the merged files.
         workers: threads that read, and threads that write, in the child.
         batch_size: most cases in one `Predictor.predict`; halved where a batch fails whose cases pass alone.
-        timeout: seconds that a read, a predict or a write, or a part of one that it tells of, may take; None waits for
-            ever.
+        timeout: seconds that a read, a predict or a write, or a part of one that it tells of, may take; None leaves it
+            to the runner, which lets a read take `polyhead.batch.supervisor.READ_SECONDS`.
         overwrite: does every case anew, also where the answers in `out` are another model's or to another request.
         fail_fast: stops at the first failure; the rest is ``not_run``.
         retry_failed: reads inputs again that an earlier run found invalid.

@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+import errno
 import fnmatch
 import glob
 import os
+import stat
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+from polyhead.batch.case import Finding
+from polyhead.batch.looking import found_wrong, irregular
 from polyhead.batch.naming import suffix_of
 from polyhead.system.folders import holds_results
 
 IsInput = Callable[[Path], bool]
+"""Whether a file is wanted, by its name or content; one that cannot be looked into is an `OSError`."""
+
+Look = Callable[..., Any]
+"""Calls what may wait for a disk or a network, as `polyhead.batch.looking.Looker` does."""
+
+_RESULTS = "holds the results of a batch; they are no inputs"
 
 NAMES_TOLD = 3
 KINDS_TOLD = 6
@@ -26,13 +37,22 @@ def is_hidden(name: str) -> bool:
     return name.startswith(".") or name.lower() in _JUNK
 
 
+def _at_once(function: Callable[..., Any], *arguments: Any) -> Any:
+    return function(*arguments)
+
+
 @dataclass
 class PassedOver:
-    """What was seen and is no input: numbers and the first names of files by suffix, and folders with a reason."""
+    """What was seen and is no input: numbers and the first names of files by suffix, and folders with a reason.
+
+    Attributes:
+        refused: what cannot be looked at, so that nobody knows whether it is an input; it is given as one, which fails.
+    """
 
     files: dict[str, list[str]] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
     folders: list[tuple[Path, str]] = field(default_factory=list)
+    refused: dict[Path, Finding] = field(default_factory=dict)
 
     def add(self, name: str) -> None:
         """Counts a file."""
@@ -63,6 +83,21 @@ class PassedOver:
         files = [f"passed over {total} file{'s' if total > 1 else ''}: {', '.join(told)}"] if total else []
         return files + [f"{folder} {reason}" for folder, reason in self.folders]
 
+    def to_json(self) -> dict[str, Any]:
+        """The number of files by suffix, the commonest first, with the first names of each, and folders with reasons.
+
+        >>> passed = PassedOver()
+        >>> passed.add("a.md")
+        >>> passed.to_json()
+        {'files': {'.md': {'count': 1, 'first': ['a.md']}}, 'folders': {}}
+        """
+        kinds = sorted(self.counts, key=lambda suffix: (-self.counts[suffix], not suffix, suffix))
+        files = {_printable(kind): {"count": self.counts[kind], "first": self._names(kind)} for kind in kinds}
+        return {"files": files, "folders": {_printable(str(folder)): reason for folder, reason in self.folders}}
+
+    def _names(self, kind: str) -> list[str]:
+        return [_printable(name) for name in self.files[kind]]
+
 
 def search(
     folder: Path,
@@ -72,36 +107,53 @@ def search(
     folder_is_case: IsInput | None = None,
     entered: set[str] | None = None,
     with_results: bool = True,
+    look: Look = _at_once,
 ) -> Iterator[str]:
     """Relative POSIX names of the inputs in `folder` and below; ``""`` is the folder itself, where it is a case.
 
     Links are followed after all that is no link, so that a thing has the name of the place where it lies. Links that
-    lead nowhere are files; pipes and devices are none. Folders below that hold results of a batch are passed over.
+    lead nowhere are files. Folders below that hold results of a batch are passed over. Folders that cannot be entered,
+    files that cannot be looked into, and pipes, devices and sockets that `is_input` takes, are given too, and what is
+    wrong with them stands in ``passed.refused``.
 
     Args:
-        is_input: whether a file is wanted; asked once of each file.
+        is_input: whether a file is wanted; asked once of each.
         passed: gets what is passed over.
         folder_is_case: whether a folder is one input by itself; nothing below it is looked at.
         entered: real paths of the folders that are not entered again; gets those that are entered.
         with_results: `folder` itself may hold results: they are what is asked for.
+        look: calls whatever touches the disk.
     """
     entered = set() if entered is None else entered
-    for name, files in _walk(folder, passed, entered, folder_is_case, with_results):
+    for name, files in _walk(folder, passed, entered, folder_is_case, with_results, look):
         if files is None:
             yield name
             continue
-        for entry, is_file in files:
-            inner = f"{name}/{entry.name}" if name else entry.name
-            if is_file and is_input(folder / inner):
+        for file_name, is_regular in files:
+            inner = f"{name}/{file_name}" if name else file_name
+            if taken(folder / inner, is_input, passed, look, is_regular=is_regular):
                 yield inner
             else:
                 passed.add(inner)
 
 
-def match(folder: Path, parts: Sequence[str], passed: PassedOver) -> Iterator[Path]:
+def taken(path: Path, is_input: IsInput, passed: PassedOver, look: Look, *, is_regular: bool = False) -> bool:
+    """Whether a file is given as an input; what is wrong with one that cannot be read goes to ``passed.refused``."""
+    try:
+        wanted = look(is_input, path)
+        wrong = None if is_regular or not wanted else look(irregular, path)
+    except OSError as refused:
+        wanted, wrong = True, found_wrong(path, refused)
+    if wrong is not None:
+        passed.refused[path] = wrong
+    return wanted
+
+
+def match(folder: Path, parts: Sequence[str], passed: PassedOver, look: Look = _at_once) -> Iterator[Path]:
     """The files and folders below `folder` that the parts of a glob match; ``**`` enters each folder once.
 
-    Hidden ones are matched by parts that begin with a dot, or that have no wildcard.
+    Hidden ones are matched by parts that begin with a dot, or that have no wildcard. A folder that cannot be entered is
+    given too, and stands in ``passed.refused``.
     """
     if not parts:
         yield folder
@@ -109,69 +161,109 @@ def match(folder: Path, parts: Sequence[str], passed: PassedOver) -> Iterator[Pa
     part, rest = parts[0], parts[1:]
     if part == "**":
         # What it matches at an end is all below.
-        names = [name for name, _ in _walk(folder, passed, set(), None, True)] if rest else [""]
+        names = [name for name, _ in _walk(folder, passed, set(), None, True, look)] if rest else [""]
         for name in names:
-            yield from match(folder / name, rest, passed)
-    elif not glob.has_magic(part):
-        if os.path.lexists(folder / part):
-            yield from match(folder / part, rest, passed)
-    elif folder.is_dir():
-        try:
-            names = sorted(entry.name for entry in folder.iterdir())
-        except OSError as refused:
-            passed.folders.append((folder, f"cannot be entered ({refused.strerror or refused})"))
-            return
-        for name in fnmatch.filter(names, part):
-            if rest and holds_results(folder / name):
-                passed.folders.append((folder / name, "holds the results of a batch; they are no inputs"))
-            elif (part.startswith(".") or not is_hidden(name)) and (not rest or (folder / name).is_dir()):
-                yield from match(folder / name, rest, passed)
+            if folder / name in passed.refused:
+                yield folder / name
+            else:
+                yield from match(folder / name, rest, passed, look)
+        return
+    try:
+        if not glob.has_magic(part):
+            names, results = [part] if look(is_there, folder / part) else [], set()
+        else:
+            names = [
+                name
+                for name in look(_names_in, folder)
+                if fnmatch.fnmatch(name, part)
+                and (part.startswith(".") or not is_hidden(name))
+                and (not rest or look(is_folder, folder / name))
+            ]
+            results = {name for name in names if rest and look(holds_results, folder / name)}
+    except OSError as refused:
+        passed.refused[folder] = found_wrong(folder, refused)
+        yield folder
+        return
+    for name in names:
+        if name in results:
+            passed.folders.append((folder / name, _RESULTS))
+        else:
+            yield from match(folder / name, rest, passed, look)
 
 
-_Files = list[tuple["os.DirEntry[str]", bool]]
+def is_folder(path: Path) -> bool:
+    """As `Path.is_dir`, but with an `OSError` for what cannot be looked at."""
+    try:
+        return stat.S_ISDIR(path.stat().st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as refused:
+        if refused.errno == errno.ELOOP:
+            return False
+        raise
+
+
+def is_there(path: Path) -> bool:
+    """As `os.path.lexists`, but with an `OSError` for what cannot be looked at."""
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
+
+
+def _names_in(folder: Path) -> list[str]:
+    try:
+        return sorted(entry.name for entry in folder.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+_Files = list[tuple[str, bool]]
 
 
 def _walk(
-    folder: Path, passed: PassedOver, entered: set[str], stops: IsInput | None, with_results: bool
+    folder: Path, passed: PassedOver, entered: set[str], stops: IsInput | None, with_results: bool, look: Look
 ) -> Iterator[tuple[str, _Files | None]]:
-    """Names of the folders, with their entries that are no folders, and whether they are files; None where it stops."""
-    waiting = deque([("", os.path.realpath(folder))])
+    """Names of the folders, with the names in them that are no folders, and whether these are regular files.
+
+    None in the place of the names: the folder is a case, or cannot be entered.
+    """
+    waiting: deque[tuple[str, str | None]] = deque([("", None)])
     links: deque[str] = deque()
     top = Path(os.path.realpath(folder))
     while waiting or links:
         linked = not waiting
-        name, place = waiting.popleft() if waiting else (links[0], os.path.realpath(folder / links.popleft()))
-        if place in entered:
-            continue
-        entered.add(place)
+        name, place = waiting.popleft() if waiting else (links.popleft(), None)
         here = folder / name
-        if linked and (results := _results_around(Path(place), top)) is not None:
-            passed.folders.append(
-                (here, f"leads into {results}, which holds the results of a batch; they are no inputs")
-            )
-            continue
-        if (name or not with_results) and holds_results(here):
-            passed.folders.append((here, "holds the results of a batch; they are no inputs"))
-            continue
-        if stops is not None and stops(here):
+        try:
+            place = place or str(look(os.path.realpath, here))
+            if place in entered:
+                continue
+            entered.add(place)
+            if linked and (results := look(_results_around, Path(place), top)) is not None:
+                passed.folders.append((here, f"leads into {results}, which {_RESULTS}"))
+                continue
+            if (name or not with_results) and look(holds_results, here):
+                passed.folders.append((here, _RESULTS))
+                continue
+            if stops is not None and look(stops, here):
+                yield name, None
+                continue
+            entries = look(_entries, here)
+        except OSError as refused:
+            passed.refused[here] = found_wrong(here, refused)
             yield name, None
             continue
-        try:
-            with os.scandir(here) as opened:
-                entries = sorted(opened, key=lambda entry: entry.name)
-        except OSError as refused:
-            passed.folders.append((here, f"cannot be entered ({refused.strerror or refused})"))
-            continue
         files: _Files = []
-        for entry in entries:
-            kind = "hidden" if is_hidden(entry.name) else _kind(entry)
-            inner = f"{name}/{entry.name}" if name else entry.name
-            if kind == "folder" and entry.is_symlink():
+        for each, kind in entries:
+            inner = f"{name}/{each}" if name else each
+            if kind == "link to a folder":
                 links.append(inner)
             elif kind == "folder":
-                waiting.append((inner, os.path.join(place, entry.name)))  # noqa: PTH118 - real paths are strings here
+                waiting.append((inner, os.path.join(place, each)))  # noqa: PTH118 - real paths are strings here
             elif kind != "hidden":
-                files.append((entry, kind == "file"))
+                files.append((each, kind == "file"))
         yield name, files
 
 
@@ -180,11 +272,22 @@ def _results_around(place: Path, top: Path) -> Path | None:
     return next((each for each in place.parents if not top.is_relative_to(each) and holds_results(each)), None)
 
 
+def _entries(folder: Path) -> list[tuple[str, str]]:
+    """Names and kinds of what a folder holds, in order."""
+    with os.scandir(folder) as opened:
+        entries = sorted(opened, key=lambda entry: entry.name)
+    return [(entry.name, "hidden" if is_hidden(entry.name) else _kind(entry)) for entry in entries]
+
+
 def _kind(entry: os.DirEntry[str]) -> str:
     try:
         if entry.is_dir():
-            return "folder"
-        return "file" if entry.is_file() or (entry.is_symlink() and not Path(entry).exists()) else "neither"
+            return "link to a folder" if entry.is_symlink() else "folder"
+        return "file" if entry.is_file() else "neither"
     except OSError:
-        # A link that leads to itself; reading it says so.
-        return "file"
+        # A link that leads to itself; looking at it says so.
+        return "neither"
+
+
+def _printable(text: str) -> str:
+    return text.encode("utf-8", "backslashreplace").decode()

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from polyhead.batch.case import Case
 from polyhead.batch.folder import refused_id
+from polyhead.batch.looking import found_outcome
 from polyhead.batch.outcome import Outcome
 from polyhead.batch.receipts import Changed, Verify, load_receipt, request_digest, what_changed
 
@@ -51,7 +52,7 @@ def settled(
 
     An input that an earlier run found invalid is told of with the day it was found so, unless `retry_failed` is set.
     """
-    refused = refused_id(case)
+    refused = refused_id(case) or found_outcome(case)
     if refused is not None:
         return Settled(refused)
     if overwrite:

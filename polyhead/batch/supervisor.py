@@ -23,6 +23,8 @@ from polyhead.batch.worker import PredictorFactory, WorkerSettings, case_to_json
 from polyhead.system.files import sweep_temporaries
 
 POLL_SECONDS = 0.1
+READ_SECONDS = 300.0
+"""How long reading a case may take, or a part of it that it tells of, where no other limit is set."""
 START_ATTEMPTS = 2
 
 _BOOT = (
@@ -228,14 +230,19 @@ class LocalRunner:
         return None
 
     def _kill_if_stuck(self, child: _Child) -> None:
-        if self.timeout is None:
-            return
-        oldest = time.monotonic() - self.timeout
+        now = time.monotonic()
         for entry in self._flight.values():
-            if entry.stage is not None and entry.since < oldest:
+            limit = self._limit(entry.stage)
+            if limit is not None and entry.since < now - limit:
                 child.hung_in = entry.stage
                 child.end(patience=0.0)
                 return
+
+    def _limit(self, stage: str | None) -> float | None:
+        """Seconds that a stage may take: what is read may lie where nothing answers, so reading always has an end."""
+        if stage is None or self.timeout is not None:
+            return None if stage is None else self.timeout
+        return READ_SECONDS if stage == "read" else None
 
     def _bury(self, child: _Child, stop_sent: bool) -> Iterator[Outcome]:
         """Draws the conclusions from a worker that has ended."""
@@ -250,7 +257,7 @@ class LocalRunner:
         status, sign, reason = _death(code)
         if child.hung_in is not None:
             status, sign = "timeout", f"timeout_in_{child.hung_in}"
-            reason = f"no end of {child.hung_in} within {self.timeout:g} s"
+            reason = f"no end of {child.hung_in} within {self._limit(child.hung_in):g} s"
         if not begun:
             self._failed_starts += 1
             if self._failed_starts >= START_ATTEMPTS:

@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from polyhead.batch.case import Case, InvalidInput, Record, Writer
 from polyhead.batch.inputs import Wanted, as_cases, find_inputs, id_names
+from polyhead.batch.search import PassedOver
 from polyhead.evaluation.evaluate import MetricSpec, TaskScore, bootstrap_interval
 from polyhead.evaluation.score_report import ScoreReport
 from polyhead.runs.run import Run, RunInfo
@@ -84,9 +85,9 @@ def train(data: Path, out: Path, configuration: Settings, *, session: Session) -
         return fit(model, LOSSES, rows, training, run, validate=validate, resume=run.resumed, progress=session.progress)
 
 
-def cases_from(source: str, *, tasks: Sequence[str]) -> list[Case]:
+def cases_from(source: str, *, tasks: Sequence[str], passed: PassedOver | None = None) -> list[Case]:
     """A case a CSV table: of a folder and those below it, a glob, a list of paths, or one file."""
-    found = find_inputs(source, lambda path: path.suffix.lower() == ".csv", looked_for="CSV tables")
+    found = find_inputs(source, lambda path: path.suffix.lower() == ".csv", looked_for="CSV tables", passed=passed)
     return as_cases([Wanted(each.path, id_names(each), tuple(tasks)) for each in found])
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from domains.genomics.sequences.records import RejectedRecord, SequenceRecord
+from polyhead.batch.monitor import current_monitor
 
 BLOCK_RECORDS = 1000
 BLOCK_BASES = 500_000
@@ -94,12 +95,16 @@ class BlockReader:
 
     def read(self, number: int) -> Block | None:
         """The block; None where the file has fewer."""
-        with self._lock:
+        monitor = current_monitor()
+        while not self._lock.acquire(timeout=1.0):
+            monitor.part(0, 1, "waiting for the reading of another block")
+        try:
             if number in self._kept:
                 return self._kept[number]
             if self._blocks is None or number < self._next:
                 self._blocks, self._next = read_blocks(self.source, **self.reading), 0  # type: ignore[arg-type]
             for item in self._blocks:
+                monitor.part(self._next, number + 1, "blocks")
                 if isinstance(item, RejectedRecord):
                     continue
                 self._kept[self._next] = item
@@ -110,3 +115,5 @@ class BlockReader:
                     return item
             self._blocks = None
             return None
+        finally:
+            self._lock.release()

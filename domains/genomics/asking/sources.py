@@ -13,6 +13,7 @@ from domains.genomics.asking.blocks import BLOCK_RECORDS, read_blocks
 from domains.genomics.sequences.records import RejectedRecord
 from polyhead.batch.case import Case
 from polyhead.batch.inputs import Count, Input, Wanted, as_cases, find_inputs, id_names, tell_not_read, wanted_of
+from polyhead.batch.monitor import current_monitor
 from polyhead.batch.outcome import NoInput
 from polyhead.batch.path_lists import LIST_SUFFIXES
 from polyhead.batch.search import PassedOver, search
@@ -53,6 +54,7 @@ def cases_from(
     split: str | None = None,
     block: int = BLOCK_RECORDS,
     count: Count | None = None,
+    passed: PassedOver | None = None,
 ) -> list[Case]:
     """The cases of `source`; what each is stands in ``options["kind"]``.
 
@@ -75,6 +77,7 @@ def cases_from(
         split: "train", "validation", "test" or "all", of labelled data only; None is the test rows where there are
             any, else all.
         count: called with the number of inputs that were looked into, and that of all.
+        passed: gets the files that are passed over.
 
     Raises:
         NoInput: nothing was found.
@@ -93,7 +96,7 @@ def cases_from(
     if path.is_file() and (is_labelled(path) or _holds_sequences(path)):
         inputs = [Input(path, path.name)]
     else:
-        inputs = find_inputs(source, _is_sequences, looked_for=_LOOKED_FOR, folder_is_case=is_labelled)
+        inputs = find_inputs(source, _is_sequences, looked_for=_LOOKED_FOR, folder_is_case=is_labelled, passed=passed)
     return as_cases(wanted_of(inputs, partial(_parts, reading=reading, tasks=tasks, split=split), count=count))
 
 
@@ -156,7 +159,9 @@ def _records(found: Input, reading: _Reading) -> Iterator[Wanted]:
     blocks = read_blocks(
         found.path, reference=reading.reference, policy=reading.policy, seed=reading.seed, records=reading.records
     )
-    for item in blocks:
+    monitor = current_monitor()
+    for seen, item in enumerate(blocks, 1):
+        monitor.part(seen, seen + 1, "blocks and rejected records")
         if not isinstance(item, RejectedRecord):
             own = {"notes": notes[:MOST_NOTES]} if notes else {}
             about = {"kind": "block", "block": number, **options, **own}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,8 @@ _COLUMNS: Mapping[str, tuple[str, ...]] = {
 }
 _SUFFIXES = {".csv": ",", ".tsv": "\t", ".txt": "\t"}
 _SEPARATORS = ",;\t"
+_LONGEST = 1 << 20
+"""Letters of a header's line that are read."""
 
 
 def labelled_tables(path: Path) -> Iterator[tuple[Path, str, str]]:
@@ -97,7 +100,9 @@ def _header(path: Path) -> dict[str, str]:
 
             return _columns(parquet.ParquetFile(path).schema_arrow.names)
         with _opened(path) as file:
-            return _columns(next(csv.reader(file, delimiter=_delimiter(path)), []))
+            # What is no table may be one endless line.
+            lines = islice(iter(lambda: file.readline(_LONGEST), ""), 16)
+            return _columns(next(csv.reader(lines, delimiter=_delimiter(path)), []))
     # Of pyarrow a damaged file is a ValueError or an OSError; UnicodeDecodeError is a ValueError.
     except (ValueError, OSError, EOFError, csv.Error) as failure:
         reason = str(failure).splitlines()[0] if str(failure) else type(failure).__name__
@@ -148,5 +153,5 @@ def _delimiter(path: Path) -> str:
     """The separator that the header has most of; what the name says where it has none."""
     usual = _SUFFIXES[Path(path.name.removesuffix(".gz")).suffix.lower()]
     with _opened(path) as file:
-        header = file.readline()
+        header = file.readline(_LONGEST)
     return max(_SEPARATORS, key=lambda each: (header.count(each), each == usual))

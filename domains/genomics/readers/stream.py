@@ -13,10 +13,16 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import BinaryIO, TextIO
 
+from polyhead.system.regular import NotRegular, open_regular
+
 HEAD = 1 << 16
 """Bytes that are looked at to recognise a format."""
 
 STDIN = "-"
+
+BOMB_FROM = 1 << 30
+BOMB_RATIO = 200
+"""An archive that unpacks to more bytes than both, this many times its own, holds no sequences."""
 
 _BGZF_END = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
 _COMPRESSED = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ\x00": "xz", b"\x28\xb5\x2f\xfd": "zstandard"}
@@ -33,8 +39,8 @@ class UnreadableSource(ValueError):
 class _Joined(io.RawIOBase):
     """`head`, and then what `rest` still gives; how an archive breaks is told in one way."""
 
-    def __init__(self, head: bytes, rest, unfinished: bool = False):
-        self._head, self._rest, self._unfinished = head, rest, unfinished
+    def __init__(self, head: bytes, rest, unfinished: bool = False, most: float = float("inf")):
+        self._head, self._rest, self._unfinished, self._left = head, rest, unfinished, most
 
     def readable(self) -> bool:
         return True
@@ -46,6 +52,10 @@ class _Joined(io.RawIOBase):
             part = _read(self._rest, len(buffer))
             if not part and self._unfinished and len(buffer):
                 raise _broken_off("the bgzip end marker is missing")
+        self._left -= len(part)
+        if self._left < 0:
+            reason = f"it unpacks to more than {BOMB_RATIO} times its size"
+            raise UnreadableSource("archive_bomb", reason, "unpack it yourself, and see whether it holds sequences")
         buffer[: len(part)] = part
         return len(part)
 
@@ -96,7 +106,8 @@ class Source:
             unpacked = archive(whole)
         self._stack.enter_context(unpacked)
         self.head = _fill(unpacked)
-        self.binary = io.BufferedReader(_Joined(self.head, unpacked, unfinished))
+        most = float("inf") if self.path is None else max(BOMB_FROM, BOMB_RATIO * self.path.stat().st_size)
+        self.binary = io.BufferedReader(_Joined(self.head, unpacked, unfinished, most))
 
     def text(self) -> TextIO:
         """UTF-8 text without a byte order mark; line ends become ``\\n``, odd bytes are written as ``\\xff``."""
@@ -132,14 +143,16 @@ class Lines:
 
 def _open(path: Path) -> BinaryIO:
     try:
-        return path.open("rb")
+        return open_regular(path)
+    except NotRegular as error:
+        if path.is_dir():
+            raise UnreadableSource("folder", "a folder, not a file", "name a file in it") from None
+        raise UnreadableSource("not-a-file", f"{error.strerror}", "copy what it gives to a regular file") from None
     except FileNotFoundError:
         if path.is_symlink():
             reason = f"a link to {path.readlink()}, which is not there"
             raise UnreadableSource("missing", reason, "mend the link, or name the file itself") from None
         raise UnreadableSource("missing", "no such file", "check the path") from None
-    except IsADirectoryError:
-        raise UnreadableSource("folder", "a folder, not a file", "name a file in it") from None
     except OSError as error:
         raise UnreadableSource("unreadable", f"cannot be opened ({error.strerror})", "") from error
 

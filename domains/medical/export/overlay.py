@@ -13,6 +13,9 @@ from PIL import Image, ImageDraw, ImageFont
 
 Colour = tuple[int, int, int]
 
+_STRIP = 1 << 20
+"""Pixels that are mixed at once: of a large image all of them would take many times its memory."""
+
 PALETTE: tuple[Colour, ...] = (
     (230, 159, 0),
     (86, 180, 233),
@@ -56,10 +59,13 @@ def blend(image: np.ndarray, mask: np.ndarray, colours: Mapping[int, Colour], op
     if not 0 <= opacity <= 1:
         raise ValueError(f"opacity must lie in [0, 1], got {opacity}")
     drawn = image.copy()
-    for index, paint in colours.items():
-        inside = mask == index
-        mixed = (1 - opacity) * image[inside].astype(np.float32) + opacity * np.asarray(paint, np.float32)
-        drawn[inside] = np.rint(mixed).astype(np.uint8)
+    rows = max(1, _STRIP // image.shape[1])
+    for start in range(0, len(image), rows):
+        part, classes, strip = image[start : start + rows], mask[start : start + rows], drawn[start : start + rows]
+        for index, paint in colours.items():
+            inside = classes == index
+            mixed = (1 - opacity) * part[inside].astype(np.float32) + opacity * np.asarray(paint, np.float32)
+            strip[inside] = np.rint(mixed).astype(np.uint8)
     return drawn
 
 
@@ -72,11 +78,13 @@ def outline(region: np.ndarray, width: int = 1) -> np.ndarray:
     """
     if width < 1:
         raise ValueError(f"an outline is at least 1 pixel wide, got {width}")
-    core = np.asarray(region, bool)
+    core = np.array(region, bool)
+    padded = np.zeros((core.shape[0] + 2, core.shape[1] + 2), bool)
     for _ in range(width):
-        padded = np.pad(core, 1)
-        core = core & padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
-    return np.asarray(region, bool) & ~core
+        padded[1:-1, 1:-1] = core
+        for neighbour in (padded[:-2, 1:-1], padded[2:, 1:-1], padded[1:-1, :-2], padded[1:-1, 2:]):
+            core &= neighbour
+    return np.greater(region, core)
 
 
 def contours(
@@ -86,7 +94,13 @@ def contours(
     _check(image, mask)
     drawn = image.copy()
     for index, paint in colours.items():
-        drawn[outline(mask == index, width or line_width(image.shape))] = paint
+        region = mask == index
+        # Outlines are inside: the rows and columns around the region hold none of it.
+        rows, columns = np.flatnonzero(region.any(axis=1)), np.flatnonzero(region.any(axis=0))
+        if not len(rows):
+            continue
+        around = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+        drawn[around][outline(region[around], width or line_width(image.shape))] = paint
     return drawn
 
 

@@ -74,16 +74,19 @@ _FRAME_VALUES = {
 
 
 def frames(path: Path) -> int:
-    """Number of frames: the greater of what the header says and what the pixel data hold.
+    """Number of frames: the greater of `frame_counts`, which differ in damaged files; raises as that does."""
+    return max(frame_counts(path))
 
-    The two differ in damaged files; each frame is then still a case of its own and `read_frame` says which are missing.
+
+def frame_counts(path: Path) -> tuple[int, int]:
+    """Frames that the pixel data hold, and frames that the header announces.
 
     Raises:
         InvalidInput: ``no-picture`` (a report, a directory, ...), ``not-an-image``, ``unreadable-image``,
             ``too-large``, ``too-small``.
     """
     header, held, _ = _header(path)
-    return max(_said(header), held)
+    return held, _said(header)
 
 
 def image_size(path: Path) -> tuple[int, int]:
@@ -134,7 +137,7 @@ def read_frame(path: Path, index: int = 0) -> Image:
         warnings.append("burned-in-annotation")
     if header.get("Modality") not in {"US", "IVUS"}:
         warnings.append("not-ultrasound")
-    stored = _decode(path, header, index, count)
+    stored = _decode(path, header, index, held)
     info: dict[str, Any] = {
         "format": "DICOM",
         "mode": str(header.get("PhotometricInterpretation", "")),
@@ -235,7 +238,7 @@ def _held(path: Path, header: Dataset) -> tuple[int, bool]:
     return said, True
 
 
-def _decode(path: Path, header: Dataset, index: int, count: int) -> np.ndarray:
+def _decode(path: Path, header: Dataset, index: int, held: int) -> np.ndarray:
     syntax = _syntax(header)
     bits = int(header.get("BitsStored") or header.get("BitsAllocated") or 8)
     try:
@@ -245,7 +248,7 @@ def _decode(path: Path, header: Dataset, index: int, count: int) -> np.ndarray:
             source.file_meta.TransferSyntaxUID = syntax
         # `_used_bits` does it for files whose values end below or above as well.
         as_stored = {} if syntax.is_encapsulated else {"correct_unused_bits": False}
-        return decode(path, source, syntax, bits, index=index, number_of_frames=count, **as_stored)
+        return decode(path, source, syntax, bits, index=index, number_of_frames=held, **as_stored)
     except InvalidInput:
         raise
     except Exception as error:  # its words may quote the data set, so they go no further

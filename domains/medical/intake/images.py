@@ -9,25 +9,56 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
-from domains.medical.intake.picture import Image, check_size, is_constant, to_8bit
+from domains.medical.intake.picture import MIN_SIDE, Image, check_size, is_constant, to_8bit
 from polyhead.batch.case import InvalidInput
+from polyhead.system.regular import open_regular
 
 if TYPE_CHECKING:
     from PIL.ImageFile import ImageFile
 
-IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"})
+_RASTER = ("png", "jpg", "jpeg", "bmp", "tif", "tiff", "gif", "webp", "jp2", "j2k")
+IMAGE_SUFFIXES = frozenset(f".{name}" for name in _RASTER)
 DICOM_SUFFIXES = frozenset({".dcm", ".dicom", ".ima"})
 
-_MAGIC = {b"\x89PNG\r\n\x1a\n": "PNG", b"\xff\xd8\xff": "JPEG", b"BM": "BMP", b"II*\0": "TIFF", b"MM\0*": "TIFF"}
-_CONVERT = "convert it to png, jpg, bmp, tif or DICOM"
+_MAGIC = {
+    b"\x89PNG\r\n\x1a\n": "PNG",
+    b"\xff\xd8\xff": "JPEG",
+    b"BM": "BMP",
+    b"II*\0": "TIFF",
+    b"MM\0*": "TIFF",
+    b"GIF87a": "GIF",
+    b"GIF89a": "GIF",
+    b"\0\0\0\x0cjP  \r\n\x87\n": "JPEG2000",
+    b"\xff\x4f\xff\x51": "JPEG2000",
+}
+_OF_FRAMES = {"PNG", "TIFF", "GIF", "WEBP", "DICOM"}
+_CONVERT = "convert it to png, jpg, bmp, tif, gif, webp, jp2 or DICOM"
 _EXIF_ORIENTATION = 0x0112
 
 
 def sniff(head: bytes) -> str | None:
-    """``"PNG"``, ``"JPEG"``, ``"BMP"``, ``"TIFF"``, ``"DICOM"`` or None, from the first 132 bytes of a file."""
-    if head[128:132] == b"DICM":
+    """``"PNG"``, ``"JPEG"``, ``"BMP"``, ``"TIFF"``, ``"GIF"``, ``"WEBP"``, ``"JPEG2000"``, ``"DICOM"`` or None.
+
+    Told from the first 132 bytes of a file; DICOM also where the preamble is missing and the data set begins at once.
+    """
+    if head[128:132] == b"DICM" or _begins_a_data_set(head):
         return "DICOM"
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        return "WEBP"
     return next((name for magic, name in _MAGIC.items() if head.startswith(magic)), None)
+
+
+def _begins_a_data_set(head: bytes) -> bool:
+    """Whether a file begins with an element of DICOM's group 0002 or 0008, little endian (PS3.5, 7.1)."""
+    if len(head) < 16 or head[:2] not in (b"\x02\0", b"\x08\0") or head[3] != 0:
+        return False
+    if head[4:6] in _REPRESENTATIONS:
+        return True
+    length = int.from_bytes(head[4:8], "little")
+    return head[:2] == b"\x08\0" and length % 2 == 0 and length <= 128
+
+
+_REPRESENTATIONS = {b"UL", b"UI", b"OB", b"CS", b"SH", b"DA", b"TM", b"LO", b"DT", b"SQ"}
 
 
 def file_format(path: Path) -> str:
@@ -56,14 +87,40 @@ def file_format(path: Path) -> str:
 
 
 def frame_count(path: Path) -> int:
-    """Number of frames: of a DICOM clip, or pages of a TIFF; 1 for every other picture."""
+    """Number of frames, the greater of `frame_counts`."""
+    return max(frame_counts(path))
+
+
+def frame_counts(path: Path) -> tuple[int, int]:
+    """Frames that a file holds and that it announces: of a clip or an animation, pages of a TIFF; else 1 and 1.
+
+    Raises:
+        InvalidInput: as `read_image`.
+    """
     path = Path(path)
-    if file_format(path) == "DICOM":
+    kind = file_format(path)
+    if kind == "DICOM":
         from domains.medical.intake import dicom
 
-        return dicom.frames(path)
+        return dicom.frame_counts(path)
+    if kind not in _OF_FRAMES:
+        return 1, 1
     with _picture(path) as picture:
-        return _frames(picture)
+        announced = _frames(picture)
+    return (announced if kind != "PNG" or announced == 1 else min(announced, _png_frames(path))), announced
+
+
+def _png_frames(path: Path) -> int:
+    """Frames of an animated PNG: its chunks fcTL, and the picture before them where that is none of them."""
+    found, before = 0, 0
+    with _opened(path) as file:
+        file.seek(8)
+        while len(head := file.read(8)) == 8:
+            if head[4:] == b"IDAT" and not found:
+                before = 1
+            found += head[4:] == b"fcTL"
+            file.seek(int.from_bytes(head[:4], "big") + 4, 1)
+    return found + before
 
 
 def image_size(path: Path) -> tuple[int, int]:
@@ -86,8 +143,8 @@ def read_image(path: Path, frame: int | None = None) -> Image:
     (``info["depth"]``). An all-constant picture is read, with the warning ``constant-image``.
 
     Args:
-        path: png, jpg, bmp, tif or DICOM, recognised by content.
-        frame: frame of a clip or page of a TIFF, from 0; may be left out for single pictures only.
+        path: png, jpg, bmp, tif, gif, webp, jp2 or DICOM, recognised by content.
+        frame: frame of a clip or an animation, or page of a TIFF, from 0; may be left out for single pictures only.
 
     Raises:
         InvalidInput: ``missing-file``, ``not-a-file``, ``unreadable-file``, ``empty-file``, ``not-an-image``,
@@ -145,7 +202,7 @@ def read_index_mask(path: Path) -> np.ndarray:
 @contextmanager
 def _opened(path: Path) -> Iterator[BinaryIO]:
     try:
-        file = path.open("rb")
+        file = open_regular(path)
     except OSError as error:
         reason = f"{path.name} cannot be opened: {error.strerror or type(error).__name__}"
         raise InvalidInput("unreadable-file", reason, "check its permissions and the disk") from error
@@ -156,7 +213,15 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
 @contextmanager
 def _picture(path: Path) -> Iterator[ImageFile]:
     """The opened picture, header read and size checked."""
-    from PIL import BmpImagePlugin, JpegImagePlugin, PngImagePlugin, TiffImagePlugin
+    from PIL import (
+        BmpImagePlugin,
+        GifImagePlugin,
+        Jpeg2KImagePlugin,
+        JpegImagePlugin,
+        PngImagePlugin,
+        TiffImagePlugin,
+        WebPImagePlugin,
+    )
 
     # The plugin classes are used directly: Image.open warns on its own size limit, and warnings are not thread-safe.
     readers = {
@@ -164,9 +229,16 @@ def _picture(path: Path) -> Iterator[ImageFile]:
         "JPEG": JpegImagePlugin.JpegImageFile,
         "BMP": BmpImagePlugin.BmpImageFile,
         "TIFF": TiffImagePlugin.TiffImageFile,
+        "GIF": GifImagePlugin.GifImageFile,
+        "WEBP": WebPImagePlugin.WebPImageFile,
+        "JPEG2000": Jpeg2KImagePlugin.Jpeg2KImageFile,
     }
     kind = file_format(path)
     with _opened(path) as file:
+        if kind == "WEBP":
+            # Its reader decodes as it opens.
+            check_size(path, *_webp_size(file.read(32)))
+            file.seek(0)
         try:
             picture = readers[kind](file)
         except Exception as error:  # a broken header can raise nearly anything
@@ -174,6 +246,18 @@ def _picture(path: Path) -> Iterator[ImageFile]:
         with picture:
             check_size(path, picture.size[1], picture.size[0])
             yield picture
+
+
+def _webp_size(head: bytes) -> tuple[int, int]:
+    """(height, width) of a WebP file (RFC 9649); of a broken one (8, 8), which its reader will say."""
+    if head[12:16] == b"VP8X":
+        return 1 + int.from_bytes(head[27:30], "little"), 1 + int.from_bytes(head[24:27], "little")
+    if head[12:16] == b"VP8L":
+        bits = int.from_bytes(head[21:25], "little")
+        return 1 + (bits >> 14 & 0x3FFF), 1 + (bits & 0x3FFF)
+    if head[12:16] == b"VP8 ":
+        return int.from_bytes(head[28:30], "little") & 0x3FFF, int.from_bytes(head[26:28], "little") & 0x3FFF
+    return MIN_SIDE, MIN_SIDE
 
 
 def _frames(picture: ImageFile) -> int:
@@ -191,9 +275,13 @@ def _one_frame(path: Path, frame: int | None, count: int) -> int:
 
 def _load(path: Path, picture: ImageFile, index: int) -> None:
     try:
-        if index:
-            picture.seek(index)
+        for turn in range(1 if picture.format == "GIF" else index, index + 1) if index else ():
+            picture.seek(turn)
+            # Pages, and frames of a GIF, have sizes of their own.
+            check_size(path, picture.size[1], picture.size[0])
         picture.load()
+    except InvalidInput:
+        raise
     except Exception as error:  # decoders of broken data raise OSError, SyntaxError, struct.error, zlib.error, ...
         raise _broken(path, str(picture.format), error) from error
 

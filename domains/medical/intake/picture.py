@@ -10,8 +10,12 @@ import numpy as np
 
 from domains.medical.intake.calibration import Calibration
 from polyhead.batch.case import InvalidInput
+from polyhead.system.room import total_memory
 
-MAX_PIXELS = 64_000_000
+BYTES_A_PIXEL = 24
+"""Memory that one pixel of a picture takes at most while it is read, answered and written, as measured."""
+SHARE_OF_MEMORY = 0.25
+"""What a single picture may take of the machine's memory."""
 MIN_SIDE = 8
 
 
@@ -49,11 +53,18 @@ def is_constant(pixels: np.ndarray) -> bool:
     return bool((pixels[::16, ::16] == first).all() and (pixels == first).all())
 
 
+def pixel_limit() -> int:
+    """The pixels that a picture may have, so that it takes no more than its share of the machine's memory."""
+    return int(total_memory() * SHARE_OF_MEMORY / BYTES_A_PIXEL)
+
+
 def check_size(path: Path, height: int, width: int) -> None:
     """Refuses pictures that are too large to decode safely or too small to be one: `InvalidInput`."""
-    if height * width > MAX_PIXELS:
-        limit = MAX_PIXELS // 1_000_000
-        reason = f"{path.name} claims {width} x {height} pixels; the limit is {limit} million"
+    if height * width > pixel_limit():
+        limit = pixel_limit() / 1e6
+        reason = (
+            f"{path.name} claims {width} x {height} pixels; with this machine's memory the limit is {limit:.0f} million"
+        )
         raise InvalidInput("too-large", reason, "check that the file is what it should be, or make it smaller")
     if min(height, width) < MIN_SIDE:
         reason = f"{path.name} has {width} x {height} pixels; a side needs at least {MIN_SIDE}"

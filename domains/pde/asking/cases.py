@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -25,6 +24,7 @@ from domains.pde.asking.questions import (
     read_resolution,
     read_table,
 )
+from domains.pde.data.claims import check_npz
 from domains.pde.data.samples import OperatorData
 from domains.pde.networks.description import Description
 from polyhead.batch.case import Case, InvalidInput
@@ -151,7 +151,8 @@ class Asker:
 
     def _arrays(self, case: Case) -> Question:
         try:
-            with np.load(io.BytesIO(case.path.read_bytes()), allow_pickle=False) as file:
+            check_npz(case.path)
+            with np.load(case.path, allow_pickle=False) as file:
                 arrays = {name: file[name] for name in file.files}
         except (OSError, ValueError, zipfile.BadZipFile) as failure:
             raise InvalidInput("unreadable", f"not an npz file of plain arrays: {failure}", "save it again") from None

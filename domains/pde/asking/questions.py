@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from domains.pde.data.claims import check_npy
 from domains.pde.data.samples import Quantity
 from domains.pde.networks.description import Description
 from polyhead.batch.case import InvalidInput
+from polyhead.system.regular import require_regular
 
 if TYPE_CHECKING:
     from domains.pde.geometry.shape import Shape
@@ -22,6 +24,7 @@ KEYS = ("task", "parameters", "initial", "field", "functions", "geometry", "poin
 """The keys of a parameter file."""
 
 MAX_POINTS = 20_000_000
+_LONGEST_HEADING = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -94,7 +97,7 @@ def read_table(path: Path) -> list[list[str]]:
     """
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            heading = file.readline()
+            heading = file.readline(_LONGEST_HEADING)
             file.seek(0)
             return [row for row in csv.reader(file, delimiter=max(",;\t", key=heading.count)) if row]
     except (OSError, UnicodeDecodeError, csv.Error) as failure:
@@ -161,7 +164,9 @@ def read_array(given: object, folder: Path, name: str) -> np.ndarray:
     if isinstance(given, str):
         path = folder / given
         try:
+            require_regular(path)
             if path.suffix.lower() == ".npy":
+                check_npy(path)
                 values = np.load(path, allow_pickle=False)
             elif path.suffix.lower() in (".csv", ".txt"):
                 values = np.loadtxt(path, delimiter="," if path.suffix.lower() == ".csv" else None)
@@ -195,8 +200,9 @@ def read_points(given: object, about: Description, folder: Path) -> np.ndarray:
     if isinstance(given, str) and given.lower().endswith(".csv"):
         path = folder / given
         try:
+            require_regular(path)
             with path.open(encoding="utf-8-sig") as file:
-                first = file.readline()
+                first = file.readline(_LONGEST_HEADING)
         except (OSError, UnicodeDecodeError) as failure:
             raise InvalidInput("points", f"{given!r} cannot be read: {_line(failure)}", "mend the file") from None
         words = [word.strip().strip('"') for word in first.split(",")]

@@ -28,7 +28,12 @@ _LOOKED_FOR = "data files (.h5), parameter files (.json, .yaml, .csv, .npz), mas
 
 
 def cases_from(
-    source: str | Path, *, split: str = "test", tasks: Sequence[str] | None = None, count: Count | None = None
+    source: str | Path,
+    *,
+    split: str = "test",
+    tasks: Sequence[str] | None = None,
+    count: Count | None = None,
+    passed: PassedOver | None = None,
 ) -> list[Case]:
     """The cases of `source`, sorted by id; what of each file is meant stands in ``options["kind"]``.
 
@@ -45,6 +50,7 @@ def cases_from(
         split: "train", "validation", "test" or "all", of data files only.
         tasks: the tasks that are asked; samples of others are left out. None asks for all.
         count: called with the number of inputs that were looked into, and that of all.
+        passed: gets the files that are passed over.
 
     Raises:
         NoInput: nothing was found.
@@ -52,7 +58,7 @@ def cases_from(
     """
     if split not in (*SPLITS, "all"):
         raise ValueError(f"unknown split {split!r}; known: {', '.join(SPLITS)}, all")
-    found = find_inputs(source, _is_question, looked_for=_LOOKED_FOR, folder_is_case=_has_data)
+    found = find_inputs(source, _is_question, looked_for=_LOOKED_FOR, folder_is_case=_has_data, passed=passed)
     referred = cache(companions)
     inputs = _without_companions(found, referred)
     wanted = wanted_of(inputs, partial(_parts, split=split, tasks=tasks, referred=referred), count=count)
@@ -77,7 +83,7 @@ def _parts(found: Input, split: str, tasks: Sequence[str] | None, referred: Refe
 
 def _without_companions(inputs: Sequence[Input], referred: Referred) -> list[Input]:
     """The inputs without those that were found in a folder and to which another one refers that was found there."""
-    searched = [each.path for each in inputs if each.searched is not None]
+    searched = [each.path for each in inputs if each.searched is not None and each.finding is None]
     used = {file.resolve() for path in searched for files in referred(path) for file in files}
     return [each for each in inputs if not (used and each.searched is not None and each.path.resolve() in used)]
 
@@ -127,7 +133,7 @@ def _questions(found: Input, referred: Referred) -> Iterator[Wanted]:
     path = found.path
     kind = _kind(path)
     # One that is missing is told when the case is read; once it is there, the case is another one.
-    files = [tuple(filter(os.path.isfile, named)) for named in referred(path)]
+    files = [tuple(filter(_is_there, named)) for named in referred(path)]
     if kind == "table":
         for line, held in enumerate(files, 1):
             names = id_names(found, _SUFFIXES, f"{line:05d}")
@@ -135,6 +141,11 @@ def _questions(found: Input, referred: Referred) -> Iterator[Wanted]:
     if kind != "table" or not files:
         options: dict[str, Any] = {"kind": kind} | ({"line": 0} if kind == "table" else {})
         yield Wanted(path, id_names(found, _SUFFIXES), options=options, companions=files[0] if files else ())
+
+
+def _is_there(path: Path) -> bool:
+    """Also of a pipe or a device: it is a file of the case, which says so and does not read it."""
+    return os.path.exists(path) and not os.path.isdir(path)  # noqa: PTH110, PTH112 - of what `Path` refuses, no file
 
 
 def _kind(path: Path) -> str:

@@ -13,8 +13,10 @@ from typing import Any
 
 import numpy as np
 
+from domains.pde.data.claims import check_dataset
 from domains.pde.data.samples import SPLITS, OperatorData, Quantity
 from polyhead.application import RESEARCH_USE
+from polyhead.batch.monitor import current_monitor
 from polyhead.batch.writer import dump_json
 from polyhead.system.files import TEMPORARY, replacing
 
@@ -136,9 +138,12 @@ def seal(path: Path) -> None:
 def _sum(stream: BufferedReader | BufferedRandom) -> str:
     """Of what follows the seal; the stream is left at its beginning."""
     stream.seek(_SEAL_BYTES)
-    digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    monitor, digest = current_monitor(), hashlib.sha256()
+    while part := stream.read(_CHUNK_BYTES):
+        digest.update(part)
+        monitor.part(stream.tell(), stream.tell() + 1, "bytes")
     stream.seek(0)
-    return digest
+    return digest.hexdigest()
 
 
 @lru_cache(maxsize=64)
@@ -269,6 +274,7 @@ def _array(file: File, name: str, dtype: type[np.generic]) -> np.ndarray:
     dataset = file[name]
     if dataset.dtype != np.dtype(dtype):
         raise TypeError(f"/{name} has dtype {dataset.dtype}, not {np.dtype(dtype)}")
+    check_dataset(dataset)
     return np.asarray(dataset[()])
 
 
@@ -284,6 +290,8 @@ def read_info(path: str | Path) -> dict[str, Any]:
     path = Path(path)
     with _opened(path) as file:
         samples, points = file["samples/solution"].shape
+        for name in ("task", "split"):
+            check_dataset(file[f"samples/{name}"])
         return {
             "problem": str(file.attrs["problem"]),
             "tasks": tuple(map(str, file.attrs["tasks"])),

@@ -9,6 +9,8 @@ from typing import Any, Literal
 
 import numpy as np
 
+from domains.pde.data.claims import check_dataset, check_npy, check_npz
+
 Kind = Literal["npz", "npy", "mat", "hdf5", "torch", "csv"]
 Arrays = dict[str, np.ndarray]
 
@@ -64,6 +66,7 @@ def read_arrays(path: Path, kind: Kind) -> Arrays:
 
 
 def _npz(path: Path) -> Arrays:
+    check_npz(path)
     with np.load(path, allow_pickle=False) as file:
         return {name: file[name] for name in file.files}
 
@@ -71,6 +74,8 @@ def _npz(path: Path) -> Arrays:
 def _npy_beside(path: Path) -> Arrays:
     """All npy files of a folder, each named by its file."""
     folder = path if path.is_dir() else path.parent
+    for entry in folder.glob("*.npy"):
+        check_npy(entry)
     return {entry.stem: np.load(entry, allow_pickle=False) for entry in sorted(folder.glob("*.npy"))}
 
 
@@ -92,6 +97,7 @@ def _hdf5(path: Path) -> Arrays:
 
         def visit(name: str, entry: Any) -> None:
             if isinstance(entry, h5py.Dataset) and entry.dtype.kind in "bifuc" and not name.startswith("#"):
+                check_dataset(entry)
                 values = np.asarray(entry[()])
                 arrays[name] = values.T if matlab or "MATLAB_class" in entry.attrs else values
 

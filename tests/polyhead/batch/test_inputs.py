@@ -11,6 +11,7 @@ import pytest
 from polyhead.batch.inputs import Input, Wanted, as_cases, find_inputs, id_names, wanted_of
 from polyhead.batch.outcome import NoInput
 from polyhead.batch.path_lists import write_path_list
+from polyhead.batch.search import PassedOver
 
 
 def touch(root: Path, *names: str) -> None:
@@ -70,10 +71,15 @@ def test_links_are_followed_once_and_real_places_come_first(tmp_path):
     assert "z/a.png" in names(tmp_path / "in" / "*")
 
 
-def test_a_pipe_is_no_input_of_a_folder(tmp_path):
+def test_a_pipe_is_an_input_that_fails_and_one_of_another_name_is_passed_over(tmp_path):
     touch(tmp_path, "a.png")
-    os.mkfifo(tmp_path / "pipe.png")
-    assert names(tmp_path) == ["a.png"]
+    for name in ("pipe.png", "pipe.log"):
+        os.mkfifo(tmp_path / name)
+    found, passed = find(tmp_path, passed=(passed := PassedOver())), passed
+    assert [(each.name, each.finding and each.finding.code) for each in found] == [
+        ("a.png", None), ("pipe.png", "not-a-file")
+    ]  # fmt: skip
+    assert passed.counts == {".log": 1}
 
 
 def test_what_a_glob_is_searched_for(tmp_path):
@@ -144,10 +150,13 @@ def test_a_folder_that_cannot_be_entered_is_named(tmp_path, caplog, monkeypatch)
         return scandir(folder)
 
     monkeypatch.setattr(os, "scandir", refusing)
-    assert names(tmp_path) == ["a.png"]
-    assert caplog.messages == [f"{tmp_path / 'closed'} cannot be entered (Permission denied)"]
-    with pytest.raises(NoInput, match=r"found no scans in the folder .*closed cannot be entered"):
-        find(tmp_path / "closed")
+    for source in (tmp_path, tmp_path / "**" / "*.png", tmp_path / "*"):
+        good, closed = find(source)
+        assert (good.name, good.finding, closed.name) == ("a.png", None, "closed")
+        assert closed.finding is not None and closed.finding.code == "no-permission"
+        assert closed.finding.reason == "closed: the folder cannot be entered (Permission denied)"
+    (alone,) = find(tmp_path / "closed")
+    assert alone.finding == closed.finding and caplog.messages == []
 
 
 def test_nothing_found_is_an_error_of_its_own(tmp_path):

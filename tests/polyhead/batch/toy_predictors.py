@@ -30,7 +30,7 @@ class Toy:
 
     def note(self, line: str) -> None:
         if self.journal:
-            with Path(self.journal).open("a", encoding="utf-8") as stream:
+            with Path(self.journal).open("a", encoding="utf-8", errors="surrogateescape") as stream:
                 stream.write(line + "\n")
 
     def trouble(self, stage: str, text: str) -> None:

@@ -7,17 +7,27 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from domains.medical.intake.images import DICOM_SUFFIXES, IMAGE_SUFFIXES, frame_count, sniff
+from domains.medical.intake.images import DICOM_SUFFIXES, IMAGE_SUFFIXES, frame_counts, sniff
 from domains.medical.ultrasound.data.fm_uia import TABLES, Tables, is_data_root, read_tables
-from polyhead.batch.case import Case, InvalidInput
+from polyhead.batch.case import Case, Finding, InvalidInput
 from polyhead.batch.inputs import Count, Input, Wanted, as_cases, find_inputs, id_names, relative_name, wanted_of
+from polyhead.batch.looking import NoInputInside
 from polyhead.batch.outcome import NoInput
+from polyhead.batch.search import PassedOver
+from polyhead.system.regular import open_regular
+
+MOST_FRAMES = 20_000
+"""Frames of one file that are cases; what it holds beyond them is one case, which fails."""
 
 _SUFFIXES = IMAGE_SUFFIXES | DICOM_SUFFIXES
 
 
 def cases_from(
-    source: str | Path, *, tasks: Mapping[str, tuple[str, int]] | None = None, count: Count | None = None
+    source: str | Path,
+    *,
+    tasks: Mapping[str, tuple[str, int]] | None = None,
+    count: Count | None = None,
+    passed: PassedOver | None = None,
 ) -> list[Case]:
     """The cases of `source`, sorted by id.
 
@@ -30,7 +40,9 @@ def cases_from(
       images: their rows are not in it, so its cases are asked for all tasks that the model knows; give the root again
       to answer its rows.
 
-    A clip or a TIFF of several pages gives a case a frame: id ``name/frame_000``, ``options["frame"] = 0``. Files that
+    A clip, an animation or a TIFF of several pages gives a case a frame: id ``name/frame_000``, ``options["frame"] =
+    0``. Frames that are announced and missing, or too many, are one case together, which fails. DICOM in a folder that
+    holds no picture, such as reports and a DICOMDIR, is passed over by name. Files that
     cannot be read and files of a list that do not exist are cases too: reading them says what is wrong; so are rows
     of tables that cannot be understood (the csv is their path, ``options["problem"]`` the reason). Ids are paths
     relative to the folder, the fixed part of the glob, or the root of a list, without suffix; inputs whose ids would be
@@ -42,6 +54,7 @@ def cases_from(
             tasks that are here; where rows ask for others, ``options["unknown_tasks"]`` names them, and a case that
             has no other task keeps them, for reading it to fail. Without tables every case is asked for all of them.
         count: called with the number of inputs that were looked into, and that of all.
+        passed: gets the files that are passed over.
 
     Raises:
         NoInput: nothing was found.
@@ -51,7 +64,7 @@ def cases_from(
     if is_data_root(path):
         return _table_cases(read_tables(path, labels=False), tasks)
     try:
-        inputs = find_inputs(source, _is_image, looked_for="png, jpg, bmp, tif or DICOM files")
+        inputs = find_inputs(source, _is_image, looked_for="png, jpg, bmp, tif or DICOM files", passed=passed)
     except NoInput as nothing:
         raise NoInput(f"{nothing} (nor is there a folder {TABLES}/)" if path.is_dir() else str(nothing)) from None
     asked = tuple(tasks or ())
@@ -63,27 +76,32 @@ def _is_image(path: Path) -> bool:
 
 
 def _looks_like_image(path: Path) -> bool:
-    try:
-        with path.open("rb") as file:
-            return sniff(file.read(132)) is not None
-    except OSError:
-        return False
+    with open_regular(path) as file:
+        return sniff(file.read(132)) is not None
 
 
 def _by_frame(found: Input) -> list[Wanted]:
     """The input, or one case a frame if the file has several."""
     try:
-        frames = frame_count(found.path) if _may_have_frames(found.path) else 1
-    except InvalidInput:
-        frames = 1
-    if frames == 1:
+        held, announced = frame_counts(found.path)
+    except InvalidInput as wrong:
+        if wrong.code == "no-picture":
+            raise NoInputInside(wrong.code, wrong.reason, wrong.remedy) from None
+        held = announced = 1
+    if held == 0 or max(held, announced) == 1:
         return [Wanted(found.path, id_names(found, _SUFFIXES))]
-    names = [id_names(found, _SUFFIXES, f"frame_{k:03d}") for k in range(frames)]
-    return [Wanted(found.path, each, options={"frame": k}) for k, each in enumerate(names)]
-
-
-def _may_have_frames(path: Path) -> bool:
-    return path.suffix.lower() not in {".jpg", ".jpeg", ".bmp"}
+    names = [id_names(found, _SUFFIXES, f"frame_{k:03d}") for k in range(min(held, MOST_FRAMES))]
+    wanted = [Wanted(found.path, each, options={"frame": k}) for k, each in enumerate(names)]
+    name = found.path.name
+    if announced > held:
+        reason = f"{name} announces {announced:,} frames and holds {held:,}; the others are missing"
+        missing = Finding("invalid_input", "frames-missing", reason, "copy or export it again")
+        wanted.append(Wanted(found.path, id_names(found, _SUFFIXES, "frames_missing"), finding=missing))
+    if held > MOST_FRAMES:
+        reason = f"{name} holds {held:,} frames; those from {MOST_FRAMES:,} on are not read"
+        more = Finding("invalid_input", "too-many-frames", reason, "cut it into several files")
+        wanted.append(Wanted(found.path, id_names(found, _SUFFIXES, "frames_beyond"), finding=more))
+    return wanted
 
 
 def _table_cases(tables: Tables, tasks: Mapping[str, tuple[str, int]] | None) -> list[Case]:

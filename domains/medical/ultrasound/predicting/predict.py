@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from domains.medical.intake.images import read_image
-from domains.medical.intake.picture import Image
+from domains.medical.intake.images import image_size, read_image
+from domains.medical.intake.picture import BYTES_A_PIXEL, SHARE_OF_MEMORY, Image
 from domains.medical.ultrasound.data.geometry import Frame, resize_image
 from domains.medical.ultrasound.networks.folded import FoldedPyramid
 from domains.medical.ultrasound.networks.input import normalise
@@ -26,11 +26,13 @@ from domains.medical.ultrasound.saved import load_run
 from domains.medical.ultrasound.uncertainty.picture import picture_numbers
 from domains.medical.ultrasound.uncertainty.trust import Standing, Trust, certainty
 from polyhead.batch.case import Case, InvalidInput, Record, Writer
+from polyhead.batch.monitor import current_monitor
 from polyhead.inference import Backend, Precision, Quick, quicken
 from polyhead.model import task_rows
 from polyhead.runs.identity import BACKENDS
 from polyhead.system.devices import choose_device
 from polyhead.system.memory import to_channels_last
+from polyhead.system.room import Room, total_memory
 from polyhead.uncertainty.likeness import UNLIKE
 
 logger = logging.getLogger(__name__)
@@ -157,6 +159,7 @@ class UltrasoundPredictor:
         self.trust = Trust.of(Path(run))
         self._encode: QuickBackbone | None = None
         self._lock = threading.Lock()
+        self._room = Room(int(total_memory() * SHARE_OF_MEMORY))
 
     def read(self, case: Case) -> UltrasoundItem:
         """Reads an image or one frame and brings it to the network's size.
@@ -178,8 +181,21 @@ class UltrasoundPredictor:
                 f"the model has none of the tasks asked: {', '.join(unanswered)}",
                 f"it has: {', '.join(self.model.tasks)}",
             )
-        image = read_image(case.path, case.options.get("frame"))
-        return self.prepare(image, tasks, unanswered)
+        return self.prepare(self._read_when_there_is_room(case), tasks, unanswered)
+
+    def _read_when_there_is_room(self, case: Case) -> Image:
+        """Reads an image; large ones wait until those before them are answered, so that memory has a bound."""
+        height, width = image_size(case.path)
+        monitor = current_monitor()
+        size = height * width * BYTES_A_PIXEL
+        self._room.wait_for(size, lambda: monitor.part(0, 1, "waiting for memory"))
+        try:
+            image = read_image(case.path, case.options.get("frame"))
+        except BaseException:
+            self._room.free(size)
+            raise
+        self._room.free_with(image.pixels, size)
+        return image
 
     def prepare(self, image: Image, tasks: Sequence[str], unanswered: Sequence[str] = ()) -> UltrasoundItem:
         """An image in memory as an item to predict."""
