@@ -170,7 +170,7 @@ def match(folder: Path, parts: Sequence[str], passed: PassedOver, look: Look = _
         return
     try:
         if not glob.has_magic(part):
-            names, results = [part] if look(is_there, folder / part) else [], set()
+            names = [part] if look(is_there, folder / part) else []
         else:
             names = [
                 name
@@ -179,16 +179,23 @@ def match(folder: Path, parts: Sequence[str], passed: PassedOver, look: Look = _
                 and (part.startswith(".") or not is_hidden(name))
                 and (not rest or look(is_folder, folder / name))
             ]
-            results = {name for name in names if rest and look(holds_results, folder / name)}
     except OSError as refused:
         passed.refused[folder] = found_wrong(folder, refused)
         yield folder
         return
     for name in names:
-        if name in results:
+        if rest and _known_results(folder / name, look):
             passed.folders.append((folder / name, _RESULTS))
         else:
             yield from match(folder / name, rest, passed, look)
+
+
+def _known_results(folder: Path, look: Look) -> bool:
+    try:
+        return bool(look(holds_results, folder))
+    except OSError:
+        # Entering it says why.
+        return False
 
 
 def is_folder(path: Path) -> bool:
