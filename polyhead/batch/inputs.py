@@ -192,12 +192,12 @@ class _Looking:
                 found += self.folder(path, "" if name == "." else name, entered, with_results=False)
             else:
                 files.setdefault((os.path.realpath(path.parent), path.name), path)
-        for (place, _), path in files.items():
+        named = parts[-1] not in ("*", "**")
+        asked = [(path, False) for (place, _), path in files.items() if place not in entered]
+        judged = taken(asked, _any if named else self.is_input, self.passed, self.look)
+        for (path, _), wanted in zip(asked, judged, strict=True):
             name = relative_name(path, base)
-            if place in entered:
-                continue
-            named = parts[-1] not in ("*", "**")
-            if taken(path, _any if named else self.is_input, self.passed, self.look):
+            if wanted:
                 found.append(Input(path, name, searched=base, finding=self.passed.refused.get(path)))
             else:
                 self.passed.add(name)
@@ -253,32 +253,36 @@ def wanted_of(
     """
     held: dict[Path, list[Wanted]] = {}
     wanted: dict[tuple[Path, tuple[str, str]], Wanted] = {}
+
+    def looked_into(found: Input) -> list[Wanted]:
+        if found.finding is not None:
+            return [Wanted(found.path, id_names(found), finding=found.finding)]
+        if found.given is None:
+            return _all_of(parts, found)
+        if found.path not in held:
+            held[found.path] = _all_of(parts, found)
+        return held[found.path]
+
     with Looker() as look:
-        for number, found in enumerate(inputs, 1):
-            if found.given is None:
-                chosen = _parts_of(found, parts, look)
-            else:
-                if found.path not in held:
-                    held[found.path] = _parts_of(found, parts, look)
-                chosen = _with_id(held[found.path], found.given)
-            for each in chosen:
+        for number, (found, chosen, error) in enumerate(look.each(looked_into, inputs), 1):
+            if chosen is None:
+                chosen = [Wanted(found.path, id_names(found), finding=_finding(found, error))]
+            for each in chosen if found.given is None else _with_id(chosen, found.given):
                 wanted.setdefault((each.path, each.names), each)
             if count is not None:
                 count(number, len(inputs))
     return list(wanted.values())
 
 
-def _parts_of(found: Input, parts: Callable[[Input], Iterable[Wanted]], look: Look) -> list[Wanted]:
-    finding = found.finding
-    if finding is None:
-        try:
-            return look(_all_of, parts, found)
-        except NoInputInside as none:
-            status = "invalid_input" if found.searched is None else "passed_over"
-            finding = Finding(status, none.code, none.reason, none.remedy)
-        except OSError as refused:
-            finding = found_wrong(found.path, refused)
-    return [Wanted(found.path, id_names(found), finding=finding)]
+def _finding(found: Input, error: Exception | None) -> Finding:
+    """What became of an input that could not be looked into; raises what is not the file's own fault."""
+    if isinstance(error, NoInputInside):
+        status = "invalid_input" if found.searched is None else "passed_over"
+        return Finding(status, error.code, error.reason, error.remedy)
+    if isinstance(error, OSError):
+        return found_wrong(found.path, error)
+    assert error is not None
+    raise error
 
 
 def _all_of(parts: Callable[[Input], Iterable[Wanted]], found: Input) -> list[Wanted]:

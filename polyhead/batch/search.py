@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from polyhead.batch.case import Finding
-from polyhead.batch.looking import found_wrong, irregular
+from polyhead.batch.looking import Looker, at_once, found_wrong, irregular
 from polyhead.batch.naming import suffix_of
 from polyhead.system.folders import holds_results
 
@@ -129,24 +129,38 @@ def search(
         if files is None:
             yield name
             continue
-        for file_name, is_regular in files:
-            inner = f"{name}/{file_name}" if name else file_name
-            if taken(folder / inner, is_input, passed, look, is_regular=is_regular):
+        inners = [f"{name}/{file_name}" if name else file_name for file_name, _ in files]
+        asked = [(folder / inner, is_regular) for inner, (_, is_regular) in zip(inners, files, strict=True)]
+        for inner, wanted in zip(inners, taken(asked, is_input, passed, look), strict=True):
+            if wanted:
                 yield inner
             else:
                 passed.add(inner)
 
 
-def taken(path: Path, is_input: IsInput, passed: PassedOver, look: Look, *, is_regular: bool = False) -> bool:
-    """Whether a file is given as an input; what is wrong with one that cannot be read goes to ``passed.refused``."""
-    try:
-        wanted = look(is_input, path)
-        wrong = None if is_regular or not wanted else look(irregular, path)
-    except OSError as refused:
-        wanted, wrong = True, found_wrong(path, refused)
-    if wrong is not None:
-        passed.refused[path] = wrong
-    return wanted
+def taken(files: Sequence[tuple[Path, bool]], is_input: IsInput, passed: PassedOver, look: Look) -> Iterator[bool]:
+    """Whether each file is given as an input; what is wrong with one that cannot be read goes to ``passed.refused``.
+
+    Args:
+        files: their paths, and whether they are known to be regular.
+    """
+
+    def judged(file: tuple[Path, bool]) -> tuple[bool, Finding | None]:
+        path, is_regular = file
+        wanted = is_input(path)
+        return wanted, None if is_regular or not wanted else irregular(path)
+
+    each = look.each if isinstance(look, Looker) else at_once
+    for (path, _), judgement, error in each(judged, files):
+        if isinstance(error, OSError):
+            judgement = True, found_wrong(path, error)
+        elif error is not None:
+            raise error
+        assert judgement is not None
+        wanted, wrong = judgement
+        if wrong is not None:
+            passed.refused[path] = wrong
+        yield wanted
 
 
 def match(folder: Path, parts: Sequence[str], passed: PassedOver, look: Look = _at_once) -> Iterator[Path]:

@@ -12,7 +12,17 @@ from typing import Any
 from domains.genomics.asking.blocks import BLOCK_RECORDS, read_blocks
 from domains.genomics.sequences.records import RejectedRecord
 from polyhead.batch.case import Case
-from polyhead.batch.inputs import Count, Input, Wanted, as_cases, find_inputs, id_names, tell_not_read, wanted_of
+from polyhead.batch.inputs import (
+    Count,
+    Input,
+    Wanted,
+    as_cases,
+    find_inputs,
+    id_names,
+    relative_name,
+    tell_not_read,
+    wanted_of,
+)
 from polyhead.batch.monitor import current_monitor
 from polyhead.batch.outcome import NoInput
 from polyhead.batch.path_lists import LIST_SUFFIXES
@@ -105,9 +115,9 @@ def _parts(found: Input, reading: _Reading, tasks: Sequence[str] | None, split: 
         # It has no records to say so for it.
         yield Wanted(found.path, id_names(found), options={"kind": "block", "block": 0, **reading.options()})
     elif found.path.is_dir() or (found.searched is None and is_labelled(found.path)):
-        if found.path.is_dir():
-            _tell_passed_over(found.path)
         yield from _rows(found.path, tasks, split, reading)
+        if found.path.is_dir():
+            yield from _beside_tables(found.path)
     else:
         yield from _records(found, reading)
 
@@ -128,13 +138,18 @@ def is_labelled(path: Path) -> bool:
         return False
 
 
-def _tell_passed_over(folder: Path) -> None:
-    """Of a folder with labelled tables the tables alone are read."""
+def _beside_tables(folder: Path) -> Iterator[Wanted]:
+    """Of a folder with labelled tables the tables alone are read; what cannot be looked at might be one."""
     from domains.genomics.data.tables import labelled_tables
 
+    passed = PassedOver()
     labelled = {file for file, _, _ in labelled_tables(folder)}
-    files = sorted(folder / name for name in search(folder, _is_sequences, PassedOver()))
-    tell_not_read(folder, "labelled sequences", [file for file in files if file not in labelled])
+    files = sorted(folder / name for name in search(folder, _is_sequences, passed))
+    others = [file for file in files if file not in labelled and file not in passed.refused]
+    tell_not_read(folder, "labelled sequences", others)
+    for path, finding in sorted(passed.refused.items()):
+        name = relative_name(path, folder)
+        yield Wanted(path, (name, name), finding=finding)
 
 
 def _holds_sequences(path: Path) -> bool:

@@ -11,7 +11,17 @@ from typing import Any
 from domains.pde.asking.questions import read_request, read_table
 from domains.pde.data.samples import SPLITS
 from polyhead.batch.case import Case, InvalidInput
-from polyhead.batch.inputs import Count, Input, Wanted, as_cases, find_inputs, id_names, tell_not_read, wanted_of
+from polyhead.batch.inputs import (
+    Count,
+    Input,
+    Wanted,
+    as_cases,
+    find_inputs,
+    id_names,
+    relative_name,
+    tell_not_read,
+    wanted_of,
+)
 from polyhead.batch.outcome import NoInput
 from polyhead.batch.search import PassedOver, search
 
@@ -101,8 +111,12 @@ def _samples(source: Path, split: str, tasks: Sequence[str] | None) -> Iterator[
     from domains.pde.data.store import data_files, data_paths, read_info
 
     if source.is_dir():
-        others = [source / name for name in search(source, _is_question, PassedOver())]
-        tell_not_read(source, "data files", sorted(others))
+        passed = PassedOver()
+        others = [source / name for name in search(source, _is_question, passed)]
+        tell_not_read(source, "data files", sorted(path for path in others if path not in passed.refused))
+        for path, finding in sorted(passed.refused.items()):
+            name = relative_name(path, source)
+            yield Wanted(path, (name, name), finding=finding)
     given = data_paths(source)
     damaged = [path for path in given if not _is_whole(path)]
     for path in damaged:

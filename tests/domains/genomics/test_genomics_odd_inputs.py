@@ -28,6 +28,16 @@ def test_pipes_in_a_folder_of_sequences(tmp_path):
     assert isinstance(told, RejectedRecord) and told.code == "not-a-file"
 
 
+def test_what_cannot_be_looked_at_beside_labelled_tables_is_a_case_that_fails(tmp_path):
+    (tmp_path / "t.csv").write_text("sequence,label,split\nACGTACGT,a,test\nACGTACGA,b,test\n")
+    (tmp_path / "deep").mkdir()
+    os.mkfifo(tmp_path / "deep" / "u.csv")
+    cases = cases_from(tmp_path)
+    assert [(case.id, case.finding and case.finding.code) for case in cases] == [
+        ("test/00000", None), ("deep/u.csv", "not-a-file")
+    ]  # fmt: skip
+
+
 def test_an_archive_that_unpacks_to_far_more_than_it_holds_ends_with_one_line(tmp_path, monkeypatch):
     monkeypatch.setattr(stream, "BOMB_FROM", 1 << 20)
     whole = b">a\n" + b"ACGT" * 1000

@@ -135,8 +135,12 @@ def test_a_folder_without_permission_by_another_user(tmp_path):
     (tmp_path / "l.txt").write_text("a.toy\nclosed/b.toy\n")
     told = tmp_path / "told"
     told.mkdir()
-    for folder in (told, tmp_path, *list(tmp_path.parents)[:2]):
-        folder.chmod(0o777)
+    told.chmod(0o777)
+    # The other user has to reach the folder; those that he cannot enter are the test's own.
+    opened = {folder: folder.stat().st_mode for folder in (tmp_path, *tmp_path.parents)}
+    opened = {folder: mode for folder, mode in opened.items() if mode & 0o055 != 0o055 and len(folder.parts) > 2}
+    for folder, mode in opened.items():
+        folder.chmod(mode & 0o7777 | 0o055)
     child = os.fork()
     if child == 0:
         status = 1
@@ -153,7 +157,10 @@ def test_a_folder_without_permission_by_another_user(tmp_path):
             status = 0
         finally:
             os._exit(status)
-    assert os.waitpid(child, 0)[1] == 0
+    ended = os.waitpid(child, 0)[1]
+    for folder, mode in opened.items():
+        folder.chmod(mode & 0o7777)
+    assert ended == 0
     found = json.loads((told / "found.json").read_text())
     (tmp_path / "closed").chmod(0o700)
     whole = {"a.toy": "", "closed": "no-permission", "sealed": "no-permission", "sealed.toy": ""}
