@@ -1,4 +1,4 @@
-"""`polyhead ultrasound`: sample, train, predict, evaluate, import."""
+"""`polyhead ultrasound`: sample, train, calibrate, predict, evaluate, import."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from apps.flags import (
     Task,
     application_verbs,
 )
-from apps.terminal import counting, show_report
+from apps.terminal import counting, sayer, show_report
 from apps.training import require_system, resolve_preset, run_training, show_configuration
 from apps.training_flags import Loaders, TrainingFlags, with_training_flags
 
@@ -224,6 +224,23 @@ def evaluate(
     report = with_unfinished(report, predictions)
     written = write_report(report, (out or predictions) / "report.html")
     show_report(report, written[0], full=full, as_json=as_json, quiet=quiet)
+
+
+@app.command()
+def calibrate(
+    run: Run,
+    data: Data,
+    device: Device = "auto",
+    quiet: Quiet = False,
+) -> None:
+    """Fits anew what tells images unlike the training, and the temperatures of classes; `train` does so at its end.
+
+    For an imported checkpoint, or for the images of another place: `predict` then uses it.
+    """
+    from domains.medical.ultrasound.learning.calibrating import calibrate_run
+
+    calibrate_run(run, data, device=device, say=sayer(quiet))
+    typer.echo(run)
 
 
 @app.command("import")

@@ -257,3 +257,27 @@ def test_a_temperature_is_not_measured_on_the_rows_that_made_it(polyhead, run, d
 def _in_table_order(data: Path, rows):
     wanted = {row.image_path for row in rows}
     return [row for row in read_tables(data).rows if row.task == TASKS[0] and row.image_path in wanted]
+
+
+def test_calibrate_gives_a_run_what_it_lacks(polyhead, run, data, tmp_path):
+    bare = without_companions(run, tmp_path / "bare")
+    status, out, err = polyhead("ultrasound", "calibrate", bare, data, "--device", "cpu")
+    assert (status, out) == (0, f"{bare}\n") and "false alarms at most" in err
+    made, own = (Likeness.load(folder / LIKENESS_FILE) for folder in (bare, run))
+    assert made is not None and own is not None
+    np.testing.assert_allclose(made.held, own.held, rtol=1e-6)  # the same rows on the same sides
+    assert read_calibrations(bare)[TASKS[0]].temperature == pytest.approx(
+        read_calibrations(run)[TASKS[0]].temperature, rel=1e-6
+    )
+    info = json.loads((bare / "run.json").read_text())
+    (bare / "run.json").write_text(json.dumps(info | {"data": {}}))  # as an imported checkpoint
+    (bare / LIKENESS_FILE).unlink()
+    assert polyhead("ultrasound", "calibrate", bare, data, "--device", "cpu", "-q")[0] == 0
+    assert Likeness.load(bare / LIKENESS_FILE) is not None
+    (bare / "run.json").write_text(json.dumps(info | {"finished": False}))
+    status, _, err = polyhead("ultrasound", "calibrate", bare, data)
+    assert status == 2 and "the training has not finished" in err
+    few = tmp_path / "few"
+    sample(few, rows_per_task=3, validation=0, size=(64, 80), tasks=TASKS[:1], seed=5)
+    status, _, err = polyhead("ultrasound", "calibrate", run, few)
+    assert status == 2 and "not trained on; calibration needs at least 20" in err

@@ -157,12 +157,12 @@ def see(model: MultiHeadModel, rows: Sequence[Row], config: UltrasoundConfig, *,
 
 
 def spread(rows: Sequence[Row], most: int = MOST) -> list[Row]:
-    """At most `most` rows or one a task: each task's evenly spaced in their order, small tasks whole."""
+    """At most `most` rows or one a task: each task's evenly spaced by name, small tasks whole."""
     tasks: dict[str, list[Row]] = {}
-    for row in rows:
+    for row in sorted(rows, key=lambda row: (row.image_path, row.task)):
         tasks.setdefault(row.task, []).append(row)
     chosen, left = [], most
-    for place, members in enumerate(sorted(tasks.values(), key=len)):
+    for place, members in enumerate(sorted(tasks.values(), key=lambda rows: (len(rows), rows[0].task))):
         count = min(len(members), max(1, left // (len(tasks) - place)))
         left -= count
         chosen += [members[index * len(members) // count] for index in range(count)]
