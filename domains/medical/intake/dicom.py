@@ -118,7 +118,15 @@ def read_frame(path: Path, index: int = 0) -> Image:
             ``too-small``, ``unsupported-format`` (no installed decoder, or an unknown colour model),
             ``no-such-frame``.
     """
-    path = Path(path)
+    try:
+        return _read_frame(Path(path), index)
+    except InvalidInput:
+        raise
+    except Exception:  # elements are understood when they are asked for; their words may quote the data set
+        raise InvalidInput("unreadable-image", f"{Path(path).name} has broken elements", _EXPORT) from None
+
+
+def _read_frame(path: Path, index: int) -> Image:
     header, held, has_pixels = _header(path)
     said = _said(header)
     count = max(said, held)
@@ -177,10 +185,14 @@ def _read_header(path: Path, _modified: int, _bytes: int) -> tuple[Dataset, int,
     except Exception:  # broken files raise nearly anything
         raise InvalidInput("unreadable-image", f"{path.name} is a broken DICOM file", _EXPORT) from None
     try:
-        rows, columns = int(header.get("Rows") or 0), int(header.get("Columns") or 0)
+        size, kind = (header.get("Rows"), header.get("Columns")), kind_without_picture(header)
+    except Exception:
+        raise InvalidInput("unreadable-image", f"{path.name} has broken elements", _EXPORT) from None
+    try:
+        rows, columns = (int(side or 0) for side in size)
     except (TypeError, ValueError):
         rows, columns = 0, 0
-    if (kind := kind_without_picture(header)) is not None:
+    if kind is not None:
         reason = f"{path.name} is a DICOM {kind}, which holds no picture"
         raise InvalidInput(NO_PICTURE, reason, "nothing needs to be done")
     if rows < 1 or columns < 1:
@@ -196,7 +208,7 @@ def _read_header(path: Path, _modified: int, _bytes: int) -> tuple[Dataset, int,
 def _said(header: Dataset) -> int:
     try:
         return max(1, int(header.get("NumberOfFrames") or 1))
-    except (TypeError, ValueError):
+    except Exception:  # none that can be understood
         return 1
 
 

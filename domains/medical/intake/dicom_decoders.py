@@ -9,19 +9,21 @@ from typing import Any
 
 import numpy as np
 from pydicom import uid
-from pydicom.pixels.decoders.base import JPEGExtended12BitDecoder, get_decoder
+from pydicom.pixels.decoders.base import get_decoder
 from pydicom.pixels.utils import pixel_array
 
+from domains.medical.intake.gdcm_jpeg import SYNTAXES
 from polyhead.batch.case import InvalidInput
 
 EXTRA = "pip install 'polyhead[dicom]'"
 _CONVERT = "convert it with a DICOM tool (dcmdjpeg, dcmdjpls, gdcmconv --raw) to Explicit VR Little Endian"
 _MODULES = ("gdcm", "jpeg_ls", "pylibjpeg", "openjpeg")
-_ORDER = ("pydicom", "pillow", "pylibjpeg", "pyjpegls", "gdcm")
+_GDCM = "gdcm-checked"
+_ORDER = ("pydicom", "pillow", "pylibjpeg", "pyjpegls", _GDCM)
 """Plugins from the first to be tried: those of the extra come last, so that it changes no pixel of other files."""
-_TWELVE = "gdcm-12-bit"
 
-JPEGExtended12BitDecoder.add_plugin(_TWELVE, ("domains.medical.intake.jpeg12", "decode_frame"))
+for _syntax in SYNTAXES:
+    get_decoder(_syntax).add_plugin(_GDCM, ("domains.medical.intake.gdcm_jpeg", "decode_frame"))
 
 _COMPRESSIONS = (
     uid.RLELossless,
@@ -115,12 +117,12 @@ def decode(path: Path, source: Any, syntax: uid.UID, bits: int, **options: Any) 
 def _plugins(syntax: uid.UID, bits: int) -> list[str]:
     """The installed decoders, in the order in which they are tried."""
     try:
-        found = get_decoder(syntax).available_plugins
+        # pydicom's own plugin gives GDCM whatever comes, and damaged frames end the process in it.
+        found = [name for name in get_decoder(syntax).available_plugins if name != "gdcm"]
     except NotImplementedError:
         return []
     if syntax == uid.JPEGExtended12Bit and bits > 8:
-        # The others of this syntax read 8 bits only, but for one under the GPL, which is not ours to recommend.
-        found = tuple(name for name in found if name == _TWELVE or name not in _ORDER)
+        found = [name for name in found if name != "pillow"]
     return sorted(found, key=lambda name: (_ORDER.index(name) if name in _ORDER else len(_ORDER), name))
 
 

@@ -7,10 +7,11 @@ import pydicom
 import pytest
 from pydicom import uid
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.encaps import encapsulate
+from pydicom.encaps import encapsulate, generate_frames
 
 from domains.medical.intake import dicom_decoders
 from domains.medical.intake.dicom_decoders import compressions, short_name
+from domains.medical.intake.gdcm_jpeg import checked
 from domains.medical.intake.images import frame_count, read_image
 from polyhead.batch.case import InvalidInput
 
@@ -112,6 +113,45 @@ def test_12_bit_jpeg(tmp_path):
     data.save_as(tmp_path / "c.dcm")
     with pytest.raises(InvalidInput, match=r"unreadable-image|truncated-image"):
         read_image(tmp_path / "c.dcm")
+
+
+@pytest.mark.parametrize(("place", "value"), [(17, 216), (24, 200), (26, 9), (27, 4), (43, 255), (65, 7), (-30, 0)])
+def test_damaged_frames_are_named_and_do_not_end_the_process(tmp_path, place, value):
+    pytest.importorskip("gdcm")
+    path = pydicom.data.get_testdata_file("SC_rgb_jpeg_gdcm.dcm", download=False)
+    assert isinstance(path, str)
+    data = pydicom.dcmread(path)
+    frame = bytearray(next(generate_frames(data.PixelData, number_of_frames=1)))
+    frame[place] = value
+    data.PixelData = encapsulate([bytes(frame)])
+    data["PixelData"].is_undefined_length = True
+    data.save_as(tmp_path / "a.dcm")
+    if place < 0:
+        assert read_image(tmp_path / "a.dcm").size == (100, 100)
+        return
+    with pytest.raises(InvalidInput, match="unreadable-image"):
+        read_image(tmp_path / "a.dcm")
+
+
+def test_the_headers_of_a_frame_are_looked_through():
+    tables = b"\xff\xc4" + (2 + 17 + 2).to_bytes(2) + bytes([0, 0, 2, *[0] * 14]) + bytes([3, 4])
+    start = b"\xff\xc3" + (11).to_bytes(2) + bytes([12, 0, 40, 0, 48, 1, 1, 0x11, 0])
+    scan = b"\xff\xda" + (8).to_bytes(2) + bytes([1, 1, 0, 1, 0, 0])
+    size = {"rows": 40, "columns": 48, "samples": 1, "lossless": True}
+    assert checked(b"\xff\xd8" + start + tables + scan, **size) == 12
+    for broken in (
+        b"\xff\xd8" + start + scan,  # no table
+        b"\xff\xd8" + tables + scan,  # no frame
+        b"\xff\xd8" + start + tables,  # no scan
+        b"\xff\xd8" + start + start + tables + scan,
+        b"\xff\xd8" + start + tables + scan[:-3] + bytes([8, 0, 0]),  # predictor 8
+        start + tables + scan,
+        b"",
+    ):
+        with pytest.raises(ValueError, match="headers are broken"):
+            checked(broken, **size)
+    with pytest.raises(ValueError, match="those of the data set"):
+        checked(b"\xff\xd8" + start + tables + scan, **{**size, "rows": 41})
 
 
 def test_the_12_bit_frames_that_pydicom_ships():

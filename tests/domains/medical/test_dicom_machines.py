@@ -274,3 +274,15 @@ def test_a_private_class_with_a_picture_is_read(tmp_path):
     data = header(GREY)
     data.file_meta.MediaStorageSOPClassUID = data.SOPClassUID = "1.2.276.0.7230010.3.9.9"
     assert np.array_equal(read_image(saved(tmp_path / "a.dcm", data, GREY.tobytes())).pixels[..., 0], GREY)
+
+
+@pytest.mark.parametrize("element", [b"\x28\0\x10\0US", b"\x08\0\x60\0CS", b"\x08\0\x16\0UI", b"\x28\0\0\x01US"])
+def test_elements_that_cannot_be_understood_are_named(tmp_path, element):
+    """Rows, Modality, SOP Class UID, Bits Allocated with a value representation that there is not."""
+    path = saved(tmp_path / "a.dcm", header(GREY), GREY.tobytes())
+    content = path.read_bytes()
+    assert content.count(element) == 1
+    path.write_bytes(content.replace(element, element[:4] + b"ZZ"))
+    with pytest.raises(InvalidInput, match="unreadable-image") as caught:
+        read_image(path)
+    assert "Secret" not in str(caught.value)
