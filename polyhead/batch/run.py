@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -14,14 +16,17 @@ from polyhead.batch.case import Case
 from polyhead.batch.folder import OutputFolder
 from polyhead.batch.keeper import Keeper
 from polyhead.batch.merge import merge
-from polyhead.batch.outcome import Outcome, Summary, one_line
+from polyhead.batch.outcome import EXIT_USAGE, Outcome, Summary, one_line
 from polyhead.batch.parts import Rows
+from polyhead.batch.products import Saved
 from polyhead.batch.receipts import Verify, digest
+from polyhead.batch.room import BytesOf, FirstCases, room_for, stopped_by
 from polyhead.batch.runner import MakeRunner, Progress, Runner, WorkerCannotStart
 from polyhead.batch.settled import Settled, checked_ahead, settled
 from polyhead.batch.supervisor import LocalRunner
 from polyhead.batch.worker import PredictorFactory, WorkerSettings
 from polyhead.system.interrupts import Interrupts
+from polyhead.system.room import no_room
 
 OnMerged = Callable[[Path, Rows], None]
 
@@ -47,6 +52,8 @@ def run_batch(
     retry_failed: bool = False,
     verify: Verify = "quick",
     dry_run: bool = False,
+    saved: Saved = None,
+    bytes_of: BytesOf | None = None,
     progress: Progress | None = None,
     info: Mapping[str, Any] | None = None,
     on_merged: OnMerged | None = None,
@@ -67,15 +74,18 @@ def run_batch(
         retry_failed: reads inputs again that an earlier run found invalid.
         verify: whether a case counts as done by size, time and inode of its files where they show every change, or
             only after all of them were read ("full").
-        dry_run: only counts what would be done; writes nothing.
+        dry_run: only counts what would be done, and estimates what that would take; writes nothing.
+        saved: the products that are written of each case; one that lacks some of them is done anew, and keeps those
+            that it has.
+        bytes_of: estimates what a case will take on the disk; what clearly has no room is not begun.
         progress: called with an event (a mapping with the key ``event``) whenever there is news.
         info: JSON values for ``run.json``.
         on_merged: called with `out` and the rows of all shards that have ended, once the results are written.
         make_runner: what runs the cases that are not done yet.
 
     Raises:
-        ValueError: two cases with one id, a shard outside its range, a trained model in `out`, or another run at
-            work there (`FolderInUse`).
+        ValueError: two cases with one id, a shard outside its range, a trained model in `out`, another run at work
+            there (`FolderInUse`), or no room for what will be written (`TooLittleRoom`).
     """
     index, of = shard
     if not 0 <= index < of:
@@ -86,7 +96,7 @@ def run_batch(
     progress = progress or (lambda _: None)
     mine = array("q", (i for i, case in enumerate(cases) if of == 1 or shard_of(case.id, of) == index))
     keeper = Keeper(out, len(cases), len(mine), progress)
-    choice = {"overwrite": overwrite, "retry_failed": retry_failed, "verify": verify}
+    choice: dict[str, Any] = {"overwrite": overwrite, "retry_failed": retry_failed, "verify": verify, "saved": saved}
     check = partial(settled, out=out, model=model_hash, parameters=parameters, **choice)
     interrupts = Interrupts()
 
@@ -95,38 +105,60 @@ def run_batch(
 
     folder = OutputFolder(out, shard)
     folder.refuse_other_content()
+    own = [cases[i] for i in mine]
+    room = None if bytes_of is None else room_for(own, out, bytes_of)
+    if room is not None:
+        room.require()
     progress({"event": "start", "total": len(mine), "inputs": len(cases), "shard": [index, of]})
     if dry_run:
         with interrupts:
             for _, case in _to_run(cases, mine, check, keeper, stopping):
                 keeper.plan(case.id)
-        return keeper.summary(interrupted=interrupts.seen)
+        summary = keeper.summary(interrupted=interrupts.seen)
+        return summary if room is None else replace(summary, notes=(*summary.notes, room.line))
     key = [model_hash, digest(dict(parameters))]
     with folder.hold():
         try:
             keeper.part = folder.begin_part(key)
-            settings = WorkerSettings(str(out), model_hash, parameters, batch_size, workers)
+            settings = WorkerSettings(str(out), model_hash, parameters, batch_size, workers, saved, overwrite)
             runner = make_runner(factory, settings, log=folder.worker_log, timeout=timeout)
+            full: str | None = None
             with interrupts:
-                error = _work(runner, _to_run(cases, mine, check, keeper, stopping), keeper, stopping)
+                try:
+                    to_run = _to_run(cases, mine, check, keeper, stopping)
+                    error = _work(runner, to_run, keeper, stopping, FirstCases(own, out))
+                except (OSError, ValueError) as wrong:
+                    error = full = stopped_by(wrong)
+                    if full is None:
+                        raise
             why = error or ("the run was interrupted" if interrupts.seen else "the run stopped at a failure")
             _keep_unreached(cases, mine, keeper, why)
             summary = keeper.summary(interrupted=interrupts.seen, error=error)
+            if full is not None:
+                summary = replace(summary, exit_status=EXIT_USAGE)
             with folder.merging():
                 keeper.part.end(_facts_of(shard, summary))
                 facts = {"model_hash": model_hash, "parameters": dict(parameters), "parameters_hash": key[1]}
+                facts["saved"] = None if saved is None else sorted(saved)
                 rows = merge(folder, key, facts | {"inputs": len(cases), "info": dict(info or {})})
                 if on_merged is not None:
                     try:
                         on_merged(out, rows)
                     except Exception as wrong:
+                        if (lacking := no_room(wrong)) is not None:
+                            raise lacking from wrong
                         error = f"the files of the whole set were not written: {type(wrong).__name__}: {wrong}"
                         summary = keeper.summary(interrupted=interrupts.seen, error=one_line(error))
         except KeyboardInterrupt:
             return keeper.summary(interrupted=True)
+        except OSError as wrong:
+            if (full := stopped_by(wrong)) is None:
+                raise
+            summary = replace(keeper.summary(error=full), exit_status=EXIT_USAGE)
         finally:
             if keeper.part is not None:
-                keeper.part.close()
+                with suppress(OSError):  # what is not on the disk by now has no room there, and that was said
+                    keeper.part.close()
     progress({"event": "finish", "counts": dict(summary.counts), "exit_status": summary.exit_status})
     return summary
 
@@ -156,7 +188,11 @@ def _to_run(
 
 
 def _work(
-    runner: Runner, to_run: Iterator[tuple[int, Case]], keeper: Keeper, stopping: Callable[[], bool]
+    runner: Runner,
+    to_run: Iterator[tuple[int, Case]],
+    keeper: Keeper,
+    stopping: Callable[[], bool],
+    first: FirstCases,
 ) -> str | None:
     """Runs the cases; returns what kept the predictor from being loaded, None where nothing did."""
     at_work: dict[str, int] = {}
@@ -169,6 +205,8 @@ def _work(
     try:
         for outcome in runner.run(given(), stopping=stopping, notify=keeper.progress):
             keeper.note(at_work.pop(outcome.id), outcome)
+            if outcome.status == "ok":
+                first.take(outcome.id)
     except WorkerCannotStart as error:
         return one_line(f"the predictor cannot be loaded: {error}")
     return None

@@ -28,6 +28,8 @@ class Runner(Protocol):
 
         Raises:
             WorkerCannotStart: the predictor does not load.
+            OSError: the place of the results takes no more (`polyhead.system.room.no_room`); what was in work then has
+                no outcome.
         """
         ...
 

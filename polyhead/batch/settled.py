@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from polyhead.batch.case import Case
 from polyhead.batch.folder import refused_id
 from polyhead.batch.outcome import Outcome
+from polyhead.batch.products import Saved
 from polyhead.batch.receipts import Verify, load_receipt, receipt_holds, request_digest
 
 CHECK_THREADS = 4
@@ -39,6 +40,7 @@ def settled(
     overwrite: bool = False,
     retry_failed: bool = False,
     verify: Verify = "quick",
+    saved: Saved = None,
 ) -> Settled | None:
     """What is known of a case without running it; None where it must be run.
 
@@ -53,7 +55,7 @@ def settled(
     receipt = load_receipt(folder)
     if receipt is None or (receipt.status != "ok" and (receipt.status != "invalid_input" or retry_failed)):
         return None
-    if not receipt_holds(receipt, folder, case, model, request_digest(parameters, case), verify):
+    if not receipt_holds(receipt, folder, case, model, request_digest(parameters, case), verify, saved):
         return None
     status, remedy = "skipped", receipt.remedy
     if receipt.status != "ok":
