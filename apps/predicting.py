@@ -12,6 +12,7 @@ from apps.batch_flags import BatchFlags
 from polyhead.batch.case import Case
 from polyhead.batch.outcome import Summary
 from polyhead.batch.progress import progress_display
+from polyhead.batch.room import BytesOf
 from polyhead.batch.run import OnMerged, run_batch
 from polyhead.batch.worker import PredictorFactory
 from polyhead.runs.run import RunInfo
@@ -26,11 +27,13 @@ def predict(
     parameters: Mapping[str, Any],
     info: Mapping[str, Any],
     on_merged: OnMerged | None = None,
+    bytes_of: BytesOf | None = None,
 ) -> Summary:
     """Runs the batch with its progress on stderr and prints where the results are on stdout.
 
     Args:
         model: what decides the answers, as `polyhead.runs.run.Run.identity`: a case is done anew where it has changed.
+        bytes_of: estimates what a case will take on the disk.
     """
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     with progress_display(quiet=flags.quiet, log_json=flags.log_json) as progress:
@@ -49,6 +52,8 @@ def predict(
             retry_failed=flags.retry_failed,
             verify=flags.verify,
             dry_run=flags.dry_run,
+            saved=flags.save,
+            bytes_of=bytes_of,
             progress=progress,
             info=info,
             on_merged=on_merged,
