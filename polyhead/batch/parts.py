@@ -91,9 +91,8 @@ def write_rows(parts: Sequence[Part], path: Path) -> Rows:
     for part in parts:
         begins.append(len(indices))
         indices.extend(part.indices)
-    with ExitStack() as open_files, replacing(path) as temporary:
+    with ExitStack() as open_files, replacing(path) as temporary, temporary.open("wb") as target:
         streams = [open_files.enter_context(part.path.open("rb")) for part in parts]
-        target = open_files.enter_context(temporary.open("wb"))
         for place in sorted(range(len(indices)), key=indices.__getitem__):
             number = bisect_right(begins, place) - 1
             part, row = parts[number], place - begins[number]

@@ -99,16 +99,16 @@ class FirstCases:
                 Room(size * len(_without_receipt(self._cases, self._out)), free, self._out).require()
 
 
-def stopped_by(error: BaseException) -> str | None:
-    """The line for a batch that `error` stops because there is no room for it; None for any other error."""
+def stopped_by(error: BaseException, out: Path) -> str | None:
+    """The line for a batch into `out` that `error` stops because there is no room; None for any other error."""
     if isinstance(error, TooLittleRoom):
         return f"{error}; the same command goes on where this one stopped"
     full = no_room(error)
     if full is None:
         return None
     remedy = _REMEDIES.get(full.errno or 0, "make room there, or choose less with --save")
-    place = "" if full.filename is None else f"{full.filename}: "
-    return f"{place}{full.strerror}: the batch stops; {remedy}, and run the same command again: it goes on from here"
+    place = out if full.filename is None or Path(full.filename).is_relative_to(out) else full.filename
+    return f"{place}: {full.strerror}: the batch stops; {remedy}, and run the same command again: it goes on from here"
 
 
 def size_of(outputs: Mapping[str, Mapping[str, object]]) -> int:

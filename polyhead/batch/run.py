@@ -128,7 +128,7 @@ def run_batch(
                     to_run = _to_run(cases, mine, check, keeper, stopping)
                     error = _work(runner, to_run, keeper, stopping, FirstCases(own, out))
                 except (OSError, ValueError) as wrong:
-                    error = full = stopped_by(wrong)
+                    error = full = stopped_by(wrong, out)
                     if full is None:
                         raise
             why = error or ("the run was interrupted" if interrupts.seen else "the run stopped at a failure")
@@ -152,7 +152,7 @@ def run_batch(
         except KeyboardInterrupt:
             return keeper.summary(interrupted=True)
         except OSError as wrong:
-            if (full := stopped_by(wrong)) is None:
+            if (full := stopped_by(wrong, out)) is None:
                 raise
             summary = replace(keeper.summary(error=full), exit_status=EXIT_USAGE)
         finally:
