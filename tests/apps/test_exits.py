@@ -12,9 +12,9 @@ from polyhead.batch.outcome import NoInput
     ("failure", "status", "line"),
     [
         (
-            OSError(errno.ENOSPC, "No space left on device", "out/a"),
+            OSError(errno.ENOSPC, "No space left on device", "a"),
             2,
-            "error: out/a: No space left on device; free some space (train goes on with --resume), or name another place",
+            "error: a: No space left on device; free some space (train goes on with --resume), or name another place",
         ),
         (
             PermissionError(errno.EACCES, "Permission denied", "out"),
