@@ -24,6 +24,7 @@ from apps.flags import (
     read_shard,
 )
 from apps.shared_flags import Verb, with_flags
+from polyhead.batch.products import NOTHING, Products, Saved
 
 
 @dataclass(frozen=True)
@@ -40,11 +41,12 @@ class BatchFlags:
     retry_failed: bool = False
     verify: Literal["quick", "full"] = "quick"
     dry_run: bool = False
+    save: Saved = None
     log_json: bool = False
     quiet: bool = False
 
 
-def with_batch_flags(batch_size: int, help: str) -> Callable[[Verb], Verb]:
+def with_batch_flags(batch_size: int, help: str, products: Products | None = None) -> Callable[[Verb], Verb]:
     """Puts the flags of a batch in the place of a verb's argument `flags`, which gets them as `BatchFlags`.
 
     The verb also has an argument `out`, the folder of the results.
@@ -52,6 +54,7 @@ def with_batch_flags(batch_size: int, help: str) -> Callable[[Verb], Verb]:
     Args:
         batch_size: the default of ``--batch-size``.
         help: what that flag counts.
+        products: what ``--save`` chooses of; None where there is nothing to choose.
     """
     size = Annotated[int, typer.Option(min=1, help=help)]
     shared: dict[str, tuple[Any, Any]] = {
@@ -68,11 +71,17 @@ def with_batch_flags(batch_size: int, help: str) -> Callable[[Verb], Verb]:
         "log_json": (LogJson, False),
         "quiet": (Quiet, False),
     }
+    if products is not None:
+        choice = "; ".join(f"{name}: {about}" for name, about in products.about.items())
+        words = f"What is written of a case beside its answer, with commas between ({choice}), or {NOTHING}."
+        shared["save"] = (Annotated[str, typer.Option(help=words)], products.default)
 
     def gathered(values: dict[str, Any], given: dict[str, Any]) -> BatchFlags:
         # Only the local engine is there; the flag says so.
         values.pop("engine")
         values["shard"] = read_shard(values["shard"])
+        if products is not None:
+            values["save"] = products.chosen(values["save"])
         return BatchFlags(given["out"], **values)
 
     return with_flags(shared, gathered)

@@ -19,7 +19,7 @@ REMEDIES = {
     errno.EACCES: "name a place that you may use, or change its permissions",
     errno.EPERM: "name a place that you may use, or change its permissions",
     errno.EROFS: "the file system is read-only: name another place",
-    errno.ENOSPC: "free some space, or name another place",
+    errno.ENOSPC: "free some space (train goes on with --resume), or name another place",
     errno.EDQUOT: "your quota is used up: free some space, or name another place",
     errno.ENAMETOOLONG: "take shorter names",
     errno.ELOOP: "the links go round: name the file itself",

@@ -12,6 +12,7 @@ from apps.batch_flags import BatchFlags
 from polyhead.batch.case import Case
 from polyhead.batch.outcome import Summary
 from polyhead.batch.progress import progress_display
+from polyhead.batch.room import BytesOf
 from polyhead.batch.run import OnMerged, run_batch
 from polyhead.batch.search import PassedOver
 from polyhead.batch.worker import PredictorFactory
@@ -29,12 +30,14 @@ def predict(
     info: Mapping[str, Any],
     passed: PassedOver | None = None,
     on_merged: OnMerged | None = None,
+    bytes_of: BytesOf | None = None,
 ) -> Summary:
     """Runs the batch with its progress on stderr and prints where the results are on stdout.
 
     Args:
         model: what decides the answers, as `polyhead.runs.run.Run.identity`: a case is done anew where it has changed.
         passed: what was seen beside the cases and is no input; told in the results.
+        bytes_of: estimates what a case will take on the disk.
     """
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     if UNFINISHED in info:
@@ -55,6 +58,8 @@ def predict(
             retry_failed=flags.retry_failed,
             verify=flags.verify,
             dry_run=flags.dry_run,
+            saved=flags.save,
+            bytes_of=bytes_of,
             progress=progress,
             info={**info, "passed_over": passed.to_json()} if passed is not None else info,
             on_merged=on_merged,

@@ -95,7 +95,7 @@ def compare(
     tasks = [rows[index][1] for index in order]
 
     quick = {
-        precision: UltrasoundPredictor(run, precision=precision, items=len(items) * 100, batch_size=32, overlays=False)
+        precision: UltrasoundPredictor(run, precision=precision, items=len(items) * 100, batch_size=32)
         for precision in ("float32", "bfloat16")
     }
     prepared = {}

@@ -45,7 +45,7 @@ def main() -> None:
             changes = [word for setting in given.set for word in ("--set", setting)]
             polyhead("train", data, "-o", run, "--preset", "tiny", "--seed", seed, "--quiet", *changes)
             seconds.append(time.perf_counter() - started)
-            polyhead("predict", run, data / "val", "-o", out, "--format", "fm-uia", "--no-overlays", "--quiet")
+            polyhead("predict", run, data / "val", "-o", out, "--format", "fm-uia", "--save", "masks", "--quiet")
             reports.append(evaluate(out, data / "val", baselines_from=rows).to_json())
             print(json.dumps(reports[-1]["leaderboard"]))
 

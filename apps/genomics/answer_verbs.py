@@ -25,6 +25,11 @@ from apps.flags import (
 )
 from apps.genomics.data_verbs import Data
 from apps.terminal import counting, show_report
+from polyhead.batch.products import Products
+
+PRODUCTS = Products(
+    {"pictures": "answers that are pictures, drawn", "thumbnails": "a small picture of the counts, for the summary"}
+)
 
 Split = Literal["train", "validation", "test", "all"]
 Policy = Annotated[
@@ -37,7 +42,7 @@ BothStrands = Annotated[
 ]
 
 
-@with_batch_flags(1, "Cases answered at once.")
+@with_batch_flags(1, "Cases answered at once.", PRODUCTS)
 def predict(
     run: Run,
     source: Annotated[
@@ -69,7 +74,6 @@ def predict(
     table: Annotated[
         Literal["tsv", "csv", "parquet"], typer.Option("--table", help="Format of OUT/answers, the table of all.")
     ] = "tsv",
-    pictures: Annotated[bool, typer.Option(help="Draw picture answers, and what each case was answered.")] = True,
     block: Annotated[int, typer.Option(min=1, help="Records of a case; a killed run loses at most so many.")] = 1000,
     seed: Seed = 0,
     device: Device = "auto",
@@ -83,6 +87,7 @@ def predict(
     from apps.predicting import about
     from apps.predicting import predict as run_predict
     from domains.genomics.asking.sources import cases_from
+    from domains.genomics.predicting.room import bytes_of
     from polyhead.batch.search import PassedOver
     from polyhead.batch.worker import PredictorFactory
     from polyhead.runs.identity import CALIBRATION_FILE
@@ -111,7 +116,6 @@ def predict(
         "stride": stride,
         "per_window": per_window,
         "calibrated": calibrated,
-        "pictures": pictures,
     }
     # How records are read decides the answers, too; the seed only where letters are drawn.
     reading: dict[str, Any] = {"policy": policy, "block": block} | ({"seed": seed or 0} if policy == "resolve" else {})
@@ -129,6 +133,7 @@ def predict(
         info=about(info, run, source, split=split),
         passed=passed,
         on_merged=partial(_merge, labels, table, calibration if calibrated else None),
+        bytes_of=bytes_of(cases, tasks=len(wanted), block=block, saved=flags.save),
     )
     raise typer.Exit(summary.exit_status)
 

@@ -24,12 +24,22 @@ from apps.flags import (
     Task,
 )
 from apps.terminal import counting, show_report
+from polyhead.batch.products import Products
+
+PRODUCTS = Products(
+    {
+        "fields": "field.npz, the arrays, which evaluate reads",
+        "meshes": "field.vtu, for ParaView",
+        "plots": "the answer drawn",
+        "thumbnails": "a small picture, for the summary",
+    }
+)
 
 Data = Annotated[Path, typer.Argument(help="Data folder, or one .h5 file of it.")]
 Split = Literal["train", "validation", "test", "all"]
 
 
-@with_batch_flags(32, "Cases answered at once.")
+@with_batch_flags(32, "Cases answered at once.", PRODUCTS)
 def predict(
     run: Run,
     source: Annotated[
@@ -46,7 +56,6 @@ def predict(
         str | None, typer.Option(help="Input function of masks and meshes: a .npy file, or default.")
     ] = None,
     solve: Annotated[bool, typer.Option("--solve", help="Let our own solver answer too, and compare.")] = False,
-    plots: Annotated[bool, typer.Option(help="Draw each answer.")] = True,
     device: Device = "auto",
     *,
     flags: BatchFlags,
@@ -59,6 +68,7 @@ def predict(
     from apps.predicting import predict as run_predict
     from domains.pde.asking.sources import cases_from
     from domains.pde.predicting.members import identity, member_runs
+    from domains.pde.predicting.room import bytes_of, usual_points
     from polyhead.batch.search import PassedOver
     from polyhead.batch.worker import PredictorFactory
     from polyhead.runs.identity import CALIBRATION_FILE
@@ -79,7 +89,6 @@ def predict(
         "resolution": None if resolution is None else _lengths(resolution),
         "field": field,
         "solver": solve,
-        "plots": plots,
     }
     calibration = run / CALIBRATION_FILE
     # What a file holds decides the answer, not its name.
@@ -95,6 +104,7 @@ def predict(
         info=about(info, run, source, split=split),
         passed=passed,
         on_merged=partial(_keep_calibration, calibration),
+        bytes_of=partial(bytes_of, points=usual_points(info, arguments["resolution"]), saved=flags.save),
     )
     raise typer.Exit(summary.exit_status)
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from apps.demonstration import Stages, answer_all, is_begun, repeated
 from apps.pde import cli
+from apps.pde.answer_verbs import PRODUCTS
 
 PROBLEMS = ("fisher", "darcy", "plate")
 BANDED = ("darcy",)
@@ -24,7 +25,7 @@ def run_demo(
     problems: Sequence[str] = PROBLEMS,
     samples: Mapping[str, int] | None = None,
     settings: Sequence[str] = (),
-    plots: bool = True,
+    save: str = PRODUCTS.default,
 ) -> list[Path]:
     """Runs the verbs of the command line one after the other and prints where the results are.
 
@@ -33,7 +34,7 @@ def run_demo(
         problems: which of the three.
         samples: samples of each task, for a problem that should not have the preset's number.
         settings: changes of the tiny presets, as ``name=value``.
-        plots: draw every answer.
+        save: what is written of each answer, as ``--save`` takes it; fields are needed.
 
     Returns:
         the reports, one HTML page a problem.
@@ -57,8 +58,8 @@ def run_demo(
         if problem in BANDED:
             with stage("calibrate", run, file):
                 cli.calibrate(run, file)
-        with stage("predict", run, file, "-o", predictions, *([] if plots else ["--no-plots"])):
-            answer_all(partial(cli.predict, run, str(file), predictions, plots=plots), predictions)
+        with stage("predict", run, file, "-o", predictions, *([] if save == PRODUCTS.default else ["--save", save])):
+            answer_all(partial(cli.predict, run, str(file), predictions, save=save), predictions)
         with stage("evaluate", predictions, file, "-o", place):
             cli.evaluate(predictions, file, place)
         reports.append(place / "report.html")

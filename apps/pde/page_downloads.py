@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import streamlit as st
 
 from apps.pde.page_input import Asked
 from apps.pde.page_model import Model
-from domains.pde.predicting.write import FIELD_FILE, MESH_FILE, PLOT_FILE, THUMBNAIL_FILE, Answer, write_answer
+from domains.pde.predicting.write import FIELD_FILE, MESH_FILE, PLOT_FILE, Answer, write_answer
 from polyhead.application import RESEARCH_USE
 from polyhead.batch.one import written_files
 from ui.download import zip_of
 
+PRODUCTS = {FIELD_FILE: "fields", MESH_FILE: "meshes", PLOT_FILE: "plots"}
 
-def files_of(answer: Answer, *, plots: bool = True) -> dict[str, bytes]:
-    """The files that `predict` would write for an answer."""
-    files = written_files(lambda out: write_answer(answer, out, plots=plots))
-    return {name: data for name, data in files.items() if name != THUMBNAIL_FILE}
+
+def files_of(answer: Answer, saved: Collection[str] = tuple(PRODUCTS.values())) -> dict[str, bytes]:
+    """The files that `predict` would write for an answer, of these products."""
+    return written_files(lambda out: write_answer(answer, out), saved)
 
 
 def downloads(model: Model, asked: Asked, answer: Answer) -> None:
@@ -38,7 +41,7 @@ def downloads(model: Model, asked: Asked, answer: Answer) -> None:
 
 
 def _one(answer: Answer, name: str) -> bytes:
-    return files_of(answer, plots=name == PLOT_FILE)[name]
+    return files_of(answer, [PRODUCTS[name]])[name]
 
 
 def _readme(model: Model) -> bytes:

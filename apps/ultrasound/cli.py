@@ -33,8 +33,17 @@ from apps.flags import (
 from apps.terminal import counting, sayer, show_report
 from apps.training import require_system, resolve_preset, run_training, show_configuration
 from apps.training_flags import Loaders, TrainingFlags, with_training_flags
+from polyhead.batch.products import Products, saves
 
 app = application_verbs("Ultrasound: segment, classify, detect and measure with one network.")
+
+PRODUCTS = Products(
+    {
+        "masks": "index masks as PNG",
+        "overlays": "the answers drawn over the image",
+        "thumbnails": "a small picture, for the summary",
+    }
+)
 
 Data = Annotated[Path, typer.Argument(help="FM_UIA data root: the folder that holds csv_files/.")]
 
@@ -97,7 +106,7 @@ def train(
 
 
 @app.command()
-@with_batch_flags(16, "Images encoded at once.")
+@with_batch_flags(16, "Images encoded at once.", PRODUCTS)
 def predict(
     run: Run,
     source: Annotated[str, typer.Argument(metavar="INPUT", help="A file, folder, glob, list or FM_UIA data root.")],
@@ -115,7 +124,6 @@ def predict(
         Literal["auto", "plain", "compiled", "openvino"],
         typer.Option(help="What runs the network; auto chooses by the amount of work."),
     ] = "auto",
-    overlays: Annotated[bool, typer.Option(help="Draw the answers over each image.")] = True,
     *,
     flags: BatchFlags,
 ) -> None:
@@ -127,6 +135,7 @@ def predict(
     from apps.predicting import predict as run_predict
     from domains.medical.ultrasound.asking.sources import cases_from
     from domains.medical.ultrasound.data.fm_uia import is_data_root
+    from domains.medical.ultrasound.predicting.room import bytes_of
     from polyhead.batch.search import PassedOver
     from polyhead.batch.worker import PredictorFactory
     from polyhead.runs.run import Run as RunFolder
@@ -138,11 +147,13 @@ def predict(
     root = is_data_root(Path(source))
     if format == "fm-uia" and not root:
         raise ValueError(f"--format fm-uia needs a data root with csv_files/ as INPUT; {source} is none")
+    if format == "fm-uia" and not saves(flags.save, "masks"):
+        raise ValueError("--format fm-uia is made of the masks: name masks in --save")
     passed = PassedOver()
     with counting("looking for inputs", flags.quiet or flags.log_json) as count:
         known_tasks = {name: (spec.kind, spec.outputs) for name, spec in wanted.items()}
         cases = cases_from(source, tasks=known_tasks, count=count, passed=passed)
-    answering: dict[str, Any] = {"precision": precision, "tasks": list(wanted), "overlays": overlays}
+    answering: dict[str, Any] = {"precision": precision, "tasks": list(wanted)}
     arguments = answering | {
         "run": str(run),
         "device": device,
@@ -159,6 +170,7 @@ def predict(
         info=about(info, run, source),
         passed=passed,
         on_merged=partial(_write_challenge, run, Path(source), cases, flags.quiet) if format == "fm-uia" else None,
+        bytes_of=partial(bytes_of, tasks=wanted, saved=flags.save),
     )
     raise typer.Exit(summary.exit_status)
 

@@ -65,6 +65,10 @@ class InvalidInput(Exception):
 class Writer(Protocol):
     """Writes the files of one case: each under a temporary name, synced, renamed, hashed."""
 
+    def saves(self, product: str) -> bool:
+        """Whether the user wants this product of the application; see `polyhead.batch.products`."""
+        ...
+
     def write_bytes(self, name: str, data: bytes) -> None:
         """Writes one file under the case's folder; `name` is a relative POSIX path."""
         ...

@@ -95,6 +95,7 @@ class Keeper:
 
 _WHY: dict[Changed, str] = {
     "asked": "what is asked of {it}, or the model, has changed since",
+    "saved": "more of {its} answer is to be kept",
     "input": "the input has changed since",
     "outputs": "files of {its} answer were changed or are gone",
 }

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from polyhead.batch.case import Case, InvalidInput, Predictor, Writer
 from polyhead.batch.outcome import Outcome
+from polyhead.batch.products import Saved
 from polyhead.batch.steps import Job, fail_case, predict_cases, read_case, write_case
 from polyhead.batch.writer import CaseWriter
 
@@ -54,9 +55,13 @@ def ask(predictor: Predictor[Item, Result], cases: Sequence[Case]) -> list[Resul
     return found
 
 
-def written_files(write: Callable[[Writer], object]) -> dict[str, bytes]:
-    """The files that `write` makes with the writer of a case, in memory by name: what a page gives to take away."""
+def written_files(write: Callable[[Writer], object], saved: Saved = None) -> dict[str, bytes]:
+    """The files that `write` makes with the writer of a case, in memory by name: what a page gives to take away.
+
+    Args:
+        saved: the products that are wanted.
+    """
     with TemporaryDirectory() as folder:
-        writer = CaseWriter(Path(folder, "case"))
+        writer = CaseWriter(Path(folder, "case"), saved)
         write(writer)
         return {name: Path(folder, "case", name).read_bytes() for name in writer.commit()}

@@ -18,6 +18,7 @@ from typing import Any
 
 from polyhead.batch.outcome import Outcome
 from polyhead.batch.writer import dump_json
+from polyhead.system.disk import at_place
 from polyhead.system.files import replacing
 
 _INDEX = b'{"index": '
@@ -29,7 +30,7 @@ class PartWriter:
     def __init__(self, path: Path, key: Sequence[str]):
         # Not cut, but a file of its own: another shard may be reading the earlier part.
         path.unlink(missing_ok=True)
-        self._stream = path.open("xb")
+        self._path, self._stream = path, path.open("xb")
         self._write(dump_json({"key": list(key)}))
 
     def append(self, index: int, outcome: Outcome) -> None:
@@ -39,15 +40,17 @@ class PartWriter:
     def end(self, facts: dict[str, Any]) -> None:
         """Says that the shard has ended, and what is to be said of it; the part is then durable."""
         self._write(dump_json({"end": facts}))
-        self._stream.flush()
-        os.fsync(self._stream.fileno())
+        with at_place(self._path):
+            self._stream.flush()
+            os.fsync(self._stream.fileno())
         self.close()
 
     def close(self) -> None:
         self._stream.close()
 
     def _write(self, line: bytes) -> None:
-        self._stream.write(line + b"\n")
+        with at_place(self._path):
+            self._stream.write(line + b"\n")
 
 
 @dataclass(frozen=True)
@@ -88,9 +91,8 @@ def write_rows(parts: Sequence[Part], path: Path) -> Rows:
     for part in parts:
         begins.append(len(indices))
         indices.extend(part.indices)
-    with ExitStack() as open_files, replacing(path) as temporary:
+    with ExitStack() as open_files, replacing(path) as temporary, temporary.open("wb") as target:
         streams = [open_files.enter_context(part.path.open("rb")) for part in parts]
-        target = open_files.enter_context(temporary.open("wb"))
         for place in sorted(range(len(indices)), key=indices.__getitem__):
             number = bisect_right(begins, place) - 1
             part, row = parts[number], place - begins[number]

@@ -18,6 +18,7 @@ from polyhead import __version__
 from polyhead.batch.case import Case, InvalidInput, Record
 from polyhead.batch.looking import refusal
 from polyhead.batch.monitor import current_monitor
+from polyhead.batch.products import Saved, covers
 from polyhead.batch.search import is_hidden
 from polyhead.batch.states import settled_state, state_of
 from polyhead.batch.writer import RECEIPT, dump_json, safe_relative
@@ -27,8 +28,9 @@ from polyhead.system.regular import Hollow, NotRegular, open_regular
 Verify = Literal["quick", "full"]
 """How a receipt is checked: by size, time and inode of files where those show every change, or by their contents."""
 
-Changed = Literal["asked", "input", "outputs"]
-"""What a receipt no longer holds for: what is asked of which model, the bytes of the input, or the files written."""
+Changed = Literal["asked", "saved", "input", "outputs"]
+"""What a receipt no longer holds for: what is asked of which model, what is kept of an answer, the bytes of the input,
+or the files written."""
 
 LARGE = 8 << 20
 """Files from this size on are hashed once for all cases that they hold, as long as they are not touched."""
@@ -167,6 +169,7 @@ class Receipt:
         model: the model's hash.
         request: `request_digest` of what was asked.
         outputs: the same of every output, by name.
+        saved: the products that were wanted of the case.
         software: the version of polyhead that did the case.
         made: the day it was done, as 2025-01-31.
     """
@@ -182,6 +185,7 @@ class Receipt:
     code: str | None = None
     reason: str | None = None
     remedy: str | None = None
+    saved: Saved = None
     software: str = __version__
     made: str = field(default_factory=lambda: datetime.now(UTC).date().isoformat())
 
@@ -199,6 +203,7 @@ def load_receipt(folder: Path) -> Receipt | None:
         data = {"made": "an earlier day"} | json.loads((folder / RECEIPT).read_bytes())
         receipt = Receipt(**{key: data[key] for key in data.keys() & {entry.name for entry in fields(Receipt)}})
         well_formed = isinstance(receipt.input, dict) and isinstance(receipt.outputs, dict)
+        well_formed &= receipt.saved is None or isinstance(receipt.saved, list)
         well_formed &= all(safe_relative(name) and isinstance(sums, dict) for name, sums in receipt.outputs.items())
     except (OSError, ValueError, TypeError, AttributeError):
         return None
@@ -206,14 +211,23 @@ def load_receipt(folder: Path) -> Receipt | None:
 
 
 def what_changed(
-    receipt: Receipt, folder: Path, case: Case, model: str, request: str, verify: Verify = "quick"
+    receipt: Receipt,
+    folder: Path,
+    case: Case,
+    model: str,
+    request: str,
+    verify: Verify = "quick",
+    saved: Saved = None,
 ) -> Changed | None:
     """What keeps the receipt from answering this case: None where model, request, input and outputs are as they were.
 
-    A file that was not touched since is not read; ``verify="full"`` reads all of them.
+    Of the products that are wanted, `saved`, none may be missing; more are no harm. A file that was not touched since
+    is not read; ``verify="full"`` reads all of them.
     """
     if (receipt.case, receipt.model, receipt.request) != (case.id, model, request):
         return "asked"
+    if receipt.status == "ok" and not covers(receipt.saved, saved):
+        return "saved"
     quick = verify == "quick"
     try:
         if not ((quick and _untouched(receipt.input, _input_files(case))) or _same(receipt.input, _taken(case))):
@@ -242,8 +256,12 @@ def _same(sums: Mapping[str, Any], found: Mapping[str, Any]) -> bool:
     return (sums.get("sha256"), sums.get("bytes")) == (found["sha256"], found["bytes"])
 
 
-def clear_case(folder: Path) -> None:
-    """Removes an earlier answer, so that a failure never leaves stale outputs: receipt first, then its outputs."""
+def clear_case(folder: Path) -> Receipt | None:
+    """Removes an earlier answer, so that a failure never leaves stale outputs: receipt first, then its outputs.
+
+    Returns:
+        the receipt that was there.
+    """
     receipt = load_receipt(folder)
     with suppress(FileNotFoundError, NotADirectoryError):
         (folder / RECEIPT).unlink()
@@ -251,3 +269,4 @@ def clear_case(folder: Path) -> None:
         for name in receipt.outputs:
             (folder / name).unlink(missing_ok=True)
     sweep_temporaries(folder)
+    return receipt

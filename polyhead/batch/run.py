@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -16,15 +17,18 @@ from polyhead.batch.claim import refuse_foreign
 from polyhead.batch.folder import OutputFolder
 from polyhead.batch.keeper import Keeper
 from polyhead.batch.merge import merge
-from polyhead.batch.outcome import Outcome, Summary, one_line
-from polyhead.batch.parts import Rows
+from polyhead.batch.outcome import EXIT_USAGE, Outcome, Summary, one_line
+from polyhead.batch.parts import PartWriter, Rows
+from polyhead.batch.products import Saved
 from polyhead.batch.receipts import Verify, digest
 from polyhead.batch.request import Request
+from polyhead.batch.room import BytesOf, FirstCases, room_for, stopped_by
 from polyhead.batch.runner import MakeRunner, Progress, Runner, WorkerCannotStart
 from polyhead.batch.settled import Redone, Settled, checked_ahead, settled
 from polyhead.batch.standing import has_answers, not_asked, not_asked_line, outside
 from polyhead.batch.supervisor import LocalRunner
 from polyhead.batch.worker import PredictorFactory, WorkerSettings
+from polyhead.system.disk import no_room
 from polyhead.system.interrupts import Interrupts
 
 OnMerged = Callable[[Path, Rows], None]
@@ -51,6 +55,8 @@ def run_batch(
     retry_failed: bool = False,
     verify: Verify = "quick",
     dry_run: bool = False,
+    saved: Saved = None,
+    bytes_of: BytesOf | None = None,
     progress: Progress | None = None,
     info: Mapping[str, Any] | None = None,
     on_merged: OnMerged | None = None,
@@ -71,7 +77,10 @@ def run_batch(
         retry_failed: reads inputs again that an earlier run found invalid.
         verify: whether a case counts as done by size, time and inode of its files where they show every change, or
             only after all of them were read ("full").
-        dry_run: only counts what would be done; writes nothing.
+        dry_run: only counts what would be done, and estimates what that would take; writes nothing.
+        saved: the products that are written of each case; one that lacks some of them is done anew, and keeps those
+            that it has.
+        bytes_of: estimates what a case will take on the disk; what clearly has no room is not begun.
         progress: called with an event (a mapping with the key ``event``) whenever there is news.
         info: JSON values for ``batch.json``; the value of ``run`` names the model in what is said of it.
         on_merged: called with `out` and the rows of all shards that have ended, once the results are written.
@@ -82,7 +91,8 @@ def run_batch(
     Raises:
         ValueError: before anything is written: two cases with one id, a shard outside its range, a folder `out` that
             holds something else than results, or answers of another model or to another request, another run at work
-            there (`FolderInUse`), or a predictor that cannot be loaded for a reason that the user can mend.
+            there (`FolderInUse`), no room for what will be written (`TooLittleRoom`), or a predictor that cannot be
+            loaded for a reason that the user can mend.
         OSError: `out` cannot be written to.
     """
     index, of = shard
@@ -100,7 +110,7 @@ def run_batch(
     progress = progress or (lambda _: None)
     mine = array("q", (i for i, case in enumerate(cases) if of == 1 or shard_of(case.id, of) == index))
     keeper = Keeper(out, len(cases), len(mine), progress)
-    choice = {"overwrite": overwrite, "retry_failed": retry_failed, "verify": verify}
+    choice: dict[str, Any] = {"overwrite": overwrite, "retry_failed": retry_failed, "verify": verify, "saved": saved}
     check = partial(settled, out=out, model=model_hash, parameters=parameters, **choice)
     interrupts = Interrupts()
 
@@ -108,35 +118,52 @@ def run_batch(
         return interrupts.seen or (fail_fast and keeper.failed)
 
     folder = OutputFolder(out, shard)
+    own = [cases[i] for i in mine]
+    room = None if bytes_of is None else room_for(own, out, bytes_of)
+    if room is not None:
+        room.require()
     progress({"event": "start", "total": len(mine), "inputs": len(cases), "shard": [index, of]})
     if dry_run:
         with interrupts:
             for _, case in _to_run(cases, mine, check, keeper, stopping):
                 keeper.plan(case.id)
-        return keeper.summary(interrupted=interrupts.seen)
+        summary = keeper.summary(interrupted=interrupts.seen)
+        return summary if room is None else replace(summary, notes=(*summary.notes, room.line))
     key = [model_hash, digest(dict(parameters))]
     with folder.hold():
         folder.take_request(request, replaces=replaces)
         keeper.part = part = folder.begin_part(key)
         try:
-            settings = WorkerSettings(str(out), model_hash, parameters, batch_size, workers)
+            settings = WorkerSettings(str(out), model_hash, parameters, batch_size, workers, saved, overwrite)
             runner = make_runner(factory, settings, log=folder.worker_log, timeout=timeout)
+            full: str | None = None
             with interrupts:
-                error = _work(runner, _to_run(cases, mine, check, keeper, stopping), keeper, stopping)
+                try:
+                    to_run = _to_run(cases, mine, check, keeper, stopping)
+                    error = _work(runner, to_run, keeper, stopping, FirstCases(own, out))
+                except (OSError, ValueError) as wrong:
+                    error = full = stopped_by(wrong, out)
+                    if full is None:
+                        raise
             why = error or ("the run was interrupted" if interrupts.seen else "the run stopped at a failure")
             _keep_unreached(cases, mine, keeper, why)
             summary = keeper.summary(interrupted=interrupts.seen, error=error)
+            if full is not None:
+                summary = replace(summary, exit_status=EXIT_USAGE)
             with folder.merging():
                 others = not_asked(out, {case.id for case in cases})
                 part.end(_facts_of(shard, summary))
                 folder.drop_former_part()
                 facts = {"model_hash": model_hash, "parameters": dict(parameters), "parameters_hash": key[1]}
                 facts |= {"inputs": len(cases), "not_asked": {"count": len(others), "ids": others}}
+                facts["saved"] = None if saved is None else sorted(saved)
                 rows = merge(folder, key, facts | {"info": dict(info or {})})
                 if on_merged is not None:
                     try:
                         on_merged(out, rows)
                     except Exception as wrong:
+                        if (lacking := no_room(wrong)) is not None:
+                            raise lacking from wrong
                         error = f"the files of the whole set were not written: {type(wrong).__name__}: {wrong}"
                         summary = keeper.summary(interrupted=interrupts.seen, error=one_line(error))
             if others:
@@ -147,10 +174,19 @@ def run_batch(
             part.close()
             folder.undo()
             raise ValueError(one_line(f"the model cannot be loaded: {refused}")) from None
+        except OSError as wrong:
+            if (full := stopped_by(wrong, out)) is None:
+                raise
+            summary = replace(keeper.summary(error=full), exit_status=EXIT_USAGE)
         finally:
-            part.close()
+            _close(part)
     progress({"event": "finish", "counts": dict(summary.counts), "exit_status": summary.exit_status})
     return summary
+
+
+def _close(part: PartWriter) -> None:
+    with suppress(OSError):  # what is not on the disk by now has no room there, and that was said
+        part.close()
 
 
 def _refuse_twins(cases: Sequence[Case]) -> None:
@@ -180,7 +216,11 @@ def _to_run(
 
 
 def _work(
-    runner: Runner, to_run: Iterator[tuple[int, Case]], keeper: Keeper, stopping: Callable[[], bool]
+    runner: Runner,
+    to_run: Iterator[tuple[int, Case]],
+    keeper: Keeper,
+    stopping: Callable[[], bool],
+    first: FirstCases,
 ) -> str | None:
     """Runs the cases; returns what kept the predictor from being loaded, None where nothing did.
 
@@ -203,6 +243,8 @@ def _work(
     try:
         for outcome in runner.run(given(), stopping=stopping, notify=notify):
             keeper.note(at_work.pop(outcome.id), outcome)
+            if outcome.status == "ok":
+                first.take(outcome.id)
     except WorkerCannotStart as error:
         if error.mendable and not loaded:
             raise

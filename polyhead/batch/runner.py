@@ -32,6 +32,8 @@ class Runner(Protocol):
 
         Raises:
             WorkerCannotStart: the predictor does not load.
+            OSError: the place of the results takes no more (`polyhead.system.disk.no_room`); what was in work then has
+                no outcome.
         """
         ...
 

@@ -14,6 +14,7 @@ from polyhead.batch.case import Case
 from polyhead.batch.folder import refused_id
 from polyhead.batch.looking import found_outcome
 from polyhead.batch.outcome import Outcome
+from polyhead.batch.products import Saved
 from polyhead.batch.receipts import Changed, Verify, load_receipt, request_digest, what_changed
 
 CHECK_THREADS = 4
@@ -47,6 +48,7 @@ def settled(
     overwrite: bool = False,
     retry_failed: bool = False,
     verify: Verify = "quick",
+    saved: Saved = None,
 ) -> Settled | Redone | None:
     """What is known of a case without running it; `Redone` or None where it must be run, again or for the first time.
 
@@ -61,7 +63,7 @@ def settled(
     receipt = load_receipt(folder)
     if receipt is None or (receipt.status != "ok" and (receipt.status != "invalid_input" or retry_failed)):
         return None
-    changed = what_changed(receipt, folder, case, model, request_digest(parameters, case), verify)
+    changed = what_changed(receipt, folder, case, model, request_digest(parameters, case), verify, saved)
     if changed is not None:
         return Redone(changed) if receipt.status == "ok" else None
     status, remedy = "skipped", receipt.remedy

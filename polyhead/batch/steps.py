@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from polyhead.batch.case import Case, InvalidInput, Predictor
 from polyhead.batch.outcome import Outcome, one_line
+from polyhead.batch.products import Saved, joined
 from polyhead.batch.receipts import Receipt, clear_case, input_fingerprint, request_digest, save_receipt
 from polyhead.batch.writer import CaseWriter, dump_json
 
@@ -29,6 +30,7 @@ class Job:
         log: where the traceback of a failure is kept; None keeps none.
         input: `input_fingerprint` of the case, once it was taken.
         seconds: spent on it so far.
+        saved: the products that are written; those that the case had are among them, unless it is done `anew`.
     """
 
     case: Case
@@ -38,6 +40,8 @@ class Job:
     log: Path | None = None
     input: Mapping[str, Any] | None = None
     seconds: float = 0.0
+    saved: Saved = None
+    anew: bool = False
 
     @contextmanager
     def timed(self) -> Iterator[None]:
@@ -52,10 +56,12 @@ class Job:
 def read_case(job: Job, predictor: Predictor[Any, Any]) -> Any:
     """Removes an earlier answer, takes the fingerprint of the input, and reads it."""
     with job.timed():
-        clear_case(job.folder)
+        earlier = clear_case(job.folder)
         if job.log is not None:
             job.log.unlink(missing_ok=True)
         job.input = input_fingerprint(job.case)
+        if earlier is not None and not job.anew and _answers(earlier, job):
+            job.saved = joined(job.saved, earlier.saved)
         return predictor.read(job.case)
 
 
@@ -69,7 +75,7 @@ def predict_cases(predictor: Predictor[Item, Result], items: Sequence[Item]) -> 
 
 def write_case(job: Job, predictor: Predictor[Any, Any], result: Any) -> Outcome:
     """Writes the answer, then the receipt; where one of them fails, nothing of the answer is left."""
-    writer = CaseWriter(job.folder)
+    writer = CaseWriter(job.folder, job.saved)
     try:
         with job.timed():
             record = predictor.write(job.case, result, writer)
@@ -108,7 +114,14 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 def _receipt(job: Job, status: str, **values: Any) -> Receipt:
     request = request_digest(job.parameters, job.case)
-    return Receipt(status, job.case.id, job.input or {}, job.model, request, seconds=job.seconds, **values)
+    values |= {"seconds": job.seconds, "saved": None if job.saved is None else list(job.saved)}
+    return Receipt(status, job.case.id, job.input or {}, job.model, request, **values)
+
+
+def _answers(receipt: Receipt, job: Job) -> bool:
+    """Whether a receipt is of an answer to what the job asks, whichever products were written."""
+    asked = (job.model, request_digest(job.parameters, job.case), (job.input or {}).get("sha256"))
+    return receipt.status == "ok" and (receipt.model, receipt.request, receipt.input.get("sha256")) == asked
 
 
 def _keep_traceback(job: Job, error: BaseException) -> str:

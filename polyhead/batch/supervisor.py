@@ -112,6 +112,7 @@ class LocalRunner:
         self._trial = self._blamed = False
         self._returned: deque[Case] = deque()
         self._failed_starts = 0
+        self._full: OSError | None = None
 
     def run(self, cases: Iterator[Case], *, stopping: Callable[[], bool], notify: Progress) -> Iterator[Outcome]:
         """Yields an outcome for every case; see `polyhead.batch.runner.Runner`."""
@@ -119,21 +120,23 @@ class LocalRunner:
         try:
             stop_sent = False
             while True:
-                if self._stopping():
+                if self._stopping() or self._full is not None:
                     if self._child is None or not self._child.ready:
-                        return
+                        break
                     if not stop_sent:
                         self._child.send({"do": "stop"})
                         stop_sent = True
                 else:
                     self._feed(cases)
                     if not self._flight:
-                        return
+                        break
                 yield from self._listen(stop_sent)
                 if stop_sent and self._child is None:
-                    return
+                    break
         finally:
             self.close()
+        if self._full is not None:
+            raise self._full
 
     def close(self) -> None:
         """Ends the worker: asks it where it is idle, kills it otherwise."""
@@ -222,6 +225,8 @@ class LocalRunner:
                     entry.since = message["time"]
             told = {name: message[name] for name in ("stage", "done", "total", "what")}
             self._notify({"event": "part", "id": message["ids"][0], "cases": len(message["ids"]), **told})
+        elif message["event"] == "no_room":
+            self._full = self._full or OSError(message["number"], message["reason"], message["place"])
         elif message["event"] == "outcome":
             outcome = Outcome(**message["outcome"])
             del self._flight[outcome.id]
@@ -249,7 +254,7 @@ class LocalRunner:
         code = child.end(patience=2.0)
         child.link.close()
         self._child = None
-        if stop_sent:
+        if stop_sent or self._full is not None:
             return
         begun = [entry.case for entry in self._flight.values() if entry.started]
         self._returned.extendleft(reversed([entry.case for entry in self._flight.values() if not entry.started]))

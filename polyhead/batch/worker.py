@@ -17,7 +17,9 @@ from typing import Any
 from polyhead.batch.case import Case, Predictor
 from polyhead.batch.monitor import Monitor, Stopped, monitored
 from polyhead.batch.outcome import Outcome
+from polyhead.batch.products import Saved
 from polyhead.batch.steps import Job, fail_case, is_out_of_memory, predict_cases, read_case, write_case
+from polyhead.system.disk import no_room
 
 GATHER_SECONDS = 1.0
 
@@ -43,13 +45,20 @@ class PredictorFactory:
 
 @dataclass(frozen=True)
 class WorkerSettings:
-    """What a worker is told at its start; JSON values only."""
+    """What a worker is told at its start; JSON values only.
+
+    Attributes:
+        saved: the products that are wanted.
+        anew: whether products that a case already has, and that are not wanted, are given up.
+    """
 
     out: str
     model: str
     parameters: Mapping[str, Any]
     batch_size: int
     threads: int
+    saved: Saved = None
+    anew: bool = False
 
 
 def case_to_json(case: Case) -> dict[str, Any]:
@@ -99,6 +108,7 @@ class Worker:
         """Takes a case to be answered."""
         settings = self.settings
         job = Job(case, self.out / case.id, settings.model, settings.parameters, log_path(self.out, case.id))
+        job.saved, job.anew = settings.saved, settings.anew
         with self._count:
             self._reading += 1
         self._readers.submit(self._read, job)
@@ -217,7 +227,13 @@ class Worker:
             self._end(outcome)
 
     def _fail(self, job: Job, stage: str, error: BaseException) -> None:
-        self._end(fail_case(job, stage, error))
+        full = no_room(error)
+        if full is None:
+            self._end(fail_case(job, stage, error))
+            return
+        place = str(full.filename or job.folder)
+        self.say("no_room", number=full.errno, reason=full.strerror, place=place)
+        self.stop()
 
     def _end(self, outcome: Outcome) -> None:
         self.say("outcome", outcome=outcome.to_json())

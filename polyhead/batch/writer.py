@@ -11,14 +11,16 @@ from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from polyhead.batch.products import Saved, saves
 from polyhead.batch.states import settled_state
+from polyhead.system.disk import at_place
 from polyhead.system.files import TEMPORARY, hash_file, sync_file, sync_folder, temporary_beside
 
 RECEIPT = "receipt.json"
 
 
 def _write_synced(path: Path, data: bytes) -> None:
-    with path.open("xb") as stream:
+    with at_place(path), path.open("xb") as stream:
         stream.write(data)
         stream.flush()
         os.fsync(stream.fileno())
@@ -43,13 +45,20 @@ class CaseWriter:
     """Writes the files of one case. They take their names together at `commit`, so a killed write leaves no output.
 
     Names are relative POSIX paths below the case's folder, each written once; anything else is a `ValueError`.
+
+    Args:
+        saved: the products that are wanted.
     """
 
-    def __init__(self, folder: Path):
-        self.folder = folder
+    def __init__(self, folder: Path, saved: Saved = None):
+        self.folder, self.saved = folder, saved
         self._staged: dict[str, Path] = {}
         self._sums: dict[str, dict[str, Any]] = {}
         self._named: list[Path] = []
+
+    def saves(self, product: str) -> bool:
+        """Whether a product is wanted."""
+        return saves(self.saved, product)
 
     def _stage(self, name: str) -> Path:
         if not safe_relative(name) or PurePosixPath(name).name in (RECEIPT,) or TEMPORARY in name:
@@ -78,7 +87,8 @@ class CaseWriter:
         """
         temporary = self._stage(name)
         try:
-            yield temporary
+            with at_place(self.folder / name):
+                yield temporary
             if not temporary.is_file():
                 raise ValueError(f"the output {name!r} was not written to the path that was given for it")
             sync_file(temporary)

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from polyhead.system.disk import at_place
+
 TEMPORARY = ".polyhead-tmp-"
 """How the names of unfinished files begin."""
 
@@ -32,8 +34,9 @@ def replacing(path: Path) -> Iterator[Path]:
     try:
         # Opened so, and not made by `tempfile`, the file has the permissions that the umask leaves.
         os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
-        yield temporary
-        sync_file(temporary)
+        with at_place(path):
+            yield temporary
+            sync_file(temporary)
         temporary.replace(path)
         sync_folder(path.parent)
     finally:

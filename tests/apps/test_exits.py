@@ -12,9 +12,9 @@ from polyhead.batch.outcome import NoInput
     ("failure", "status", "line"),
     [
         (
-            OSError(errno.ENOSPC, "No space left on device", "out/a"),
+            OSError(errno.ENOSPC, "No space left on device", "a"),
             2,
-            "error: out/a: No space left on device; free some space, or name another place",
+            "error: a: No space left on device; free some space (train goes on with --resume), or name another place",
         ),
         (
             PermissionError(errno.EACCES, "Permission denied", "out"),
@@ -24,7 +24,7 @@ from polyhead.batch.outcome import NoInput
         (
             RuntimeError("Error while serializing: I/O error: No space left on device (os error 28)"),
             2,
-            "error: No space left on device; free some space, or name another place",
+            "error: No space left on device; free some space (train goes on with --resume), or name another place",
         ),
         (ConnectionError("lost"), 1, "internal error: ConnectionError: lost (POLYHEAD_DEBUG=1 shows where)"),
         (
@@ -66,7 +66,7 @@ def test_a_refusal_names_the_place_that_cannot_be_written():
     moved = OSError(errno.EXDEV, "Invalid cross-device link", "a", None, "b")
     assert refusal(moved) == "b: Invalid cross-device link"
     assert refusal(OSError(errno.ENOSPC, "No space left on device")) == (
-        "No space left on device; free some space, or name another place"
+        "No space left on device; free some space (train goes on with --resume), or name another place"
     )
 
 

@@ -112,10 +112,10 @@ def test_the_whole_way_of_the_data(polyhead, folder, tmp_path):
     assert (status, said) == (0, f"{run}\n") and Run.open(run).info.finished
     status, said, _ = polyhead("pde", "calibrate", run, data, "--alpha", "0.3", "-q")
     assert (status, said) == (0, f"{run / 'calibration.json'}\n")
-    status, said, _ = polyhead("pde", "predict", run, data, "-o", out, "-q", "--no-plots")
+    status, said, _ = polyhead("pde", "predict", run, data, "-o", out, "-q", "--save", "fields")
     assert (status, said) == (0, f"{out / 'summary.html'}\n")
     assert (out / "calibration.json").read_bytes() == (run / "calibration.json").read_bytes()
-    status, said, err = polyhead("pde", "predict", run, data, "-o", out, "--no-plots")
+    status, said, err = polyhead("pde", "predict", run, data, "-o", out, "--save", "fields")
     assert status == 0 and "6 skipped" in err
     status, said, _ = polyhead("pde", "evaluate", out, data, "--json", "--no-pictures")
     report = json.loads(said)
@@ -149,7 +149,7 @@ def test_an_ensemble_goes_the_same_way_and_is_held_against_a_run(polyhead, folde
     assert status == 2 and "holds an ensemble already" in err
     assert polyhead(*command, "--resume", "-q")[:2] == (0, f"{run}\n")
     assert polyhead("pde", "calibrate", run, data, "--alpha", "0.3", "-q")[0] == 0
-    assert polyhead("pde", "predict", run, data, "-o", out, "-q", "--no-plots")[0] == 0
+    assert polyhead("pde", "predict", run, data, "-o", out, "-q", "--save", "fields")[0] == 0
     results = [json.loads(line) for line in (out / "results.jsonl").read_text().splitlines()]
     assert len(results) == 6 and all(row["record"]["spread"]["largest_deviation"] > 0 for row in results)
     against = ["--against", run / "member-1"]
@@ -159,7 +159,7 @@ def test_an_ensemble_goes_the_same_way_and_is_held_against_a_run(polyhead, folde
     mine = next(score for score in report["tasks"][0]["scores"] if score["metric"] == "relative_l2")
     assert status == 0 and found["multi"] == mine["value"] and report["tasks"][0]["coverage"]["rows"] == 6
     assert found["delta_m"] == pytest.approx(100 * (found["multi"] / found["single"] - 1))
-    ensemble = ["pde", "predict", run, data, "-o", out, "--no-plots"]
+    ensemble = ["pde", "predict", run, data, "-o", out, "--save", "fields"]
     assert "6 skipped" in polyhead(*ensemble)[2]
     member = run / "member-1" / "run.json"
     member.write_text(json.dumps(json.loads(member.read_text()) | {"label_maps": {"fisher/fisher": {"0": "x"}}}))
@@ -237,9 +237,9 @@ def test_an_import_option_that_does_not_fit_is_one_line(polyhead, tmp_path, argu
 
 def test_the_demonstration_goes_its_whole_way_and_goes_on(tmp_path, capsys):
     settings = ["epochs=1", "steps_per_epoch=3", "pod_steps=5", "validate_every=1"]
-    reports = run_demo(tmp_path, problems=("fisher",), samples={"fisher": 12}, settings=settings, plots=False)
+    reports = run_demo(tmp_path, problems=("fisher",), samples={"fisher": 12}, settings=settings, save="fields")
     assert reports == [tmp_path / "fisher" / "report.html"] and reports[0].is_file()
     said = capsys.readouterr().err
     assert "[4/4] evaluate" in said and RESEARCH_USE in said
-    again = run_demo(tmp_path, problems=("fisher",), samples={"fisher": 12}, settings=settings, plots=False)
+    again = run_demo(tmp_path, problems=("fisher",), samples={"fisher": 12}, settings=settings, save="fields")
     assert again == reports and "skipped" in capsys.readouterr().err

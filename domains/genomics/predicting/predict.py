@@ -59,7 +59,6 @@ class GenomicsPredictor:
         window, stride: bases of the windows of long sequences; None for what the model takes, and half of that.
         per_window: a row for each window instead of the mean over them.
         calibrated: apply the run's temperatures, where they were fitted for the same strands.
-        pictures: draw image answers and the counts of each case.
         batch_tokens: tokens of a pass.
 
     Raises:
@@ -77,7 +76,6 @@ class GenomicsPredictor:
         stride: int | None = None,
         per_window: bool = False,
         calibrated: bool = True,
-        pictures: bool = True,
         batch_tokens: int | None = None,
     ):
         self.run: AskedRun = open_run(run, device=device, batch_tokens=batch_tokens)
@@ -88,7 +86,7 @@ class GenomicsPredictor:
             raise ValueError(f"the run has no task {unknown[0]!r}; it has: {', '.join(self.run.answers)}")
         self.tasks = tuple(tasks or self.run.answers)
         self.reverse_complement, self.calibrated = reverse_complement, calibrated
-        self.window, self.stride, self.per_window, self.pictures = window, stride, per_window, pictures
+        self.window, self.stride, self.per_window = window, stride, per_window
         self._readers: dict[Any, BlockReader] = {}
         self._labelled: dict[Any, LabelledData] = {}
         self._opening, self._lock = threading.Lock(), threading.Lock()
@@ -249,7 +247,7 @@ class GenomicsPredictor:
     def write(self, case: Case, result: Answered, out: Writer) -> Record:
         """Writes the files of one case; see `domains.genomics.predicting.write`."""
         images = {task: each for task, each in self.run.answers.items() if isinstance(each, ImageAnswer)}
-        return write_answers(result, out, images=images, codecs=self.run.codecs, pictures=self.pictures)
+        return write_answers(result, out, images=images, codecs=self.run.codecs)
 
 
 def _as_text(answer: Any, value: Any) -> str:

@@ -73,16 +73,14 @@ def write_answers(
     *,
     images: Mapping[str, ImageAnswer],
     codecs: Mapping[str, VqVae],
-    pictures: bool = True,
 ) -> Record:
-    """Writes ``predictions.csv``, pictures of image answers, ``result.json`` and a small picture of the counts.
+    """Writes ``predictions.csv``, ``result.json`` and, of what is saved, pictures of image answers and of the counts.
 
     The table has a row an answer; ``sequence`` is left empty above 20,000 bases, ``probabilities`` is a JSON object.
 
     Args:
         images: the image answers of the run.
         codecs: what draws them, by task; those of the others are drawn as codes, which the record's warnings say.
-        pictures: draw.
 
     Returns:
         the record of the case.
@@ -92,7 +90,7 @@ def write_answers(
     for row in answered.rows:
         counts.setdefault(row.task, Counter())[row.answer if row.kind == "classes" else row.kind] += 1
     drawn, bare = 0, dict[str, None]()
-    if pictures:
+    if out.saves("pictures"):
         for number, row in enumerate(answered.rows, 1):
             if row.task in images:
                 out.write_bytes(f"images/{number:05d}.png", picture(row.answer, images[row.task], codecs.get(row.task)))
@@ -113,7 +111,7 @@ def write_answers(
     }
     out.write_json(RESULT_FILE, {"research_use": RESEARCH_USE, **facts})
     record: Record = {"answer": _words(counts), **{name: facts[name] for name in facts if name != "answers"}}
-    if pictures:
+    if out.saves("thumbnails"):
         out.write_bytes(THUMBNAIL_FILE, counts_picture(counts))
         record["thumbnail"] = THUMBNAIL_FILE
     return record

@@ -54,7 +54,7 @@ def _errors(folder: Path, data: Path, split: str, tasks: list[str], device: str)
         return {task.task: task.score(MAIN_METRIC).interval.value for task in report.tasks if task.task in tasks}
     from domains.pde.predicting.predict import PDEPredictor
 
-    predictor = PDEPredictor(folder, device=device, plots=False)
+    predictor = PDEPredictor(folder, device=device)
     found = {}
     for task in predictor.asker.asked:
         if task in tasks:

@@ -109,6 +109,8 @@ def read_field(folder: Path) -> dict[str, NDArray]:
     try:
         with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as arrays:
             return {name: arrays[name] for name in arrays.files}
+    except FileNotFoundError:
+        raise ValueError(f"{path} is not there: predict again, with fields in --save") from None
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as failure:
         raise ValueError(f"{path} cannot be read: {' '.join(str(failure).split())}") from None
 

@@ -36,7 +36,6 @@ class PDEPredictor:
         resolution: lengths of a grid instead, in the order of the axes' names.
         field: input function of masks, meshes and requests that have none: "default" or an array file.
         solver: whether our own solver answers too.
-        plots: whether pictures are drawn.
 
     Raises:
         ValueError: no such run, or a task that it does not have.
@@ -52,7 +51,6 @@ class PDEPredictor:
         resolution: Sequence[int] | None = None,
         field: str | None = None,
         solver: bool = False,
-        plots: bool = True,
     ):
         from domains.pde.predicting.ensemble import load_operator
         from polyhead.system.devices import choose_device
@@ -65,7 +63,7 @@ class PDEPredictor:
             raise ValueError(f"the run has no task {unknown[0]!r}; it has: {', '.join(self.problems)}")
         self.asker = Asker(self.problems, asked=tasks, points=points, resolution=resolution, field=field)
         self.calibrations: Mapping[str, Calibration] = read_calibrations(self.run / CALIBRATION_FILE)
-        self.solver, self.plots = solver, plots
+        self.solver = solver
         self._lock = threading.Lock()
 
     def read(self, case: Case) -> Question:
@@ -139,7 +137,7 @@ class PDEPredictor:
 
     def write(self, case: Case, result: Answer, out: Writer) -> Record:
         """Writes the files of one case; see `domains.pde.predicting.write`."""
-        return write_answer(result, out, plots=self.plots, title=case.id)
+        return write_answer(result, out, title=case.id)
 
 
 def _inputs(questions: Sequence[Question]) -> tuple[np.ndarray, np.ndarray]:

@@ -61,8 +61,8 @@ class Answer:
         return self.solver, "solver"
 
 
-def write_answer(answer: Answer, out: Writer, *, plots: bool = True, title: str = "") -> Record:
-    """Writes ``field.npz``, ``field.vtu``, ``plot.png`` with a thumbnail, and ``result.json``.
+def write_answer(answer: Answer, out: Writer, *, title: str = "") -> Record:
+    """Writes ``result.json`` and, of what is saved, ``field.npz``, ``field.vtu``, ``plot.png`` and ``thumbnail.jpg``.
 
     Returns:
         the record of the case: what of ``result.json`` fits in a table.
@@ -76,16 +76,21 @@ def write_answer(answer: Answer, out: Writer, *, plots: bool = True, title: str 
         arrays |= {"lower": answer.field - answer.half_width, "upper": answer.field + answer.half_width}
     if reference is not None:
         arrays["reference"] = np.asarray(reference, dtype=np.float64)
-    out.write_bytes(FIELD_FILE, _npz(answer, arrays))
-    out.write_bytes(MESH_FILE, _vtu(question, about, arrays))
+    if out.saves("fields"):
+        out.write_bytes(FIELD_FILE, _npz(answer, arrays))
+    if out.saves("meshes"):
+        out.write_bytes(MESH_FILE, _vtu(question, about, arrays))
     facts = summarise(answer)
     out.write_json(RESULT_FILE, {"research_use": RESEARCH_USE, **facts})
-    if plots:
+    has_thumbnail = out.saves("thumbnails")
+    if has_thumbnail or out.saves("plots"):
         canvas = Canvas(question.points, about.axes, question.grid_shape, question.mask, about.solution)
         panels = triple(answer.field, reference, known_as="solver" if known_as == "solver" else "reference")
         picture = draw(panels, canvas, title=title or question.task)
-        out.write_bytes(PLOT_FILE, picture)
-        out.write_bytes(THUMBNAIL_FILE, thumbnail(picture))
+        if out.saves("plots"):
+            out.write_bytes(PLOT_FILE, picture)
+        if has_thumbnail:
+            out.write_bytes(THUMBNAIL_FILE, thumbnail(picture))
     record: Record = {"answer": _words(facts), "task": question.task}
     record |= {name: facts[name] for name in ("minimum", "maximum", "mean", "integral", "error", "seconds", "warnings")}
     if facts["band"] is not None:
@@ -94,7 +99,7 @@ def write_answer(answer: Answer, out: Writer, *, plots: bool = True, title: str 
         record["spread"] = facts["spread"]
     if question.source is not None:
         record["source"] = dict(question.source)
-    return record | ({"thumbnail": THUMBNAIL_FILE} if plots else {})
+    return record | ({"thumbnail": THUMBNAIL_FILE} if has_thumbnail else {})
 
 
 def summarise(answer: Answer) -> dict[str, Any]:

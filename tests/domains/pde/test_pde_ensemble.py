@@ -72,7 +72,7 @@ def test_the_mean_is_answered_with_its_deviation(place):
 
 
 def test_bands_are_the_deviation_times_the_conformal_factor(place, tmp_path):
-    predictor = PDEPredictor(place / "runs", device="cpu", plots=False)
+    predictor = PDEPredictor(place / "runs", device="cpu")
     made = calibrate_run(predictor, place / "darcy.h5", alpha=0.3)
     calibration = read_calibrations(place / "runs" / CALIBRATION_FILE)["darcy/circle"]
     assert calibration.scale is None and calibration.floor > 0 and made["test"]["darcy/circle"]["rows"] == 4

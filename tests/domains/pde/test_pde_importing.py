@@ -383,7 +383,7 @@ def test_an_imported_square_is_trained_and_answers(tmp_path, edge, geometry):
     write_data(import_data(tmp_path / "mine.npz", problem="darcy", options=named), tmp_path / "data" / "darcy.h5")
     config = resolve("tiny-darcy", {"epochs": 1, "steps_per_epoch": 2, "image_size": None, "channels": (4, 8)})
     train(tmp_path / "data", tmp_path / "run", config)
-    predictor = PDEPredictor(tmp_path / "run", device="cpu", plots=False)
+    predictor = PDEPredictor(tmp_path / "run", device="cpu")
     cases = cases_from(tmp_path / "data")
     (tmp_path / "q.json").write_text(json.dumps({"field": fields[0].tolist()}))
     questions = [predictor.read(case) for case in [*cases, *cases_from(tmp_path / "q.json")]]

@@ -352,13 +352,13 @@ def test_bands_come_with_the_answers_of_a_calibrated_run(place, tmp_path):
     uncalibrated = PDEPredictor(place / "plate", device="cpu")
     made = calibrate_run(uncalibrated, place / "data" / "plate.h5", alpha=0.25)
     assert made["tasks"]["plate"]["rows"] == 4 and made["test"]["plate"]["rows"] == 6
-    predictor = PDEPredictor(place / "plate", device="cpu", plots=False)
+    predictor = PDEPredictor(place / "plate", device="cpu")
     case = cases_from(place / "data" / "plate.h5")[0]
     (answer,) = predictor.predict([predictor.read(case)])
     assert answer.level == 0.75 and answer.half_width is not None and (answer.half_width >= 0).all()
     writer = CaseWriter(tmp_path / "case")
     predictor.write(case, answer, writer)
-    assert "plot.png" not in writer.commit()
+    assert "plot.png" in writer.commit()
     with np.load(tmp_path / "case" / "field.npz") as arrays:
         np.testing.assert_allclose(arrays["upper"] - arrays["lower"], 2 * answer.half_width)
     (place / "plate" / "calibration.json").unlink()

@@ -72,7 +72,7 @@ def batch(data, tmp_path_factory) -> tuple[Path, list[Case]]:
         if tasks:
             writer = CaseWriter(out / case.id)
             image = np.zeros((*SIZES[case.path.name], 3), np.uint8)
-            write_answers(Answers(image, None, tasks), writer, overlays=False)
+            write_answers(Answers(image, None, tasks), writer)
             writer.commit()
     return out, cases
 

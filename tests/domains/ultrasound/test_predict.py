@@ -14,8 +14,9 @@ from domains.medical.intake.calibration import Calibration, Region
 from domains.medical.intake.picture import Image
 from domains.medical.ultrasound.networks.network import build_model, task_specs
 from domains.medical.ultrasound.predicting.decode import Answers, TaskAnswer
+from domains.medical.ultrasound.predicting.drawing import draw, has_drawing
 from domains.medical.ultrasound.predicting.predict import UltrasoundPredictor, load_predictor, normalise
-from domains.medical.ultrasound.predicting.write import write_answers
+from domains.medical.ultrasound.predicting.write import read_mask, write_answers
 from domains.medical.ultrasound.presets import resolve
 from domains.medical.ultrasound.saved import APPLICATION, load_run
 from polyhead.application import RESEARCH_USE
@@ -262,8 +263,13 @@ def test_the_files_of_a_case(predictor, folder, tmp_path):
     for task in ("seg", "a.b/c"):
         mode, stored = opened(tmp_path / "0" / result["tasks"][task]["mask"])
         assert mode == "L" and np.array_equal(stored, answers.tasks[task].mask)
-    for task in ("seg", "a.b/c", "det", "reg"):
-        assert opened(tmp_path / "0" / result["tasks"][task]["overlay"])[1].shape == (60, 90, 3)
+    sheet = opened(tmp_path / "0" / "overlay.jpg")[1]
+    drawn = [task for task in ("seg", "a.b/c", "det", "reg") if has_drawing(answers.tasks[task])]
+    assert {"det", "reg"} <= set(drawn) == {task for task, entry in result["tasks"].items() if "overlay" in entry}
+    for task in drawn:
+        left, top, right, bottom = result["tasks"][task]["overlay_place"]
+        tile, expected = sheet[top:bottom, left:right], draw(answers.image, answers.tasks[task])
+        assert tile.shape == (60, 90, 3) and np.abs(tile.astype(int) - expected).mean() < 6
     classes = result["tasks"]["cls"]
     best = int(np.argmax(answers.tasks["cls"].probabilities))
     assert classes["class"] == best and classes["label"] == ["cat", "dog", "eel", "fox"][best]
@@ -272,18 +278,66 @@ def test_the_files_of_a_case(predictor, folder, tmp_path):
     assert result["tasks"]["reg"]["points"] == [list(point) for point in answers.tasks["reg"].points]
     named = {"result.json", "thumbnail.jpg"}
     named |= {entry[key] for entry in result["tasks"].values() for key in ("mask", "overlay") if key in entry}
-    assert {path.name for path in (tmp_path / "0").iterdir()} == named and len(named) == 2 + 2 + 4
+    assert {path.name for path in (tmp_path / "0").iterdir()} == named and len(named) == 2 + 2 + 1
     assert record["thumbnail"] == "thumbnail.jpg" and record["tasks"]["cls"]["label"] == classes["label"]
     json.dumps(record, allow_nan=False)
 
 
-def test_without_overlays_only_masks_are_drawn(run, folder, tmp_path):
-    predictor = UltrasoundPredictor(run, "cpu", backend="plain", overlays=False)
+@pytest.mark.parametrize(
+    ("saved", "files"),
+    [
+        (None, {"seg.png", "overlay.jpg", "thumbnail.jpg"}),
+        (("masks", "thumbnails"), {"seg.png", "thumbnail.jpg"}),
+        (("overlays",), {"overlay.jpg"}),
+        ((), set()),
+    ],
+)
+def test_only_what_is_saved_is_written(saved, files, predictor, folder, tmp_path):
     case = Case("0", folder / "0.png", ("seg", "det"))
-    writer = CaseWriter(tmp_path / "0")
-    predictor.write(case, predictor.predict([predictor.read(case)])[0], writer)
-    writer.commit()
-    assert {path.name for path in (tmp_path / "0").iterdir()} == {"seg.png", "thumbnail.jpg", "result.json"}
+    writer = CaseWriter(tmp_path / "0", saved)
+    record = predictor.write(case, predictor.predict([predictor.read(case)])[0], writer)
+    assert set(writer.commit()) == {"result.json"} | files
+    assert ("thumbnail" in record) == ("thumbnail.jpg" in files)
+    entry = json.loads((tmp_path / "0" / "result.json").read_text(encoding="utf-8"))["tasks"]["seg"]
+    if saved is not None and "masks" not in saved:
+        with pytest.raises(ValueError, match="--save"):
+            read_mask(tmp_path / "0", entry)
+
+
+def test_nothing_is_drawn_over_a_picture_without_findings(tmp_path):
+    tasks = {f"seg{k}": TaskAnswer("segmentation", (), mask=np.zeros((533, 958), np.uint8)) for k in range(4)}
+    tasks["cls"] = TaskAnswer("classification", (), probabilities=[0.5, 0.5])
+    writer = CaseWriter(tmp_path / "x")
+    write_answers(Answers(np.full((533, 958, 3), 7, np.uint8), None, tasks), writer)
+    written = writer.commit()
+    assert set(written) == {"seg0.png", "seg1.png", "seg2.png", "seg3.png", "thumbnail.jpg", "result.json"}
+    assert max(written[f"seg{k}.png"]["bytes"] for k in range(4)) < 700
+
+
+def test_many_masks_are_one_archive_and_the_picture_of_answers_one_sheet(tmp_path):
+    random = np.random.default_rng(0)
+    image = random.integers(0, 256, (400, 900, 3), np.uint8)
+    tasks = {f"task {k}": TaskAnswer("segmentation", (), mask=_disc(k)) for k in range(12)}
+    tasks |= {f"box {k}": TaskAnswer("detection", (), box=(10.0, 20.0, 300.0, 200.0), score=0.5) for k in range(6)}
+    writer = CaseWriter(tmp_path / "x")
+    write_answers(Answers(image, None, tasks), writer)
+    written = writer.commit()
+    assert set(written) == {"masks.zip", "overlay.jpg", "thumbnail.jpg", "result.json"}
+    entries = json.loads((tmp_path / "x" / "result.json").read_text(encoding="utf-8"))["tasks"]
+    for k in range(12):
+        assert np.array_equal(read_mask(tmp_path / "x", entries[f"task {k}"]), tasks[f"task {k}"].mask)
+    places = [entry["overlay_place"] for entry in entries.values() if "overlay" in entry]
+    sheet = opened(tmp_path / "x" / "overlay.jpg")[1]
+    covered = np.zeros(sheet.shape[:2], int)
+    for left, top, right, bottom in places:
+        covered[top:bottom, left:right] += 1
+    assert len(places) == 17 and covered.max() == 1 and sheet.shape[1] <= 1600
+    assert covered.sum() == sum((x2 - x1) * (y2 - y1) for x1, y1, x2, y2 in places)
+
+
+def _disc(label: int) -> np.ndarray:
+    rows, columns = np.ogrid[:400, :900]
+    return ((rows - 200) ** 2 + (columns - 450) ** 2 < 100**2).astype(np.uint8) * label
 
 
 def test_no_two_tasks_share_a_file(tmp_path):
@@ -291,19 +345,23 @@ def test_no_two_tasks_share_a_file(tmp_path):
     mask = np.zeros((8, 8), np.uint8)
     tasks = {name: TaskAnswer("segmentation", (), mask=mask + k) for k, name in enumerate(names)}
     writer = CaseWriter(tmp_path / "x")
-    write_answers(Answers(np.zeros((8, 8, 3), np.uint8), None, tasks), writer, overlays=True)
+    write_answers(Answers(np.zeros((8, 8, 3), np.uint8), None, tasks), writer)
     writer.commit()
     result = json.loads((tmp_path / "x" / "result.json").read_text(encoding="utf-8"))["tasks"]
     for k, name in enumerate(names):
-        assert (opened(tmp_path / "x" / result[name]["mask"])[1] == k).all()
+        assert (read_mask(tmp_path / "x", result[name]) == k).all()
+    for name in names:
+        writer = CaseWriter(tmp_path / "alone")
+        write_answers(Answers(np.zeros((8, 8, 3), np.uint8), None, {name: tasks[name]}), writer)
+        assert len(set(map(str.casefold, writer.commit()))) >= 3
 
 
 def test_the_published_boxes_with_swapped_corners_are_drawn(tmp_path):
     answer = TaskAnswer("detection", (), box=(30.0, 35.0, 20.0, 15.0), score=0.5, confidence=0.5)
     writer = CaseWriter(tmp_path / "x")
-    write_answers(Answers(np.zeros((50, 50, 3), np.uint8), None, {"det": answer}), writer, overlays=True)
+    write_answers(Answers(np.zeros((50, 50, 3), np.uint8), None, {"det": answer}), writer)
     writer.commit()
-    assert opened(tmp_path / "x" / "det.overlay.png")[1].any()
+    assert opened(tmp_path / "x" / "overlay.jpg")[1][15, 25].max() > 150
 
 
 def test_images_of_a_batch_that_are_asked_different_tasks_keep_their_own_classes(predictor):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import ctypes
+import errno
 import os
 import signal
 import sys
@@ -47,6 +48,8 @@ class Toy:
             ctypes.string_at(0)
         if kind == "killed":
             os.kill(os.getpid(), signal.SIGKILL)
+        if kind == "full" and self.journal and Path(self.journal).with_name("full").exists():
+            raise OSError(errno.ENOSPC, "No space left on device")
         if kind == "sleep":
             time.sleep(60)
         if kind == "parts":
@@ -87,7 +90,10 @@ class Toy:
         out.write_bytes("answer.txt", str(result).encode())
         self.trouble("write", text)
         out.write_json("more/answer.json", {"value": float("nan") if "nan" in text else result})
-        out.write_bytes("thumb.png", PNG)
+        if out.saves("thumbnails"):
+            out.write_bytes("thumb.png", PNG)
+        if out.saves("maps"):
+            out.write_bytes("map.bin", bytes(5_000))
         self.note(f"write {case.id}")
         return {"value": result, "deep": {"twice": 2 * result}, "list": [1, 2], "thumbnail": "thumb.png"}
 

@@ -8,7 +8,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from domains.medical.intake.images import read_index_mask
 from domains.medical.ultrasound.data.fm_uia import read_tables
 from domains.medical.ultrasound.data.rows import Row
 from domains.medical.ultrasound.predicting.predictions import (
@@ -22,7 +21,7 @@ from domains.medical.ultrasound.predicting.predictions import (
     mask_file,
     write_predictions,
 )
-from domains.medical.ultrasound.predicting.write import RESULT_FILE
+from domains.medical.ultrasound.predicting.write import RESULT_FILE, read_mask
 from polyhead.batch.case import Case
 
 
@@ -77,8 +76,8 @@ def _answers(
 
 
 def _answer(entry: Mapping[str, Any], size: tuple[int, int], folder: Path) -> Answer:
-    if "mask" in entry:
-        return MaskAnswer(read_index_mask(folder / entry["mask"]))
+    if entry["kind"] == "segmentation":
+        return MaskAnswer(read_mask(folder, entry))
     if "probabilities" in entry:
         return ClassAnswer(tuple(entry["probabilities"]), entry["class"])
     if "box" in entry:

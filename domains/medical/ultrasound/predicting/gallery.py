@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +52,9 @@ def write_gallery(out: Path, cases: Iterable[Case], path: Path, *, columns: int 
         case, entry = chosen[task]
         left = _GAP + index % columns * (_TILE + _GAP)
         top = _GAP + index // columns * (_TILE + _CAPTION + _GAP)
-        tile = _tile(out / case.id / entry["overlay"] if "overlay" in entry else case.path)
+        tile = (
+            _tile(out / case.id / entry["overlay"], entry["overlay_place"]) if "overlay" in entry else _tile(case.path)
+        )
         sheet.paste(tile, (left, top))
         draw.text((left, top + _TILE + 2), task, fill=_INK, font=font)
         draw.text((left, top + _TILE + 18), summary(entry), fill=_GREY, font=small)
@@ -65,8 +67,12 @@ def write_gallery(out: Path, cases: Iterable[Case], path: Path, *, columns: int 
 _KINDS = ("segmentation", "classification", "detection", "keypoints")
 
 
-def _tile(path: Path) -> Image.Image:
-    picture = Image.open(path).convert("RGB")
+def _tile(path: Path, place: Sequence[int] | None = None) -> Image.Image:
+    with Image.open(path) as opened:
+        picture = opened.convert("RGB")
+    if place is not None:
+        left, top, right, bottom = place
+        picture = picture.crop((left, top, right, bottom))
     picture.thumbnail((_TILE, _TILE))
     tile = Image.new("RGB", (_TILE, _TILE), (0, 0, 0))
     tile.paste(picture, ((_TILE - picture.width) // 2, (_TILE - picture.height) // 2))

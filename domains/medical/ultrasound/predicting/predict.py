@@ -125,7 +125,6 @@ class UltrasoundPredictor:
         precision: "float32" gives the same answer alone and in a batch; "bfloat16" and "auto" trade that for speed.
         items: how many cases will come; decides whether preparing a quicker backend repays.
         batch_size: how many images are encoded at once at most.
-        overlays: whether `write` draws the answers over the image.
         cache: keep prepared backends in the run folder.
     """
 
@@ -139,7 +138,6 @@ class UltrasoundPredictor:
         precision: Precision = "float32",
         items: int | None = None,
         batch_size: int = 16,
-        overlays: bool = True,
         cache: bool = True,
     ):
         if batch_size < 1:
@@ -148,7 +146,6 @@ class UltrasoundPredictor:
         self.default_tasks = tuple(self.model.tasks.subset(tasks)) if tasks else tuple(self.model.tasks)
         self.device = choose_device(device)
         self.batch_size = batch_size
-        self.overlays = overlays
         to_channels_last(self.model.eval().to(self.device))
         self._options = {
             "backend": backend,
@@ -281,8 +278,8 @@ class UltrasoundPredictor:
         return quick
 
     def write(self, case: Case, result: Answers, out: Writer) -> Record:
-        """Writes masks, overlays and ``result.json`` of one case; see `domains.medical.ultrasound.predicting.write`."""
-        return write_answers(result, out, overlays=self.overlays)
+        """Writes the files of one case; see `domains.medical.ultrasound.predicting.write`."""
+        return write_answers(result, out)
 
 
 def _warnings(image: Image, answered: Mapping[str, TaskAnswer]) -> tuple[str, ...]:
