@@ -70,8 +70,9 @@ def measure(task: str, answer: TaskAnswer, calibration: Calibration) -> Measured
     those of labour the angle of progression. Each is given in mm as well where its place has a known scale.
     """
     found = Measured()
-    if answer.mask is not None:
-        _structures(found, task, answer.mask, answer.labels, calibration)
+    mask = answer.mask
+    if mask is not None:
+        _structures(found, task, mask, answer.labels, calibration)
     elif answer.box is not None:
         x_min, x_max = sorted((answer.box[0], answer.box[2]))
         y_min, y_max = sorted((answer.box[1], answer.box[3]))

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
+_STRIP = 1 << 20
+"""Pixels that are counted at a time, which takes eight bytes a pixel."""
+
 SPECK = 0.01
 """Share of an area that its further pieces together must have to be told of."""
 
@@ -66,11 +69,12 @@ def largest_piece(patch: Patch) -> tuple[Patch, float]:
     Returns:
         The piece, and the share of the whole area that the other pieces have.
     """
-    labels = np.empty(patch.mask.shape, np.intp)
-    count = ndimage.label(patch.mask, structure=np.ones((3, 3)), output=labels)
+    labels, count = _labelled(patch.mask, corners=True)
     if count == 1:
         return patch, 0.0
-    sizes = np.bincount(labels.ravel())[1:]
+    rows = max(1, _STRIP // labels.shape[1])
+    strips = (labels[start : start + rows].ravel() for start in range(0, len(labels), rows))
+    sizes = sum(np.bincount(strip, minlength=count + 1) for strip in strips)[1:]  # pyright: ignore[reportIndexIssue]
     best = int(sizes.argmax())
     piece = tight(Patch(labels == best + 1, patch.row, patch.column))
     return piece, 1 - float(sizes[best] / sizes.sum())
@@ -121,8 +125,8 @@ def covariance(piece: np.ndarray) -> np.ndarray:
     Args:
         piece: bool (H, W) with at least one True pixel.
     """
-    filled = ndimage.binary_fill_holes(piece)
-    assert filled is not None
+    background, _ = _labelled(np.pad(~piece, 1, constant_values=True), corners=False)
+    filled = background[1:-1, 1:-1] != background[0, 0]
     counts = filled.sum(axis=1, dtype=np.float64), filled.sum(axis=0, dtype=np.float64)
     total = counts[0].sum()
     rows, columns = (np.arange(len(count)) - np.arange(len(count)) @ count / total for count in counts)
@@ -142,3 +146,12 @@ def fitted_ellipse(covariances: np.ndarray, spacing: tuple[float, float]) -> Ell
     """
     minor, major = 4 * np.sqrt(np.linalg.eigvalsh(covariances * np.outer(spacing, spacing)))
     return Ellipse(float(major), float(minor))
+
+
+def _labelled(mask: np.ndarray, *, corners: bool) -> tuple[np.ndarray, int]:
+    """The pieces of a bool mask by number from 1, int32 (H, W), and how many they are."""
+    labels = np.empty(mask.shape, np.int32)
+    structure = np.ones((3, 3)) if corners else None
+    count = ndimage.label(mask, structure=structure, output=labels)
+    assert isinstance(count, int)
+    return labels, count
