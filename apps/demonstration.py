@@ -13,6 +13,7 @@ import typer
 
 from apps.terminal import say
 from polyhead.application import RESEARCH_USE
+from polyhead.batch.outcome import EXIT_INTERRUPTED
 from polyhead.runs.run import RUN_FILE
 
 
@@ -80,6 +81,8 @@ def demonstrate(
     def call(verb: str, *words: object) -> None:
         with stage(verb, *words):
             status = command.main([verb, *map(str, words)], standalone_mode=False)
+            if status == EXIT_INTERRUPTED:
+                raise KeyboardInterrupt
             if status:
                 raise typer.Exit(status)
 
@@ -114,7 +117,7 @@ def answer_all(predict: Callable[[], None], predictions: Path) -> None:
         predict()
     except typer.Exit as ended:
         status = ended.exit_code
-    if status == 130:
+    if status == EXIT_INTERRUPTED:
         raise KeyboardInterrupt
     if status:
         raise RuntimeError(f"the prediction ended with status {status}; see {predictions / 'failed.txt'}")

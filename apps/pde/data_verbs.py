@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import typer
 
 from apps.flags import Overwrite, Quiet, Seed, read_assignments
+from apps.stopping import going_on
 from apps.terminal import counting
 
 
@@ -25,7 +26,7 @@ def sample(
     """Solves a data set with verified solvers; an interrupted call goes on where it stopped."""
     from domains.pde.simulator.sampling import sample as solve
 
-    with counting("solving", quiet) as progress:
+    with going_on(), counting("solving", quiet) as progress:
         solve(
             out,
             problems=problem or ["fisher"],

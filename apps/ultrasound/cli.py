@@ -30,6 +30,7 @@ from apps.flags import (
     Task,
     application_verbs,
 )
+from apps.stopping import going_on
 from apps.terminal import counting, show_report
 from apps.training import require_system, resolve_preset, run_training, show_configuration
 from apps.training_flags import Loaders, TrainingFlags, with_training_flags
@@ -54,7 +55,7 @@ def sample(
     """Simulates a labelled B-mode data set of the 27 tasks in the FM_UIA layout."""
     from domains.medical.ultrasound.simulator import sample as simulate
 
-    with counting("simulating", quiet) as progress:
+    with going_on(), counting("simulating", quiet) as progress:
         simulate(
             out,
             rows_per_task=rows_per_task,
