@@ -1,4 +1,4 @@
-"""`polyhead ultrasound`: sample, train, predict, evaluate, import."""
+"""`polyhead ultrasound`: sample, convert, train, predict, evaluate, import."""
 
 from __future__ import annotations
 
@@ -34,6 +34,7 @@ from apps.stopping import going_on
 from apps.terminal import counting, show_report
 from apps.training import require_system, resolve_preset, run_training, show_configuration
 from apps.training_flags import Loaders, TrainingFlags, with_training_flags
+from apps.ultrasound.converting import convert
 
 app = application_verbs("Ultrasound: segment, classify, detect and measure with one network.")
 
@@ -66,6 +67,9 @@ def sample(
             progress=progress,
         )
     typer.echo(out)
+
+
+app.command()(convert)
 
 
 @app.command()
