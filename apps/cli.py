@@ -190,7 +190,7 @@ def start_pages(
     raise typer.Exit(serve(port=port, address=address, runs=runs, headless=headless))
 
 
-cards = typer.Typer(no_args_is_help=True, help="Cards of the data sets and models.")
+cards = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Cards of the data sets and models.")
 app.add_typer(cards, name="cards")
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import typer
 
+from apps.stopping import program
 from apps.terminal import say
 from polyhead.application import RESEARCH_USE
 from polyhead.batch.outcome import EXIT_INTERRUPTED
@@ -33,16 +34,23 @@ class Stages:
     def __call__(self, verb: str, *arguments: object) -> Iterator[None]:
         self._number += 1
         place = f"[{self._number}/{self.of}]"
-        say(f"\n{place} {shlex.join(['polyhead', self.application, verb, *map(str, arguments)])}")
+        say(f"\n{place} {shlex.join([*program(), self.application, verb, *map(str, arguments)])}")
         started = time.monotonic()
         yield
         say(f"{place} {verb}: {time.monotonic() - started:.0f} s")
 
-    def finish(self, *lines: str) -> None:
-        """Says how long all took, and where the results are."""
+    def finish(self, *lines: str, onward: Sequence[Sequence[object]] = ()) -> None:
+        """Says how long all took, where the results are, and which commands may come next, ready to be pasted."""
         say(f"\nfinished in {time.monotonic() - self._began:.0f} s; {RESEARCH_USE}")
         for line in lines:
             say(line)
+        if onward:
+            say("\nnext:")
+        for words in onward:
+            say(f"  {shlex.join([*program(), *map(str, words)])}")
+        activate = Path(program()[0]).with_name("activate")
+        if onward and activate.is_file():
+            say(f"source {shlex.quote(str(activate))} puts plain `polyhead` on the PATH of this shell")
 
 
 def demonstrate(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -19,9 +20,20 @@ ReportFolder = Annotated[
 System = Annotated[str, typer.Option(help="The system; see `polyhead info`.")]
 Config = Annotated[Path | None, typer.Option(help="YAML or JSON file of settings.")]
 Settings = Annotated[list[str] | None, typer.Option("--set", help="One setting, name=value.")]
-Task = Annotated[list[str] | None, typer.Option("--task", help="Only this task; may be given several times.")]
+Task = Annotated[
+    list[str] | None, typer.Option("--task", help="Only this task; may be given several times.", show_default="all")
+]
 Seed = Annotated[int | None, typer.Option(help="Seed of everything that is random.")]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
+
+
+def _known_device(name: str) -> str:
+    """A device by its form; whether it is here is found when it is used."""
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?|mps", name):
+        raise typer.BadParameter(f"{name!r} is none of auto, cpu, cuda, cuda:N and mps")
+    return name
+
+
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.", callback=_known_device)]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on where an interrupted training stopped.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Do everything anew, replacing what is there.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")]

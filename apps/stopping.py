@@ -28,7 +28,7 @@ def program() -> list[str]:
         found = shutil.which("polyhead")
         same = found is not None and Path(called).exists() and Path(found).samefile(called)
         return ["polyhead"] if same or not Path(called).exists() else [called]
-    if Path(called).name in ("cli.py", "__main__.py", "-m", "-c"):
+    if Path(called).parts[-2:] == ("apps", "cli.py"):
         return [sys.executable, "-m", "apps.cli"]
     return ["polyhead"]
 

@@ -1,4 +1,4 @@
-"""Codes of problems are kebab-case wherever they are made; the words of a result's status are a vocabulary of its own."""
+"""Codes of problems are kebab-case wherever they are made; a result's status is one of a few fixed words."""
 
 import ast
 import re

@@ -34,7 +34,9 @@ def train(
     data: Data,
     out: NewRun,
     system: System = "mt-deeponet",
-    preset: Annotated[str | None, typer.Option(help="Its settings; by default those for the problem in DATA.")] = None,
+    preset: Annotated[
+        str | None, typer.Option(help="Its settings; see `polyhead info`.", show_default="by the problem in DATA")
+    ] = None,
     config: Config = None,
     settings: Settings = None,
     task: Task = None,

@@ -46,7 +46,10 @@ WRONG = {
     "none.pth": (lambda path: torch.save({}, path), "no head of an FM_UIA"),
     "other.pth": (lambda path: torch.save({"layer1.conv.weight": torch.zeros(2, 2)}, path), "no head of an FM_UIA"),
     "half.pth": (lambda path: torch.save({"heads.a.0.weight": torch.zeros(2, 3, 1, 1)}, path), "does not fit"),
-    "scalar.pth": (lambda path: torch.save({"heads.a.0.weight": torch.tensor(1.0)}, path), "heads.a.0.weight has the shape ()"),
+    "scalar.pth": (
+        lambda path: torch.save({"heads.a.0.weight": torch.tensor(1.0)}, path),
+        "heads.a.0.weight has the shape ()",
+    ),
     "half.safetensors": (lambda path: save_file({"heads.a.0.weight": torch.zeros(2, 3, 1, 1)}, path), "does not fit"),
     "folder.pth": (lambda path: path.mkdir(), "is a folder"),
     "gone.pth": (lambda path: None, "no such file"),
