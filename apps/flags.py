@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -103,8 +104,10 @@ def read_settings(config: Path | None, settings: list[str] | None) -> dict[str, 
         import yaml
 
         try:
-            loaded = yaml.safe_load(config.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as failure:
+            text = config.read_text(encoding="utf-8")
+            # YAML takes some damaged JSON for something else.
+            loaded = json.loads(text) if config.suffix.lower() == ".json" else yaml.safe_load(text)
+        except (OSError, ValueError, yaml.YAMLError) as failure:
             raise ValueError(f"--config {config}: {' '.join(str(failure).split())}") from failure
         if not isinstance(loaded, dict):
             raise ValueError(f"--config {config}: expected settings as `name: value`")
