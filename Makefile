@@ -36,6 +36,7 @@ $(SETUP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[test,fast,dicom,pde,genomics]'
 	@touch $@
+	@echo "polyhead is $(BIN)/polyhead; source $(BIN)/activate puts it on the PATH of a shell"
 
 demo: $(SETUP)
 	$(BIN)/polyhead demo ultrasound -o demo

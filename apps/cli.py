@@ -10,9 +10,11 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from apps.stopping import going_on, heeding_terminations, words_of
 from apps.systems import refused_system
 from polyhead import __version__
 from polyhead.application import RESEARCH_USE, BrokenApplication, application_names, load_application, load_part
+from polyhead.batch.outcome import EXIT_INTERRUPTED
 
 
 class _LazyApplication(TyperGroup):
@@ -55,6 +57,15 @@ class _Root(TyperGroup):
         if own is not None or cmd_name not in application_names():
             return own
         return _LazyApplication(cmd_name)
+
+    def invoke(self, ctx: Any) -> Any:
+        # Typer would end a stop in silence.
+        try:
+            with heeding_terminations():
+                return super().invoke(ctx)
+        except KeyboardInterrupt as stop:
+            typer.echo(words_of(stop), err=True)
+            raise typer.Exit(EXIT_INTERRUPTED) from stop
 
 
 app = typer.Typer(
@@ -160,7 +171,8 @@ def demo(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for everything that the demo makes.")] = Path("demo"),
 ) -> None:
     """The main job on the embedded sample, start to finish, in minutes on two cores."""
-    load_part(application, "demo").run_demo(out / application)
+    with going_on():
+        load_part(application, "demo").run_demo(out / application)
 
 
 @app.command("app")
@@ -178,7 +190,7 @@ def start_pages(
     raise typer.Exit(serve(port=port, address=address, runs=runs, headless=headless))
 
 
-cards = typer.Typer(no_args_is_help=True, help="Cards of the data sets and models.")
+cards = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Cards of the data sets and models.")
 app.add_typer(cards, name="cards")
 
 

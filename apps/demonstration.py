@@ -11,8 +11,10 @@ from pathlib import Path
 
 import typer
 
+from apps.stopping import program
 from apps.terminal import say
 from polyhead.application import RESEARCH_USE
+from polyhead.batch.outcome import EXIT_INTERRUPTED
 from polyhead.runs.run import RUN_FILE
 
 
@@ -32,16 +34,23 @@ class Stages:
     def __call__(self, verb: str, *arguments: object) -> Iterator[None]:
         self._number += 1
         place = f"[{self._number}/{self.of}]"
-        say(f"\n{place} {shlex.join(['polyhead', self.application, verb, *map(str, arguments)])}")
+        say(f"\n{place} {shlex.join([*program(), self.application, verb, *map(str, arguments)])}")
         started = time.monotonic()
         yield
         say(f"{place} {verb}: {time.monotonic() - started:.0f} s")
 
-    def finish(self, *lines: str) -> None:
-        """Says how long all took, and where the results are."""
+    def finish(self, *lines: str, onward: Sequence[Sequence[object]] = ()) -> None:
+        """Says how long all took, where the results are, and which commands may come next, ready to be pasted."""
         say(f"\nfinished in {time.monotonic() - self._began:.0f} s; {RESEARCH_USE}")
         for line in lines:
             say(line)
+        if onward:
+            say("\nnext:")
+        for words in onward:
+            say(f"  {shlex.join([*program(), *map(str, words)])}")
+        activate = Path(program()[0]).with_name("activate")
+        if onward and activate.is_file():
+            say(f"source {shlex.quote(str(activate))} puts plain `polyhead` on the PATH of this shell")
 
 
 def demonstrate(
@@ -80,6 +89,8 @@ def demonstrate(
     def call(verb: str, *words: object) -> None:
         with stage(verb, *words):
             status = command.main([verb, *map(str, words)], standalone_mode=False)
+            if status == EXIT_INTERRUPTED:
+                raise KeyboardInterrupt
             if status:
                 raise typer.Exit(status)
 
@@ -114,7 +125,7 @@ def answer_all(predict: Callable[[], None], predictions: Path) -> None:
         predict()
     except typer.Exit as ended:
         status = ended.exit_code
-    if status == 130:
+    if status == EXIT_INTERRUPTED:
         raise KeyboardInterrupt
     if status:
         raise RuntimeError(f"the prediction ended with status {status}; see {predictions / 'failed.txt'}")

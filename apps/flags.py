@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -19,9 +21,20 @@ ReportFolder = Annotated[
 System = Annotated[str, typer.Option(help="The system; see `polyhead info`.")]
 Config = Annotated[Path | None, typer.Option(help="YAML or JSON file of settings.")]
 Settings = Annotated[list[str] | None, typer.Option("--set", help="One setting, name=value.")]
-Task = Annotated[list[str] | None, typer.Option("--task", help="Only this task; may be given several times.")]
+Task = Annotated[
+    list[str] | None, typer.Option("--task", help="Only this task; may be given several times.", show_default="all")
+]
 Seed = Annotated[int | None, typer.Option(help="Seed of everything that is random.")]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
+
+
+def _known_device(name: str) -> str:
+    """A device by its form; whether it is here is found when it is used."""
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?|mps", name):
+        raise typer.BadParameter(f"{name!r} is none of auto, cpu, cuda, cuda:N and mps")
+    return name
+
+
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.", callback=_known_device)]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on where an interrupted training stopped.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Do everything anew, replacing what is there.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")]
@@ -95,8 +108,10 @@ def read_settings(config: Path | None, settings: list[str] | None) -> dict[str, 
         import yaml
 
         try:
-            loaded = yaml.safe_load(config.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as failure:
+            text = config.read_text(encoding="utf-8")
+            # YAML takes some damaged JSON for something else.
+            loaded = json.loads(text) if config.suffix.lower() == ".json" else yaml.safe_load(text)
+        except (OSError, ValueError, yaml.YAMLError) as failure:
             raise ValueError(f"--config {config}: {' '.join(str(failure).split())}") from failure
         if not isinstance(loaded, dict):
             raise ValueError(f"--config {config}: expected settings as `name: value`")

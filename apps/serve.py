@@ -22,7 +22,7 @@ def serve(*, port: int, address: str, runs: Path | None, headless: bool) -> int:
         port: port to listen on.
         address: address to listen on.
         runs: folder of the run folders; None leaves it to the environment, else ``runs`` in the working folder.
-        headless: do not open a browser.
+        headless: do not open a browser; none is opened either where nobody would see it.
 
     Returns:
         the exit status.
@@ -43,7 +43,12 @@ def serve(*, port: int, address: str, runs: Path | None, headless: bool) -> int:
     print(RESEARCH_USE, flush=True)
     previous = signal.signal(signal.SIGTERM, _interrupt)
     # A session of its own: Ctrl-C comes here alone, and the server is ended once, by us.
-    server = subprocess.Popen(command(HOME, port, address, headless), env=environment, start_new_session=True)
+    server = subprocess.Popen(
+        command(HOME, port, address, headless or not _is_seen()),
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        start_new_session=True,
+    )
     try:
         return _ended(server.wait())
     except KeyboardInterrupt:
@@ -65,6 +70,12 @@ def require_free(address: str, port: int) -> None:
     except OSError as error:
         reason = f"cannot listen on port {port} of {address}: {error.strerror or error}"
         raise ValueError(f"{reason}; choose another with --port") from error
+
+
+def _is_seen() -> bool:
+    """Whether somebody sits at a terminal of a desktop: a service opens no browser, and no text browser is wanted."""
+    desktop = sys.platform == "darwin" or any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))
+    return desktop and sys.stdin is not None and sys.stdin.isatty()
 
 
 def _interrupt(*_: object) -> None:

@@ -9,6 +9,7 @@ from typing import Any, Protocol, TypeVar
 import typer
 
 from apps.flags import read_settings
+from apps.stopping import training_into
 from apps.terminal import sayer, show_json, training_progress
 from apps.training_flags import TrainingFlags
 from polyhead.registry import UnknownName
@@ -75,7 +76,8 @@ def run_training(
 
     say = sayer(flags.quiet)
     session = Session(flags.resume, flags.overwrite, say, progress=training_progress(flags.quiet))
-    made = fit(data, out, configuration, session=session, **options)
+    with training_into(out):
+        made = fit(data, out, configuration, session=session, **options)
     for result in made if isinstance(made, Sequence) else [made]:
         say(f"{result.stopped} after {result.epoch} epochs in {result.seconds:.0f} s")
     if is_first_process():

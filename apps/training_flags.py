@@ -8,11 +8,13 @@ from typing import Annotated, Any
 
 import typer
 
-from apps.flags import Device, DryRun, Overwrite, Quiet, Resume, Seed
+from apps.flags import Device, DryRun, Overwrite, Quiet, Resume
 from apps.shared_flags import Verb, with_flags
 
-Epochs = Annotated[int | None, typer.Option(min=1, help="Passes over the training rows.")]
-Loaders = Annotated[int | None, typer.Option(min=0, help="Processes that load data.")]
+PRESET_SAYS = "from the preset"
+Epochs = Annotated[int | None, typer.Option(min=1, help="Passes over the training rows.", show_default=PRESET_SAYS)]
+TrainingSeed = Annotated[int | None, typer.Option(help="Seed of everything that is random.", show_default=PRESET_SAYS)]
+Loaders = Annotated[int | None, typer.Option(min=0, help="Processes that load data.", show_default=PRESET_SAYS)]
 
 
 @dataclass(frozen=True)
@@ -38,8 +40,8 @@ def with_training_flags(batch_size: str, **counts: Any) -> Callable[[Verb], Verb
         batch_size: what that flag counts.
         counts: annotations of further numbers of the training; they have flags too.
     """
-    size = Annotated[int | None, typer.Option(min=1, help=batch_size)]
-    numbers = {**counts, "batch_size": size, "seed": Seed}
+    size = Annotated[int | None, typer.Option(min=1, help=batch_size, show_default=PRESET_SAYS)]
+    numbers = {"epochs": Epochs, **counts, "batch_size": size, "seed": TrainingSeed}
     shared: dict[str, tuple[Any, Any]] = {
         "resume": (Resume, False),
         "device": (Device, "auto"),

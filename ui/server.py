@@ -13,6 +13,7 @@ UPLOAD_MB = 200
 
 SETTINGS: dict[str, str] = {
     "server.fileWatcherType": "none",
+    "server.showEmailPrompt": "false",
     "server.enableXsrfProtection": "true",
     "server.enableCORS": "true",
     "server.maxUploadSize": str(UPLOAD_MB),

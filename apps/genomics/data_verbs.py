@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from apps.flags import Overwrite, Quiet, Seed, Task
+from apps.stopping import going_on
 from apps.terminal import sayer, show_json
 
 Data = Annotated[Path, typer.Argument(help="Folder of labelled tables, or one table with sequence and label.")]
@@ -22,7 +23,8 @@ def sample(
     """Simulates a genome with promoters, splice sites and motifs, labelled windows of it, and variants."""
     from domains.genomics.simulator import sample as simulate
 
-    counts = simulate(out, preset=preset, seed=seed or 0)
+    with going_on():
+        counts = simulate(out, preset=preset, seed=seed or 0)
     sayer(quiet)(", ".join(f"{task} {rows} rows" for task, rows in counts.items()))
     typer.echo(out)
 

@@ -12,7 +12,7 @@ from apps.genomics.application import DEFAULT_PRESET, SYSTEM
 from apps.genomics.data_verbs import Data
 from apps.terminal import sayer, show_json
 from apps.training import require_system, resolve_preset, run_training, show_configuration
-from apps.training_flags import Epochs, TrainingFlags, with_training_flags
+from apps.training_flags import TrainingFlags, with_training_flags
 
 Preset = Annotated[str, typer.Option(help="Its settings; see `polyhead info`.")]
 InitFrom = Annotated[
@@ -20,7 +20,7 @@ InitFrom = Annotated[
 ]
 
 
-@with_training_flags("Pieces of sequence in a step.", epochs=Epochs)
+@with_training_flags("Pieces of sequence in a step.")
 def pretrain(
     source: Annotated[Path, typer.Argument(metavar="SEQUENCES", help="FASTA (or another file), or a folder of FASTA.")],
     out: NewRun,
@@ -45,7 +45,7 @@ def pretrain(
     run_training(fit, source, out, resolved, flags, init_from=init)
 
 
-@with_training_flags("Rows of one task in a step.", epochs=Epochs)
+@with_training_flags("Rows of one task in a step.")
 def train(
     data: Data,
     out: NewRun,

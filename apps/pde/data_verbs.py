@@ -9,23 +9,32 @@ from typing import Annotated, Literal
 import typer
 
 from apps.flags import Overwrite, Quiet, Seed, read_assignments
+from apps.stopping import going_on
 from apps.terminal import counting
 
 
 def sample(
     out: Annotated[Path, typer.Argument(help="Folder for the data files, one a problem.")],
-    problem: Annotated[list[str] | None, typer.Option(help="fisher, darcy, darcy-target, plate, or all.")] = None,
+    problem: Annotated[
+        list[str] | None, typer.Option(help="fisher, darcy, darcy-target, plate, or all.", show_default="fisher")
+    ] = None,
     preset: Annotated[str, typer.Option(help="paper, tiny, or what else the problem has.")] = "tiny",
-    samples: Annotated[int | None, typer.Option(min=1, help="Samples of each task (of the plate: designs).")] = None,
+    samples: Annotated[
+        int | None,
+        typer.Option(min=1, help="Samples of each task (of the plate: designs).", show_default="from the preset"),
+    ] = None,
     seed: Seed = 0,
     workers: Annotated[int, typer.Option(min=1, help="Processes that solve.")] = 1,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
 ) -> None:
-    """Solves a data set with verified solvers; an interrupted call goes on where it stopped."""
+    """Solves a data set with verified solvers; an interrupted call goes on where it stopped.
+
+    The preset tiny is for trying; paper is the full size and takes long.
+    """
     from domains.pde.simulator.sampling import sample as solve
 
-    with counting("solving", quiet) as progress:
+    with going_on(), counting("solving", quiet) as progress:
         solve(
             out,
             problems=problem or ["fisher"],
@@ -65,7 +74,7 @@ def import_foreign(
             "nan_is_outside, samples, trust_mask, validation.",
         ),
     ] = None,
-    seed: Seed = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of the split.", show_default="0")] = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Brings a foreign data set into the project's format, ready for `train`."""

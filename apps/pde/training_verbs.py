@@ -20,6 +20,7 @@ from apps.flags import (
     Task,
     read_settings,
 )
+from apps.stopping import training_into
 from apps.terminal import sayer, show_json
 from apps.training import require_system, resolve_preset, run_training, show_configuration
 from apps.training_flags import TrainingFlags, with_training_flags
@@ -33,7 +34,9 @@ def train(
     data: Data,
     out: NewRun,
     system: System = "mt-deeponet",
-    preset: Annotated[str | None, typer.Option(help="Its settings; by default those for the problem in DATA.")] = None,
+    preset: Annotated[
+        str | None, typer.Option(help="Its settings; see `polyhead info`.", show_default="by the problem in DATA")
+    ] = None,
     config: Config = None,
     settings: Settings = None,
     task: Task = None,
@@ -85,19 +88,20 @@ def transfer(
     """Fine-tunes a trained operator on few samples of another geometry; writes the learning curve."""
     from apps.pde.transferring import run_transfer
 
-    page = run_transfer(
-        run,
-        data,
-        out,
-        counts=_counts(samples),
-        from_scratch=from_scratch,
-        freeze_published=freeze == "published",
-        tasks=task,
-        settings={"training.device": device} | read_settings(None, settings),
-        seed=seed or 0,
-        overwrite=overwrite,
-        say=sayer(quiet),
-    )
+    with training_into(out, resumable=False):
+        page = run_transfer(
+            run,
+            data,
+            out,
+            counts=_counts(samples),
+            from_scratch=from_scratch,
+            freeze_published=freeze == "published",
+            tasks=task,
+            settings={"training.device": device} | read_settings(None, settings),
+            seed=seed or 0,
+            overwrite=overwrite,
+            say=sayer(quiet),
+        )
     if is_first_process():
         typer.echo(page)
 

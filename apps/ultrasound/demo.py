@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from apps.demonstration import Stages, answer_all, is_begun, repeated
+from apps.stopping import program
 from apps.ultrasound import cli
 
 ROWS_PER_TASK = 40
@@ -61,6 +62,11 @@ def run_demo(
         f"answers:  {predictions / 'summary.html'}",
         f"picture:  {out / 'gallery.png'}",
         f"pages:    {_page_command(out)}",
+        onward=[
+            ["ultrasound", "predict", run, data / "Classification", "-o", out / "pictures"],
+            ["ultrasound", "train", data, "-o", out / "run-2", "--preset", "tiny", "--epochs", 5],
+            _pages(out),
+        ],
     )
     return report
 
@@ -78,8 +84,10 @@ def _gallery(data: Path, predictions: Path, path: Path) -> None:
 
 def _page_command(out: Path) -> str:
     """The command that opens the pages where this run is among those offered."""
+    return shlex.join([*program(), *_pages(out)])
+
+
+def _pages(out: Path) -> list[str]:
     from ui.runs import demo_folder
 
-    if out.resolve().is_relative_to(demo_folder()):
-        return "polyhead app"
-    return shlex.join(["polyhead", "app", "--runs", str(out.parent)])
+    return ["app"] if out.resolve().is_relative_to(demo_folder()) else ["app", "--runs", str(out.parent)]

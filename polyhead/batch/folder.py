@@ -33,7 +33,7 @@ def refused_id(case: Case) -> Outcome | None:
         return None
     reason = f"the case id {case.id!r} cannot be a folder of the results"
     remedy = "give the file a relative name below the input folder, other than those of the results' own files"
-    return Outcome(case.id, str(case.path), "invalid_input", "unsafe_id", reason, remedy)
+    return Outcome(case.id, str(case.path), "invalid_input", "unsafe-id", reason, remedy)
 
 
 class OutputFolder:

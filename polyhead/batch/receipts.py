@@ -110,13 +110,13 @@ def fingerprint(path: Path, *companions: Path) -> dict[str, Any]:
     except FileNotFoundError:
         which = "" if each == path else f": {each}"
         reason = f"there is no such file{which}"
-        raise InvalidInput("missing_file", reason, "check the path or the list of inputs") from None
+        raise InvalidInput("missing-file", reason, "check the path or the list of inputs") from None
     except (NotRegular, Hollow, PermissionError) as error:
         raise refusal(each, error) from None
     except OSError as error:
         which = "the file" if each == path else str(each)
         reason = f"{which} cannot be read: {error.strerror or error}"
-        raise InvalidInput("unreadable_file", reason, "check permissions and the disk") from None
+        raise InvalidInput("unreadable-file", reason, "check permissions and the disk") from None
 
 
 def input_fingerprint(case: Case) -> dict[str, Any]:

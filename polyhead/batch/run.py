@@ -257,7 +257,7 @@ def _keep_unreached(cases: Sequence[Case], mine: Sequence[int], keeper: Keeper, 
     for index in mine:
         if not keeper.knows(index):
             case = cases[index]
-            keeper.keep(index, Outcome(case.id, str(case.path), "not_run", "not_run", why, "run the command again"))
+            keeper.keep(index, Outcome(case.id, str(case.path), "not_run", "not-run", why, "run the command again"))
 
 
 def _facts_of(shard: tuple[int, int], summary: Summary) -> dict[str, Any]:

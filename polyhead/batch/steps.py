@@ -100,9 +100,9 @@ def fail_case(job: Job, stage: str, error: BaseException) -> Outcome:
                 save_receipt(job.folder, _receipt(job, "invalid_input", **words))
         return Outcome(name, path, "invalid_input", seconds=job.seconds, **words)
     kept = _keep_traceback(job, error)
-    status, code, remedy = "failed", f"error_in_{stage}", f"the traceback is in {kept}" if kept else ""
+    status, code, remedy = "failed", f"error-in-{stage}", f"the traceback is in {kept}" if kept else ""
     if is_out_of_memory(error):
-        status, code, remedy = "oom", "out_of_memory", "give more memory, or make the input smaller"
+        status, code, remedy = "oom", "out-of-memory", "give more memory, or make the input smaller"
     reason = one_line(f"{type(error).__name__}: {error}" if str(error) else type(error).__name__)
     return Outcome(name, path, status, code, reason, remedy, job.seconds)
 

@@ -90,7 +90,7 @@ def _death(code: int) -> tuple[str, str, str]:
     if code < 0:
         name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
         return "crashed", name, f"the worker crashed with {name}"
-    return "crashed", "worker_exit", f"the worker left with exit status {code}"
+    return "crashed", "worker-exit", f"the worker left with exit status {code}"
 
 
 class LocalRunner:

@@ -340,6 +340,12 @@ def test_the_demonstration_goes_the_whole_way_once(tmp_path, monkeypatch, capsys
     said = capsys.readouterr().err
     assert report == out / "report.html" and RESEARCH_USE in report.read_text()
     assert "[4/4] evaluate: " in said and "pages:    polyhead app\n" in said and str(report) in said
+    onward = [line.split() for line in said.split("next:\n")[1].splitlines()]
+    assert [words[:3] for words in onward] == [
+        ["polyhead", "ultrasound", "predict"],
+        ["polyhead", "ultrasound", "train"],
+        ["polyhead", "app"],
+    ]
     assert [found.path for found in find_runs([demo_folder()], "ultrasound")] == [out / "run"]
     written = {path: path.stat().st_mtime_ns for folder in ("data", "run") for path in (out / folder).rglob("*.*g")}
     run_demo(out, **small)

@@ -220,7 +220,7 @@ def test_variants_scans_embeddings_and_mutagenesis(polyhead, place, tmp_path):
     )
     with (out / "variants.tsv").open(newline="") as stream:
         scored, mismatch, _ = csv.DictReader(stream, delimiter="\t")
-    assert np.isfinite(float(scored["log_ratio"])) and mismatch["rejected"] == "ref_mismatch"
+    assert np.isfinite(float(scored["log_ratio"])) and mismatch["rejected"] == "ref-mismatch"
     assert "POLYHEAD_LLR=" in (out / "variants.vcf").read_text()
     status, _, err = polyhead(*command)
     assert status == 2 and "--overwrite replaces it" in err

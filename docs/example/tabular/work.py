@@ -104,7 +104,7 @@ class TablePredictor:
         try:
             return scaled(read_table(case.path, INPUTS), INPUTS, self.scale)
         except (ValueError, csv.Error) as error:
-            raise InvalidInput("not_a_table", str(error), f"give a CSV table with {', '.join(INPUTS)}") from error
+            raise InvalidInput("not-a-table", str(error), f"give a CSV table with {', '.join(INPUTS)}") from error
 
     @torch.no_grad()
     def predict(self, items: Sequence[Tensor]) -> list[dict[str, list[str | float]]]:

@@ -67,7 +67,7 @@ def _with_reference(records: Iterator[SequenceRecord | RejectedRecord]) -> Itera
         if "name the reference" not in str(error):
             raise
         yield RejectedRecord(
-            None, "", 0, "no_reference", "it holds regions, not sequences", "give --reference GENOME.fa"
+            None, "", 0, "no-reference", "it holds regions, not sequences", "give --reference GENOME.fa"
         )
 
 
@@ -77,7 +77,7 @@ def mostly_ambiguous(record: SequenceRecord) -> RejectedRecord | None:
     if unclear <= MOST_AMBIGUOUS * len(record.sequence):
         return None
     reason = f"{unclear} of its {len(record.sequence)} letters name no single base"
-    return RejectedRecord(record.source, record.name, 0, "mostly_ambiguous", reason, "give a sequence of A, C, G and T")
+    return RejectedRecord(record.source, record.name, 0, "mostly-ambiguous", reason, "give a sequence of A, C, G and T")
 
 
 class BlockReader:

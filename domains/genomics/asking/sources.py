@@ -192,7 +192,7 @@ def _records(found: Input, reading: _Reading) -> Iterator[Wanted]:
     if rejected > MOST_REJECTED:
         reason = f"{rejected - MOST_REJECTED} more records of this file were rejected"
         names = id_names(found, part=_place(MOST_REJECTED + 1))
-        yield _rejected(found.path, names, "more_rejected", reason, "mend the ones above first")
+        yield _rejected(found.path, names, "more-rejected", reason, "mend the ones above first")
 
 
 def _place(number: int) -> str:
@@ -233,7 +233,7 @@ def _rows(path: Path, tasks: Sequence[str] | None, split: str | None, reading: _
     if len(data.problems) > MOST_REJECTED:
         reason = f"{len(data.problems) - MOST_REJECTED} more rows cannot be used"
         name = f"{chosen}/{_place(MOST_REJECTED + 1)}"
-        yield _rejected(table, (name, name), "more_rejected", reason, "mend the ones above first")
+        yield _rejected(table, (name, name), "more-rejected", reason, "mend the ones above first")
 
 
 def _tables(path: Path) -> list[Path]:

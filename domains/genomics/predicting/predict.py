@@ -150,7 +150,7 @@ class GenomicsPredictor:
         )
         if not asked:
             names = ", ".join(case.tasks)
-            raise InvalidInput("unknown_task", f"the run answers none of {names}", "ask a run that was trained on them")
+            raise InvalidInput("unknown-task", f"the run answers none of {names}", "ask a run that was trained on them")
         return Question(asked, (f"{strange} rows ask a task that the run does not have",) if strange else ())
 
     def predict(self, items: Sequence[Question]) -> list[Answered]:

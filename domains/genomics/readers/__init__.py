@@ -85,7 +85,7 @@ def _raw(found: str, opened: Source, lines: Lines, chunk: int | None) -> Iterato
         return read_plain(lines)
     if found == "parquet":
         if path is None or opened.compression:
-            raise UnreadableSource("parquet_stream", "parquet cannot be read from a stream", "name an unpacked file")
+            raise UnreadableSource("parquet-stream", "parquet cannot be read from a stream", "name an unpacked file")
         return read_parquet(path)
     raise UnreadableSource("variants", "a file of variants, not of sequences", "score it with `genomics variants`")
 

@@ -49,7 +49,7 @@ def _records(lines: Lines, source: Path | None, chunk: int | None) -> Iterator[R
                         source,
                         header[0],
                         lines.number,
-                        "no_name",
+                        "no-name",
                         "the header has no name",
                         f"read as {header[0]}",
                         False,
@@ -64,7 +64,7 @@ def _records(lines: Lines, source: Path | None, chunk: int | None) -> Iterator[R
                     source,
                     "",
                     lines.number,
-                    "no_header",
+                    "no-header",
                     "letters before the first header",
                     "begin with a line of >name",
                 )

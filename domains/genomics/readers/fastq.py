@@ -37,7 +37,7 @@ def read_fastq(lines: Lines, source: Path | None = None) -> Iterator[RawRecord |
         if not broken:
             name = line[1:].split(None, 1)[0] if line.startswith("@") and line[1:].split() else ""
             remedy = "write each read in four lines; reading goes on with the next whole read"
-            yield RejectedRecord(source, name, start, "broken_read", found, remedy)
+            yield RejectedRecord(source, name, start, "broken-read", found, remedy)
         broken = True
         ahead.give_back(taken[1:])
 

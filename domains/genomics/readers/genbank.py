@@ -65,7 +65,7 @@ def _entry(text: str, line: int, count: int, source: Path | None, dialect: str) 
             named = headed[1] if headed else ""
             if not _LETTERS[dialect].search(text):
                 reason = f"entry {count} holds no sequence"
-                yield RejectedRecord(source, named, line, "no_sequence", reason, remedy)
+                yield RejectedRecord(source, named, line, "no-sequence", reason, remedy)
             else:
                 reason = f"entry {count} cannot be parsed ({error})"
                 yield RejectedRecord(source, named, line, "malformed", reason, "download the entry again")
@@ -77,15 +77,15 @@ def _entry(text: str, line: int, count: int, source: Path | None, dialect: str) 
     told = [" ".join(str(warning.message).split()) for warning in caught]
     if short := next((words for words in told if words.startswith("Expected sequence length")), None):
         reason = f"the entry is not whole: {short[0].lower()}{short[1:].rstrip('.')}"
-        yield RejectedRecord(source, name, line, "broken_entry", reason, "download the entry again")
+        yield RejectedRecord(source, name, line, "broken-entry", reason, "download the entry again")
         return
     for words in told:
-        yield RejectedRecord(source, name, line, "parser_warning", words, lost=False)
+        yield RejectedRecord(source, name, line, "parser-warning", words, lost=False)
     try:
         letters = str(entry.seq)
     except UndefinedSequenceError:
         reason = "the entry names a sequence but holds none"
-        yield RejectedRecord(source, name, line, "no_sequence", reason, remedy)
+        yield RejectedRecord(source, name, line, "no-sequence", reason, remedy)
         return
     annotations = {key: entry.annotations.get(key) for key in ("organism", "molecule_type", "topology")}
     if annotations["molecule_type"] == "protein":

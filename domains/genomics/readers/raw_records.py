@@ -79,11 +79,11 @@ def accept(
             name = names.give(raw.name)
             if name != raw.name:
                 reason = f"the name is taken; read as {name}"
-                yield RejectedRecord(source, raw.name, raw.line, "duplicate_name", reason, lost=False)
+                yield RejectedRecord(source, raw.name, raw.line, "duplicate-name", reason, lost=False)
             if names.full and not told:
                 told = True
                 reason = f"more than {_MOST_NAMES} names: from here on, names that are there twice are not told"
-                yield RejectedRecord(source, raw.name, raw.line, "names_not_checked", reason, lost=False)
+                yield RejectedRecord(source, raw.name, raw.line, "names-not-checked", reason, lost=False)
             bare = raw
         for record in _clean(raw, name, source, policy, seed):
             # A record in parts is only ambiguous if all of its parts are.
@@ -94,7 +94,7 @@ def accept(
 
 
 def _only_ambiguous(raw: RawRecord, name: str, source: Path | None) -> RejectedRecord:
-    return RejectedRecord(source, name, raw.line, "only_ambiguous", "none of its letters is A, C, G or T")
+    return RejectedRecord(source, name, raw.line, "only-ambiguous", "none of its letters is A, C, G or T")
 
 
 def _clean(

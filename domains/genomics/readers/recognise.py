@@ -27,8 +27,8 @@ _BY_ENDING = {ending: name for name, endings in _ENDINGS.items() for ending in e
 _PACKED = {".gz", ".bgz", ".bz2", ".xz"}
 
 _FOREIGN = (
-    (b"\x1a\x41\x27\x43", "two_bit", "a 2bit file", "turn it into FASTA with `twoBitToFa IN.2bit OUT.fa`"),
-    (b"\x43\x27\x41\x1a", "two_bit", "a 2bit file", "turn it into FASTA with `twoBitToFa IN.2bit OUT.fa`"),
+    (b"\x1a\x41\x27\x43", "two-bit", "a 2bit file", "turn it into FASTA with `twoBitToFa IN.2bit OUT.fa`"),
+    (b"\x43\x27\x41\x1a", "two-bit", "a 2bit file", "turn it into FASTA with `twoBitToFa IN.2bit OUT.fa`"),
     (b"BAM\x01", "alignments", "a BAM file of aligned reads", "write its reads out with `samtools fasta`"),
     (b"CRAM", "alignments", "a CRAM file of aligned reads", "write its reads out with `samtools fasta`"),
     (b"BCF\x02", "bcf", "a BCF file", "turn it into VCF with `bcftools view`"),
@@ -51,7 +51,7 @@ def recognise(head: bytes, path: Path | None) -> str:
         UnreadableSource: an empty file, another format, or none that is known.
     """
     if not head.strip():
-        raise UnreadableSource("empty_file", "the file is empty", "")
+        raise UnreadableSource("empty-file", "the file is empty", "")
     if head.startswith(b"PAR1"):
         return "parquet"
     for magic, code, what, remedy in _FOREIGN:
@@ -63,7 +63,7 @@ def recognise(head: bytes, path: Path | None) -> str:
     found = _signature(lines) or _by_rows(lines) or by_name(path) or _by_columns(lines)
     if found is None:
         raise UnreadableSource(
-            "unknown_format",
+            "unknown-format",
             f"the format cannot be recognised; it begins with {lines[0][:40]!r}",
             f"{_known()} are read",
         )

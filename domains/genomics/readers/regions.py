@@ -97,13 +97,13 @@ def make_region(
     if stop < begin:
         reason = f"the region ends at {end}, before its start at {start}"
         remedy = "swap start and end; the reverse strand is told by - in the column of strands"
-        return RejectedRecord(source, name, line, "reversed_region", reason, remedy)
+        return RejectedRecord(source, name, line, "reversed-region", reason, remedy)
     if begin < 0:
         reason = f"the region begins at {start}, before its contig"
-        return RejectedRecord(source, name, line, "empty_region", reason, f"a contig's first base is {first} here")
+        return RejectedRecord(source, name, line, "empty-region", reason, f"a contig's first base is {first} here")
     if stop == begin:
         reason = f"the region from {start} to {end} holds no base"
-        return RejectedRecord(source, name, line, "empty_region", reason, "its end is the base behind its last")
+        return RejectedRecord(source, name, line, "empty-region", reason, "its end is the base behind its last")
     return Region(contig, begin, stop, name, strand, line, labels)
 
 
@@ -119,7 +119,7 @@ def region_sequences(
             contig = reference.name(region.contig)
             text = reference.fetch(contig, region.start, region.end)
         except ValueError as error:
-            yield RejectedRecord(source, region.name, region.line, "not_in_reference", str(error))
+            yield RejectedRecord(source, region.name, region.line, "not-in-reference", str(error))
             continue
         yield RawRecord(
             region.name,
@@ -138,4 +138,4 @@ def _name_and_strand(cells: list[str]) -> tuple[str, str]:
 
 
 def _malformed(source: Path | None, line: int, what: str, remedy: str) -> RejectedRecord:
-    return RejectedRecord(source, "", line, "malformed_row", f"cannot be read: {what}", remedy)
+    return RejectedRecord(source, "", line, "malformed-row", f"cannot be read: {what}", remedy)

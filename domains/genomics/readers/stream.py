@@ -165,7 +165,7 @@ def _ends_as_bgzip(path: Path) -> bool:
 
 
 def _broken_off(reason: str) -> UnreadableSource:
-    return UnreadableSource("broken_archive", f"the archive breaks off ({reason})", "copy or pack the file again")
+    return UnreadableSource("broken-archive", f"the archive breaks off ({reason})", "copy or pack the file again")
 
 
 def _read(stream, size: int) -> bytes:

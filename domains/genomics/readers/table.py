@@ -36,7 +36,7 @@ def read_table(lines: Lines, source: Path | None = None) -> Iterator[Row]:
     try:
         yield from _table(numbered, source)
     except csv.Error as error:
-        yield RejectedRecord(source, "", lines.number, "malformed_table", str(error), "export the table again")
+        yield RejectedRecord(source, "", lines.number, "malformed-table", str(error), "export the table again")
 
 
 def read_parquet(path: Path) -> Iterator[Row]:
@@ -64,7 +64,7 @@ def parquet_rows(path: Path) -> Iterator[tuple[int, list[Any]]]:
                     yield number, list(row)
     except (pyarrow.ArrowException, OSError) as error:
         reason = f"the parquet file cannot be read ({str(error).splitlines()[0].rstrip('.')})"
-        raise UnreadableSource("broken_archive", reason, "copy or write the file again") from error
+        raise UnreadableSource("broken-archive", reason, "copy or write the file again") from error
 
 
 def read_plain(lines: Lines) -> Iterator[RawRecord]:
@@ -102,7 +102,7 @@ def _table(rows: Iterable[tuple[int, list[str]]], source: Path | None) -> Iterat
             source,
             "",
             1,
-            "no_sequence_column",
+            "no-sequence-column",
             f"no column of sequences; the columns are {columns}",
             "name one of them sequence; a table begins with a line of column names",
         )
@@ -114,7 +114,7 @@ def _table(rows: Iterable[tuple[int, list[str]]], source: Path | None) -> Iterat
     for count, (line, row) in enumerate(rows, start=1):
         if len(row) != len(header):
             reason = f"{len(row)} cells, the header has {len(header)}"
-            yield RejectedRecord(source, "", line, "malformed_row", reason, "write one cell for every column")
+            yield RejectedRecord(source, "", line, "malformed-row", reason, "write one cell for every column")
             continue
         labels = {header[k]: row[k] for k in others}
         given = row[name].strip() if name is not None else ""

@@ -65,7 +65,7 @@ def read_variants(source: Path | str | BinaryIO) -> Iterator[Variant | RejectedR
             lines = Lines(opened.text())
             if found == "parquet" and (path is None or opened.compression):
                 raise UnreadableSource(
-                    "parquet_stream", "parquet cannot be read from a stream", "name an unpacked file"
+                    "parquet-stream", "parquet cannot be read from a stream", "name an unpacked file"
                 )
             if found == "vcf":
                 rows = _vcf(lines, path)
@@ -75,15 +75,15 @@ def read_variants(source: Path | str | BinaryIO) -> Iterator[Variant | RejectedR
                 rows = _table(parquet_rows(path), path)
             else:
                 remedy = "give VCF, or a table with the columns chrom, pos, ref and alt"
-                raise UnreadableSource("no_variants", f"a file of the format {found}", remedy)
+                raise UnreadableSource("no-variants", f"a file of the format {found}", remedy)
             first = next(rows, None)
             if first is None:
-                raise UnreadableSource("no_variants", "the file has a header and no variant", "")
+                raise UnreadableSource("no-variants", "the file has a header and no variant", "")
             yield first
             yield from rows
     except csv.Error as error:
         line = lines.number if lines else 0
-        yield RejectedRecord(path, "", line, "malformed_table", str(error), "export the table again")
+        yield RejectedRecord(path, "", line, "malformed-table", str(error), "export the table again")
     except UnreadableSource as error:
         yield RejectedRecord(path, "", lines.number if lines else 0, error.code, error.reason, error.remedy)
 
@@ -96,7 +96,7 @@ def _vcf(lines: Lines, source: Path | None) -> Iterator[Variant | RejectedRecord
         if len(cells) < 5:
             reason = f"{len(cells)} columns"
             yield RejectedRecord(
-                source, "", lines.number, "malformed_row", reason, "VCF has at least five, between tabs"
+                source, "", lines.number, "malformed-row", reason, "VCF has at least five, between tabs"
             )
             continue
         contig, position, name, ref, alternatives = cells[:5]
@@ -110,13 +110,13 @@ def _table(rows: Iterable[tuple[int, list[Any]]], source: Path | None) -> Iterat
     if None in places:
         columns = ", ".join(repr(cell[:20]) for cell in header[:20])
         remedy = "name the columns chrom, pos (counted from 1), ref and alt"
-        yield RejectedRecord(source, "", 1, "no_variants", f"no columns of variants; the columns are {columns}", remedy)
+        yield RejectedRecord(source, "", 1, "no-variants", f"no columns of variants; the columns are {columns}", remedy)
         return
     named = find_column(header, ("id", "name", "rsid"))
     for line, row in rows:
         if len(row) != len(header):
             reason = f"{len(row)} cells, the header has {len(header)}"
-            yield RejectedRecord(source, "", line, "malformed_row", reason, "write one cell for every column")
+            yield RejectedRecord(source, "", line, "malformed-row", reason, "write one cell for every column")
             continue
         contig, position, ref, alternatives = (_cell(row[k]) for k in places if k is not None)
         name = _cell(row[named]) if named is not None else ""
@@ -165,11 +165,11 @@ def _fault(ref: str, alt: str, written: str) -> tuple[str, str, str] | None:
     if _BASES.fullmatch(alt):
         return ("same", f"reference and alternative are both {ref[:20]}", "") if ref == alt else None
     if alt in ("", ".", "<NON_REF>", "<*>"):
-        return "no_alternative", "the row has no alternative allele", ""
+        return "no-alternative", "the row has no alternative allele", ""
     if alt.startswith("<"):
         return "symbolic", f"the alternative {written[:20]} is symbolic", spelled
     if alt == "*":
-        return "spanning_deletion", "the alternative * stands for a deletion that another row describes", ""
+        return "spanning-deletion", "the alternative * stands for a deletion that another row describes", ""
     if "[" in alt or "]" in alt or alt.startswith(".") or alt.endswith("."):
         return "breakend", f"the alternative {written[:20]} is a breakend", "rearrangements are not scored"
     return "allele", f"the alternative {written[:20]!r} holds letters other than A, C, G and T", spelled

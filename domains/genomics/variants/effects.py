@@ -143,11 +143,11 @@ def _checked(
     try:
         contig = genome.name(variant.contig)
     except ValueError as error:
-        return rejected("unknown_contig", str(error), "take the reference that the variants were called on")
+        return rejected("unknown-contig", str(error), "take the reference that the variants were called on")
     length, end = genome.length(contig), variant.position + len(variant.ref)
     if not 0 <= variant.position < end <= length:
         reason = f"position {variant.position + 1} to {end} is past the end of {contig}, which has {length} bases"
-        return rejected("past_contig_end", reason, "take the reference that the variants were called on")
+        return rejected("past-contig-end", reason, "take the reference that the variants were called on")
     if variant.ref == variant.alt:
         return rejected("same", f"reference and alternative are both {variant.ref[:20]}")
     found = genome.fetch(contig, variant.position, end).upper()
@@ -155,15 +155,15 @@ def _checked(
         place = f"{contig}:{variant.position + 1}"
         reason = f"REF is {_short(variant.ref)}, but the reference has {_short(found)} at {place}"
         if found == variant.alt:
-            return rejected("ref_mismatch", reason, "REF and ALT look swapped")
+            return rejected("ref-mismatch", reason, "REF and ALT look swapped")
         if reverse_complement(found) == variant.ref:
-            return rejected("ref_mismatch", reason, "the allele may be given on the reverse strand")
-        return rejected("ref_mismatch", reason, "take the reference that the variants were called on")
+            return rejected("ref-mismatch", reason, "the allele may be given on the reverse strand")
+        return rejected("ref-mismatch", reason, "take the reference that the variants were called on")
     longest = max(len(variant.ref), len(variant.alt))
     room = windows.size - windows.upstream - windows.share
     if longest > room:
         reason = f"an allele of {longest} bases does not fit behind the first {windows.upstream} of {windows.size}"
-        return rejected("allele_too_long", reason, "take a larger window")
+        return rejected("allele-too-long", reason, "take a larger window")
     return variant
 
 

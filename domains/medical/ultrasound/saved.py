@@ -54,9 +54,12 @@ def import_baseline(checkpoint: Path, path: Path, *, overwrite: bool = False) ->
 
     config = PRESETS["mh-mtl"]
     state = read_state_dict(checkpoint)
-    tasks = task_specs(baseline_tasks(state), config)
-    model = build_model(tasks, config.network)
-    load_baseline(model, state)
+    try:
+        tasks = task_specs(baseline_tasks(state), config)
+        model = build_model(tasks, config.network)
+        load_baseline(model, state)
+    except ValueError as wrong:
+        raise ValueError(f"{checkpoint} is no checkpoint of the FM_UIA baseline: {wrong}") from wrong
     info = describe(config, tasks, notes=f"imported from the baseline checkpoint {checkpoint.name}")
     with Run.begin(path, info, overwrite=overwrite) as run:
         run.save_weights(model.state_dict())

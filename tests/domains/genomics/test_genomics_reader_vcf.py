@@ -58,7 +58,7 @@ def test_tables_count_from_one():
     assert [(variant.name, variant.id) for variant in found] == [(variant.name, variant.id) for variant in EXPECTED]
     assert [variant.source_line for variant in found] == [2, 3, 3, 4]
     (lost,) = read("chrom,pos,ref\nchr1,1,A\n")
-    assert (lost.code, lost.lost) == ("no_variants", True)
+    assert (lost.code, lost.lost) == ("no-variants", True)
     assert "'chrom', 'pos', 'ref'" in lost.reason
 
 
@@ -82,15 +82,15 @@ def test_parquet_gives_what_the_table_gives(tmp_path):
     assert "no columns of variants; the columns are 'x'; name the columns chrom, pos" in str(*read_variants(path))
     path.write_bytes(b"PAR1" + bytes(100))
     (lost,) = read_variants(path)
-    assert lost.code == "broken_archive" and "copy or write the file again" in str(lost)
+    assert lost.code == "broken-archive" and "copy or write the file again" in str(lost)
     path.write_bytes(b"PAR1")
-    assert [row.code for row in read(path.read_bytes())] == ["parquet_stream"]
+    assert [row.code for row in read(path.read_bytes())] == ["parquet-stream"]
 
 
 def test_a_file_without_a_variant_says_so():
     for text in (HEADER, "chrom,pos,ref,alt\n"):
         (lost,) = read(text)
-        assert (lost.code, lost.reason) == ("no_variants", "the file has a header and no variant")
+        assert (lost.code, lost.reason) == ("no-variants", "the file has a header and no variant")
 
 
 def test_a_long_deletion_fits_into_a_table():
@@ -108,12 +108,12 @@ def test_indices_beside_packed_files_are_named():
     ("ref", "alt", "code"),
     [
         ("A", "<DEL>", "symbolic"),
-        ("A", "*", "spanning_deletion"),
+        ("A", "*", "spanning-deletion"),
         ("A", "G]17:198982]", "breakend"),
         ("A", "[13:123457[C", "breakend"),
         ("A", "A.", "breakend"),
-        ("A", ".", "no_alternative"),
-        ("A", "<NON_REF>", "no_alternative"),
+        ("A", ".", "no-alternative"),
+        ("A", "<NON_REF>", "no-alternative"),
         ("A", "R", "allele"),
         ("N", "A", "allele"),
         ("A", "a", "same"),
@@ -134,11 +134,11 @@ def test_positions_on_no_base(position):
 
 
 def test_broken_files(tmp_path):
-    assert [record.code for record in read(HEADER + "chr1\t5\tx\n")] == ["malformed_row"]
-    assert [record.code for record in read(">a\nACGT\n")] == ["no_variants"]
+    assert [record.code for record in read(HEADER + "chr1\t5\tx\n")] == ["malformed-row"]
+    assert [record.code for record in read(">a\nACGT\n")] == ["no-variants"]
     assert [record.code for record in read_variants(tmp_path / "none.vcf")] == ["missing"]
     assert [record.code for record in read(b"BCF\x02\x02rest")] == ["bcf"]
     data = gzip.compress((HEADER + rows([("chr1", k, ".", "A", "T") for k in range(1, 20_000)])).encode())
     found = read(data[: len(data) // 2])
-    assert [record.code for record in found if isinstance(record, RejectedRecord)] == ["broken_archive"]
+    assert [record.code for record in found if isinstance(record, RejectedRecord)] == ["broken-archive"]
     assert isinstance(found[-1], RejectedRecord)

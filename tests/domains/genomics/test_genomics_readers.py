@@ -121,8 +121,8 @@ def test_parts_without_a_base_are_no_fault_of_a_contig_that_has_some():
     assert [(record.name, record.contig) for record in kept(records)] == [("a:1-4", "a"), ("a:13-14", "a")]
     told = [record for record in records if isinstance(record, RejectedRecord)]
     assert [(record.code, record.name, record.line) for record in told] == [
-        ("only_ambiguous", "n", 6),
-        ("only_ambiguous", "b", 10),
+        ("only-ambiguous", "n", 6),
+        ("only-ambiguous", "b", 10),
     ]
 
 
@@ -130,7 +130,7 @@ def test_names_beyond_the_limit_are_told_once(monkeypatch):
     monkeypatch.setattr("domains.genomics.readers.raw_records._MOST_NAMES", 2)
     records = read(">a\nA\n>b\nC\n>c\nG\n>c\nT\n>a\nAA\n")
     assert [record.name for record in kept(records)] == ["a", "b", "c", "c", "a#2"]
-    assert codes(records) == ["names_not_checked", "duplicate_name"]
+    assert codes(records) == ["names-not-checked", "duplicate-name"]
 
 
 def test_a_long_contig_on_one_line_needs_little_memory(tmp_path, random_dna):
@@ -163,34 +163,34 @@ def test_broken_fasta_is_told_and_the_rest_is_read(read_as):
         (record.code, record.name, record.line, record.lost) for record in records if isinstance(record, RejectedRecord)
     }
     assert told == {
-        ("duplicate_name", "a", 3, False),
+        ("duplicate-name", "a", 3, False),
         ("empty", "e", 5, True),
         ("protein", "p", 6, True),
         ("gap", "g", 8, True),
-        ("only_ambiguous", "n", 10, True),
-        ("no_name", "record_7", 12, False),
-        ("duplicate_name", "a#2", 14, False),
+        ("only-ambiguous", "n", 10, True),
+        ("no-name", "record_7", 12, False),
+        ("duplicate-name", "a#2", 14, False),
     }
-    assert codes(read_as("x.fa", b"ACGT\n>a\nCC\n")) == ["no_header"]
+    assert codes(read_as("x.fa", b"ACGT\n>a\nCC\n")) == ["no-header"]
 
 
 @pytest.mark.parametrize(
     ("data", "code", "says"),
     [
-        (bytes.fromhex("1a412743") + b"\0" * 12, "two_bit", "twoBitToFa"),
-        (bytes.fromhex("4327411a") + b"\0" * 12, "two_bit", "twoBitToFa"),
+        (bytes.fromhex("1a412743") + b"\0" * 12, "two-bit", "twoBitToFa"),
+        (bytes.fromhex("4327411a") + b"\0" * 12, "two-bit", "twoBitToFa"),
         (b"BAM\x01rest", "alignments", "samtools fasta"),
         (b"@SQ\tSN:chr1\tLN:5\n", "alignments", "samtools fasta"),
-        (b"", "empty_file", "empty"),
-        (b" \n\n", "empty_file", "empty"),
+        (b"", "empty-file", "empty"),
+        (b" \n\n", "empty-file", "empty"),
         (b"\x00\x01\x02", "binary", "not a text file"),
         (">a\nACGT\n".encode("utf-16"), "encoding", "UTF-8"),
         (b"##fileformat=VCFv4.2\n", "variants", "genomics variants"),
-        (b"what is this?\n", "unknown_format", "what is this?"),
+        (b"what is this?\n", "unknown-format", "what is this?"),
     ],
 )
 def test_foreign_files_are_named_with_a_remedy(read_as, data, code, says):
-    (record,) = read_as("x.fa" if code != "unknown_format" else "x", data)
+    (record,) = read_as("x.fa" if code != "unknown-format" else "x", data)
     assert record.code == code
     assert says in str(record)
     assert str(record).count("\n") == 0
@@ -212,11 +212,11 @@ def test_an_archive_that_breaks_off_gives_no_half_record(tmp_path, random_dna, p
     path = tmp_path / "cut.fa.gz"
     path.write_bytes(data[: 2 * len(data) // 3])
     records = list(read_records(path))
-    assert codes(records) == ["broken_archive"]
+    assert codes(records) == ["broken-archive"]
     assert isinstance(records[-1], RejectedRecord)
     assert all(len(record.sequence) == 2000 for record in kept(records))
     path.write_bytes(data[:15])
-    assert codes(read_records(path)) == ["broken_archive"]
+    assert codes(read_records(path)) == ["broken-archive"]
 
 
 def test_bgzip_without_its_end_marker(tmp_path, random_dna):
@@ -227,7 +227,7 @@ def test_bgzip_without_its_end_marker(tmp_path, random_dna):
     assert [record.sequence for record in read_records(path)] == ["ACGT", sequence]
     path.write_bytes(path.read_bytes()[:-28])
     records = list(read_records(path))
-    assert codes(records) == ["broken_archive"]
+    assert codes(records) == ["broken-archive"]
     assert [record.name for record in kept(records)] == ["a"]
 
 
@@ -261,8 +261,8 @@ def test_fastq_agrees_with_biopython_and_goes_on_after_a_broken_read(tmp_path, r
     broken = read(good + "@bad\nACGT\n+\nII\n" + good.replace("@r", "@s") + "@end\nAC\n")
     assert [record.name for record in kept(broken)] == ["r0", "r1", "r2", "s0", "s1", "s2"]
     assert [(record.code, record.name, record.line) for record in broken if isinstance(record, RejectedRecord)] == [
-        ("broken_read", "bad", 13),
-        ("broken_read", "end", 29),
+        ("broken-read", "bad", 13),
+        ("broken-read", "end", 29),
     ]
     (left, right) = read("@r\nACNGT\n+\nABCDE\n")
     assert (left.sequence, left.quality, right.sequence, right.quality) == ("AC", "AB", "GT", "DE")
@@ -303,8 +303,8 @@ def test_one_entry_without_a_sequence_or_cut_does_not_take_the_next(tmp_path, ra
     first, second, third = path.read_text().split("//\n")[:3]
     head, letters = second.split("ORIGIN\n")
     for broken, code, says in (
-        (head, "no_sequence", "AB2: entry 2 holds no sequence; download the entry in full (with its sequence)"),
-        (head + "ORIGIN\n" + letters[:76], "broken_entry", "not whole: expected sequence length 130, found 60 (AB2.1)"),
+        (head, "no-sequence", "AB2: entry 2 holds no sequence; download the entry in full (with its sequence)"),
+        (head + "ORIGIN\n" + letters[:76], "broken-entry", "not whole: expected sequence length 130, found 60 (AB2.1)"),
         (second.replace("LOCUS ", "LOKUS "), "malformed", "no entry of genbank; download the entry again"),
     ):
         path.write_text("//\n".join([first, broken, third, ""]))
@@ -327,7 +327,7 @@ def test_genbank_and_embl(tmp_path, random_dna):
     text = tmp_path / "entry.gb"
     SeqIO.write(entries, text, "genbank")
     cut = text.read_text().replace("//\n", "")
-    assert codes(read(cut)) in (["malformed"], ["parser_warning"])
+    assert codes(read(cut)) in (["malformed"], ["parser-warning"])
     protein = SeqRecord(Seq("MKLV"), "P1", annotations={"molecule_type": "protein"})
     SeqIO.write([protein, *entries], text, "genbank")
     records = list(read_records(text))
@@ -363,7 +363,7 @@ def test_regions_that_cannot_be_read(genome):
     text = "chr1\t0\t5\nchr1\t490\t501\nchr9\t0\t5\nchr1\t7\t7\nchr1\tx\t9\nchr1\t5\n"
     records = read(text, reference=path)
     assert [record.name for record in kept(records)] == ["chr1:1-5"]
-    assert codes(records) == ["not_in_reference", "not_in_reference", "empty_region", "malformed_row", "malformed_row"]
+    assert codes(records) == ["not-in-reference", "not-in-reference", "empty-region", "malformed-row", "malformed-row"]
     assert "chr1 has 500 bases" in str(records[1])
     assert [record.line for record in records[1:]] == [2, 3, 4, 5, 6]
     swapped, before = read("chr1\t9\t5\tx\nchr1\t-2\t5\ty\n", reference=path)
@@ -392,12 +392,12 @@ def test_tables(read_as, random_dna):
         ("one", "ACGT", {"label": "1"}),
         ("two", long, {"label": "0"}),
     ]
-    assert codes(records) == ["malformed_row", "empty"]
+    assert codes(records) == ["malformed-row", "empty"]
     assert records[2].line == 4
     (tab,) = read("index\tlabel\ttext\n0\t1\tACGT\n")
     assert (tab.name, tab.sequence, tab.labels) == ("0", "ACGT", {"label": "1"})
     (lost,) = read_as("t.csv", b"gene,value\nx,1\n")
-    assert lost.code == "no_sequence_column"
+    assert lost.code == "no-sequence-column"
     assert "'gene', 'value'" in lost.reason
 
 
@@ -411,10 +411,10 @@ def test_parquet_gives_what_the_table_gives(tmp_path):
     assert [(record.name, record.sequence, record.labels) for record in kept(records)] == [
         ("row_1", "ACGT", {"label": "1"})
     ]
-    assert codes(records) == ["only_ambiguous", "empty"]
+    assert codes(records) == ["only-ambiguous", "empty"]
     path.write_bytes(path.read_bytes()[:-10])
-    assert codes(read_records(path)) == ["broken_archive"]
-    assert codes(read(b"PAR1xxxx")) == ["parquet_stream"]
+    assert codes(read_records(path)) == ["broken-archive"]
+    assert codes(read(b"PAR1xxxx")) == ["parquet-stream"]
 
 
 def test_one_sequence_a_line():

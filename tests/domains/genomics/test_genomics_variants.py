@@ -181,7 +181,7 @@ def test_what_cannot_be_scored_says_why() -> None:
     found = list(score_variants(rows, StubGenome(), Counting(), windows=VariantWindows(100), batch=2))
     assert found[0] is before
     lines = [(row.line, row.code) for row in found if isinstance(row, RejectedRecord)]
-    codes = ["symbolic", *["ref_mismatch"] * 3, "past_contig_end", "unknown_contig", "allele_too_long", "same"]
+    codes = ["symbolic", *["ref-mismatch"] * 3, "past-contig-end", "unknown-contig", "allele-too-long", "same"]
     assert [code for _, code in lines] == codes
     assert isinstance(found[7], VariantScore)
     swapped, reverse, plain, past = (str(row) for row in found[1:5])

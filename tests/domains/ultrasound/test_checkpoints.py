@@ -108,7 +108,7 @@ def test_a_pickle_that_would_run_code_is_refused_and_not_run(tmp_path: Path):
     (tmp_path / "evil.pth").write_bytes(pickle.dumps(_Malicious(tmp_path / "touched")))
     torch.save({"weights": _Malicious(tmp_path / "touched")}, tmp_path / "evil2.pth")
     for name in ("evil.pth", "evil2.pth"):
-        with pytest.raises(ValueError, match="not a file of plain tensors"):
+        with pytest.raises(ValueError, match=r"a damaged pickle|would be run"):
             read_state_dict(tmp_path / name)
     assert not (tmp_path / "touched").exists()
 

@@ -28,11 +28,11 @@ def test_an_answer_is_the_one_of_a_batch_and_the_batch_knows_it_as_done(bench):
     ("text", "status", "code", "reason"),
     [
         ("invalid", "invalid_input", "not_an_image", "this is no image"),
-        ("read:raise", "failed", "error_in_read", "RuntimeError: told to raise"),
-        ("predict:memory", "oom", "out_of_memory", "MemoryError"),
-        ("predict:exit", "failed", "error_in_predict", "SystemExit: 5"),
-        ("write:raise", "failed", "error_in_write", "RuntimeError: told to raise"),
-        ("nan", "failed", "error_in_write", "ValueError: Out of range float values are not JSON compliant"),
+        ("read:raise", "failed", "error-in-read", "RuntimeError: told to raise"),
+        ("predict:memory", "oom", "out-of-memory", "MemoryError"),
+        ("predict:exit", "failed", "error-in-predict", "SystemExit: 5"),
+        ("write:raise", "failed", "error-in-write", "RuntimeError: told to raise"),
+        ("nan", "failed", "error-in-write", "ValueError: Out of range float values are not JSON compliant"),
     ],
 )
 def test_trouble_is_an_outcome_and_leaves_no_answer(bench, text, status, code, reason):
@@ -44,7 +44,7 @@ def test_trouble_is_an_outcome_and_leaves_no_answer(bench, text, status, code, r
 
 def test_a_case_that_is_gone_is_an_invalid_input(tmp_path):
     made = answer(toy(), Case("a", tmp_path / "gone"), tmp_path / "out", model="m", parameters={})
-    assert (made.status, made.code) == ("invalid_input", "missing_file")
+    assert (made.status, made.code) == ("invalid_input", "missing-file")
 
 
 def test_what_is_asked_comes_back_in_its_place(bench):

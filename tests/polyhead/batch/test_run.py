@@ -75,20 +75,20 @@ def test_every_kind_of_trouble_is_named_and_stops_no_other(bench):
     seen = {name: (row["status"], row["code"]) for name, row in rows.items() if row["status"] != "ok"}
     assert seen == {
         "invalid": ("invalid_input", "not_an_image"),
-        "raise_read": ("failed", "error_in_read"),
-        "raise_predict": ("failed", "error_in_predict"),
-        "raise_write": ("failed", "error_in_write"),
-        "exit": ("failed", "error_in_read"),
-        "nan": ("failed", "error_in_write"),
-        "memory": ("oom", "out_of_memory"),
-        "die_read": ("crashed", "worker_exit"),
-        "die_predict": ("crashed", "worker_exit"),
-        "die_write": ("crashed", "worker_exit"),
+        "raise_read": ("failed", "error-in-read"),
+        "raise_predict": ("failed", "error-in-predict"),
+        "raise_write": ("failed", "error-in-write"),
+        "exit": ("failed", "error-in-read"),
+        "nan": ("failed", "error-in-write"),
+        "memory": ("oom", "out-of-memory"),
+        "die_read": ("crashed", "worker-exit"),
+        "die_predict": ("crashed", "worker-exit"),
+        "die_write": ("crashed", "worker-exit"),
         "segfault": ("crashed", "SIGSEGV"),
         "killed": ("oom", "killed"),
         "sleep": ("timeout", "timeout_in_read"),
-        "missing": ("invalid_input", "missing_file"),
-        "../escape": ("invalid_input", "unsafe_id"),
+        "missing": ("invalid_input", "missing-file"),
+        "../escape": ("invalid_input", "unsafe-id"),
     }
     assert summary.exit_status == 3
     assert summary.counts["ok"] == 8

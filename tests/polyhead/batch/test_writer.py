@@ -79,7 +79,7 @@ def test_fingerprint_of_files_and_folders(tmp_path):
     assert whole["bytes"] == 6
     (tmp_path / "d/s/2").rename(tmp_path / "d/s/3")
     assert fingerprint(tmp_path / "d") != whole
-    with pytest.raises(InvalidInput, match="missing_file"):
+    with pytest.raises(InvalidInput, match="missing-file"):
         fingerprint(tmp_path / "gone")
 
 

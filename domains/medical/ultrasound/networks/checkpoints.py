@@ -5,7 +5,9 @@ Both are translated key by key; a key that is missing, left over or of another s
 
 from __future__ import annotations
 
+import pickle
 import re
+import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -47,22 +49,65 @@ def read_state_dict(source: str | Path) -> dict[str, Tensor]:
         ValueError: neither a file nor a cached hub id, or a file that does not hold a flat dictionary of tensors.
     """
     path = Path(source)
-    if not path.is_file():
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder; name the file of the weights in it")
+    if path.exists() and not path.is_file():
+        raise ValueError(f"{path} is no regular file; name the file of the weights")
+    if not path.exists():
         path = _from_hub(str(source))
+    with path.open("rb") as file:
+        head = file.read(16)
+    if not head:
+        raise ValueError(f"{path} is empty; copy or download it again")
     if path.suffix == ".safetensors":
-        from safetensors.torch import load_file
-
-        return load_file(path)
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as failure:
-        reason = str(failure).strip().splitlines()[0]
-        raise ValueError(f"{path}: not a file of plain tensors ({reason}); save it as safetensors") from failure
+        return _safetensors(path)
+    state = _pickled(path, head)
     if isinstance(state, Mapping) and isinstance(state.get("state_dict"), Mapping):
         state = state["state_dict"]
-    if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise ValueError(f"{path}: expected a dictionary of tensors")
+    if not isinstance(state, Mapping) or not all(
+        isinstance(name, str) and isinstance(value, Tensor) for name, value in state.items()
+    ):
+        raise ValueError(f"{path}: expected a dictionary of tensors by name; save the model's state_dict()")
     return dict(state)
+
+
+def _safetensors(path: Path) -> dict[str, Tensor]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(path)
+    except SafetensorError as failure:
+        reason = " ".join(str(failure).removeprefix("Error while deserializing header: ").split())
+        raise ValueError(f"{path} is no whole safetensors file ({reason}); copy or download it again") from failure
+
+
+def _pickled(path: Path, head: bytes) -> object:
+    """What torch reads of a file as plain tensors; its own advice, to run what the file holds, is not passed on."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            return torch.load(path, map_location="cpu", weights_only=True)
+        except pickle.UnpicklingError as failure:
+            code = re.search(r"GLOBAL (\S+)", str(failure))
+            if code is not None:
+                reason = f"it holds more than plain tensors ({code[1]}), which would be run, and is not read"
+                remedy = "have its maker save state_dict() alone, best as safetensors"
+                raise ValueError(f"{path}: {reason}; {remedy}") from failure
+            raise ValueError(f"{path}: {_no_checkpoint(head)}") from failure
+        except OSError:
+            raise
+        except Exception as failure:  # torch's readers of damaged files raise nearly anything
+            raise ValueError(f"{path}: {_no_checkpoint(head)}") from failure
+
+
+def _no_checkpoint(head: bytes) -> str:
+    """What a file is that torch cannot read as a checkpoint, by its first bytes."""
+    if head.startswith(b"PK"):
+        return "a zip file, but no whole file of torch.save; copy it again, or name the file in it"
+    if head[:1] == b"\x80":
+        return "a damaged pickle, or one of something else than tensors; copy it again, or save it as safetensors"
+    return "no file of torch.save; name a .pth of tensors, or a .safetensors file"
 
 
 def _from_hub(name: str) -> Path:
@@ -116,15 +161,18 @@ def baseline_tasks(state: Mapping[str, Tensor]) -> dict[str, tuple[str, int]]:
         found = re.fullmatch(r"heads\.(.+?)\.(0|head\.3|linear|conv_block\.6)\.weight", key)
         if found and not found[1].endswith(".conv_block"):
             name, layer = found[1], found[2]
+            rows = len(value) if value.dim() else 0
             kind, outputs = {
-                "0": ("segmentation", len(value)),
-                "head.3": ("classification", len(value)),
-                "linear": ("keypoints", len(value) // 2),
-                "conv_block.6": ("detection", len(value) - 4),
+                "0": ("segmentation", rows),
+                "head.3": ("classification", rows),
+                "linear": ("keypoints", rows // 2),
+                "conv_block.6": ("detection", rows - 4),
             }[layer]
+            if outputs < 1:
+                raise ValueError(f"{key} has the shape {tuple(value.shape)}, which is of no head")
             tasks[name] = (kind, outputs)
     if not tasks:
-        raise ValueError("no head of an FM_UIA baseline model in this checkpoint")
+        raise ValueError("it has no head of an FM_UIA baseline model")
     return tasks
 
 
