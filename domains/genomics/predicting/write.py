@@ -16,6 +16,7 @@ import numpy as np
 from domains.genomics.predicting.predictions import COLUMNS, PREDICTIONS
 from polyhead.application import RESEARCH_USE
 from polyhead.batch.case import Record, Writer
+from polyhead.system.spreadsheet import TableWriter, genuine
 
 if TYPE_CHECKING:
     from domains.genomics.answers.image import ImageAnswer
@@ -133,7 +134,7 @@ def _words(counts: Mapping[str, Counter[str]], most: int = 4) -> str:
 
 def _table(rows: Sequence[Row]) -> str:
     text = io.StringIO(newline="")
-    table = csv.writer(text, lineterminator="\n")
+    table = TableWriter(text)
     table.writerow([*COLUMNS, *PLACE])
     for row in rows:
         shares = {label: _short(value) for label, value in row.probabilities.items()}
@@ -218,7 +219,7 @@ def merge(out: Path, rows: Iterable[Mapping[str, Any]], labels: Mapping[str, Seq
             _write_parquet(temporary, columns, names, lines)
         else:
             with temporary.open("w", encoding="utf-8", newline="") as stream:
-                table = csv.writer(stream, delimiter="\t" if ending == "tsv" else ",", lineterminator="\n")
+                table = TableWriter(stream, delimiter="\t" if ending == "tsv" else ",")
                 table.writerow([*columns, *(f"p:{name}" for name in names)])
                 table.writerows([*cells, *(shares.get(name, "") for name in names)] for cells, shares in lines)
     return path
@@ -226,7 +227,8 @@ def merge(out: Path, rows: Iterable[Mapping[str, Any]], labels: Mapping[str, Seq
 
 def _rows_of(path: Path) -> Iterator[dict[str, str]]:
     with path.open(encoding="utf-8", newline="") as stream:
-        yield from csv.DictReader(stream)
+        for row in csv.DictReader(stream):
+            yield {name: genuine(cell) for name, cell in row.items()}
 
 
 def _write_parquet(
