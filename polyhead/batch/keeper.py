@@ -10,6 +10,7 @@ from polyhead import __version__
 from polyhead.batch.outcome import STATUSES, Outcome, Summary, exit_status
 from polyhead.batch.parts import PartWriter
 from polyhead.batch.runner import Progress
+from polyhead.batch.warned import WarningCounts, warnings_of
 
 MAX_FAILURES = 1_000
 """Most failures that a summary holds; ``results.jsonl`` has all."""
@@ -35,6 +36,7 @@ class Keeper:
         self._done = 0
         self._failures: list[tuple[int, Outcome]] = []
         self._others: Counter[str] = Counter()
+        self._warnings = WarningCounts()
 
     def note(self, index: int, outcome: Outcome, software: str | None = None) -> None:
         """Takes in the outcome of the case at `index` of the input; `software` did it, where an earlier run did."""
@@ -44,6 +46,7 @@ class Keeper:
             self._others[str(software)] += 1
         told = {"id": outcome.id, "status": outcome.status, "code": outcome.code, "reason": outcome.reason}
         told |= {"remedy": outcome.remedy, "seconds": outcome.seconds}
+        told |= {"warnings": warnings_of(outcome.record)}
         self.progress({"event": "case", **told, "done": self._done, "total": self.total})
 
     def keep(self, index: int, outcome: Outcome) -> None:
@@ -51,6 +54,7 @@ class Keeper:
         self._known[index] = True
         self._done += 1
         self._counts[outcome.status] += 1
+        self._warnings.take(outcome.record)
         if outcome.is_failure and len(self._failures) < MAX_FAILURES:
             self._failures.append((index, outcome))
         if self.part is not None:
@@ -75,6 +79,7 @@ class Keeper:
             error,
             tuple(outcome for _, outcome in sorted(self._failures, key=lambda each: each[0])),
             tuple(_done_by(version, number) for version, number in sorted(self._others.items())),
+            self._warnings,
         )
 
 

@@ -9,10 +9,11 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TextIO
 
-from polyhead.batch.outcome import FAILURES
+from polyhead.batch.outcome import FAILURES, Summary
 
 LINE_SECONDS = 5.0
 JSON_SECONDS = 0.5
+KINDS_TOLD = 5
 Callback = Callable[[Mapping[str, Any]], None]
 
 
@@ -22,7 +23,8 @@ def progress_display(
 ) -> Iterator[Callback]:
     """Yields the `progress` callback of `run_batch`: JSON lines, silence, a bar on a terminal, or a line now and then.
 
-    `log_json` outweighs `quiet`; failures are named in every form but silence.
+    `log_json` outweighs `quiet`; failures are named in every form but silence. What became of the whole is for
+    `closing_lines` to say.
     """
     target = stream or sys.stderr
     if log_json:
@@ -34,6 +36,23 @@ def progress_display(
             yield callback
     else:
         yield _Lines(target, every).take
+
+
+def closing_lines(summary: Summary) -> list[str]:
+    """What is said at the end of a batch: counts by status, failures, cases with warnings and their commonest kinds."""
+    counts, total = summary.counts, sum(summary.counts.values())
+    if not total:
+        return [f"nothing to do in {summary.seconds:.1f} s"]
+    cases = "1 case" if total == 1 else f"{total:,} cases"
+    became = ", ".join(f"{number:,} {status.replace('_', ' ')}" for status, number in counts.items())
+    failed = sum(counts.get(status, 0) for status in FAILURES)
+    more = [f"{failed:,} failed"] if failed != counts.get("failed", 0) else []
+    more += [f"{summary.warnings.cases:,} with warnings"] if summary.warnings.cases else []
+    lines = ["; ".join([f"{cases}: {became} in {summary.seconds:.1f} s", *([", ".join(more)] if more else [])])]
+    kinds = [f"{number:,} {kind}" for kind, number in summary.warnings.kinds.items()]
+    if len(kinds) > KINDS_TOLD:
+        kinds[KINDS_TOLD:] = [f"{len(kinds) - KINDS_TOLD} other kinds"]
+    return lines + ([f"warnings: {', '.join(kinds)}"] if kinds else [])
 
 
 class _Tally:
@@ -127,7 +146,7 @@ class _Lines:
         if event["event"] == "part" and due:
             self.last = time.monotonic()
             self._print(_part_words(event))
-        if event["event"] == "finish" or (due and event["event"] in ("case", "planned")):
+        if due and event["event"] in ("case", "planned") and self.tally.done < self.tally.total:
             self.last = time.monotonic()
             self._print(self.tally.words())
 

@@ -127,7 +127,8 @@ def run_batch(
         finally:
             if keeper.part is not None:
                 keeper.part.close()
-    progress({"event": "finish", "counts": dict(summary.counts), "exit_status": summary.exit_status})
+    told = {"counts": dict(summary.counts), "warnings": summary.warnings.to_json()}
+    progress({"event": "finish", **told, "exit_status": summary.exit_status})
     return summary
 
 
