@@ -33,6 +33,16 @@ def table(rows: Sequence[Mapping[str, Any]], caption: str) -> None:
         st.html(table_html(rows, caption))
 
 
+def paged_table(rows: Sequence[Mapping[str, Any]], caption: str, key: str, *, size: int) -> None:
+    """Shows rows with equal keys, `size` of them at a time; no rows show nothing."""
+    pages = -(-len(rows) // size)
+    page = 1
+    if pages > 1:
+        page = int(st.number_input(f"Page, of {pages:,}", 1, pages, 1, key=f"page-{key}-{pages}", width=160))
+        caption = f"{caption}; page {page:,} of {pages:,}"
+    table(rows[(page - 1) * size : page * size], caption)
+
+
 def _cell(value: Any) -> str:
     if isinstance(value, int | float) and not isinstance(value, bool):
         return (

@@ -113,7 +113,12 @@ def write_answers(
         "warnings": [*answered.warnings, *(f"{task}: {NO_CODEC}" for task in bare)],
     }
     out.write_json(RESULT_FILE, {"research_use": RESEARCH_USE, **facts})
-    record: Record = {"answer": _words(counts), **{name: facts[name] for name in facts if name != "answers"}}
+    shown = {name: facts[name] for name in facts if name not in ("answers", "mean_probability")}
+    by_task = {
+        task: {"answer": _counted(found), "mean probability": facts["mean_probability"][task]}
+        for task, found in counts.items()
+    }
+    record: Record = {"answer": _words(counts), **shown, "tasks": by_task}
     if pictures:
         out.write_bytes(THUMBNAIL_FILE, counts_picture(counts))
         record["thumbnail"] = THUMBNAIL_FILE
@@ -124,12 +129,16 @@ def _words(counts: Mapping[str, Counter[str]], most: int = 4) -> str:
     """The answers of a case in a few words."""
     said = []
     for task, found in list(counts.items())[:most]:
-        total = sum(found.values())
-        said.append(f"{task}: " + ", ".join(f"{label} {count}" for label, count in found.most_common(2)))
-        if len(found) > 2:
-            said[-1] += f", other {total - sum(count for _, count in found.most_common(2))}"
+        said.append(f"{task}: {_counted(found)}")
     rest = len(counts) - most
     return "; ".join(said) + (f"; {rest} more tasks" if rest > 0 else "")
+
+
+def _counted(found: Counter[str]) -> str:
+    """The two commonest answers to a task with their counts, and how many others there are."""
+    said = ", ".join(f"{label} {count}" for label, count in found.most_common(2))
+    rest = sum(found.values()) - sum(count for _, count in found.most_common(2))
+    return said + (f", other {rest}" if rest else "")
 
 
 def _table(rows: Sequence[Row]) -> str:
