@@ -16,7 +16,8 @@ from ui.download import folder_entries, too_large, zip_button
 from ui.jobs import Job, JobStatus
 from ui.runs import runs_folder
 
-PREVIEW_BYTES = 8 * 2**20
+PREVIEW_BYTES = 1_500_000
+"""Larger reports are downloaded: in base64 they would pass 2 MiB, above which Chromium shows nothing of an address."""
 
 
 def jobs_folder(application: str) -> Path:

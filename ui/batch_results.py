@@ -124,7 +124,8 @@ def batch_results(out: str, modified: int, size: int) -> BatchResults:
 
 def show_results(found: BatchResults, key: str) -> None:
     """Counts, warnings by kind, files passed over, failures, and the table of cases, a page at a time."""
-    words = [f"{count:,} {STATUS_WORDS.get(name, name)}" for name, count in sorted(found.counts.items())]
+    order = sorted(found.counts, key=[*STATUS_WORDS, *found.counts].index)
+    words = [f"{found.counts[name]:,} {STATUS_WORDS.get(name, name)}" for name in order]
     words += [f"{found.warnings.cases:,} with warnings"] if found.warnings.cases else []
     st.write(f"{counted(len(found.lines), 'case')}: {', '.join(words)}")
     if found.passed_over:

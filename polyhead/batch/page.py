@@ -22,9 +22,9 @@ from polyhead.batch.warned import OTHERS, WarningCounts, kind_of, warnings_of
 from polyhead.batch.writer import RECEIPT, safe_relative
 
 ROWS_A_PAGE = 200
-MAX_EMBEDDED = 300
+MAX_EMBEDDED = 100
 """Pictures that the page holds itself; those of further cases it shows from their folders."""
-MAX_EMBEDDED_BYTES = 20_000_000
+MAX_EMBEDDED_BYTES = 4_000_000
 MAX_LINKS = 12
 NAMES_TOLD = 200
 

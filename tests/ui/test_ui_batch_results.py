@@ -63,7 +63,7 @@ def page(folder: str) -> None:
 def test_the_page_counts_filters_and_turns_over(tmp_path):
     leave(tmp_path)
     app = AppTest.from_function(page, args=(str(tmp_path),)).run()
-    assert app.markdown[0].value == "120 cases: 12 invalid input, 108 done, 36 with warnings"
+    assert app.markdown[0].value == "120 cases: 108 done, 12 invalid input, 36 with warnings"
     passed = app.caption[0].value.replace("\\", "")
     assert passed == "Passed over 7 files that are no inputs: 6 .gif, 1 without a suffix."
     tables = [each.proto.body for each in app.get("html")]
