@@ -8,6 +8,8 @@ from typing import Any
 
 import streamlit as st
 
+from polyhead.system.spreadsheet import harmless
+
 MOST_ROWS = 200
 """Longer tables are shown by Streamlit's own widget, which draws only what is in sight."""
 
@@ -28,6 +30,8 @@ def table(rows: Sequence[Mapping[str, Any]], caption: str) -> None:
     """Shows rows with equal keys; no rows show nothing."""
     if len(rows) > MOST_ROWS:
         st.caption(caption)
+        # Its toolbar saves the rows as CSV.
+        rows = [{harmless(name): harmless(value) for name, value in row.items()} for row in rows]
         st.dataframe(rows, hide_index=True, width="stretch", alt=caption)
     elif rows:
         st.html(table_html(rows, caption))

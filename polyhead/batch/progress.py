@@ -59,7 +59,7 @@ class _Tally:
     """Counts over the events of one run."""
 
     def __init__(self) -> None:
-        self.total = self.done = self.failed = self.worked = 0
+        self.total = self.done = self.failed = self.warned = self.worked = 0
         self.start = time.monotonic()
 
     def take(self, event: Mapping[str, Any]) -> None:
@@ -68,13 +68,15 @@ class _Tally:
         elif event["event"] in ("case", "planned"):
             self.done += 1
             self.failed += event.get("status") in FAILURES
+            self.warned += bool(event.get("warnings"))
             self.worked += event.get("status") not in ("skipped", None)
 
     def words(self) -> str:
         seconds = time.monotonic() - self.start
         rate = self.worked / seconds if seconds > 0 else 0.0
         left = f", {_clock((self.total - self.done) / rate)} left" if rate > 0 and self.done < self.total else ""
-        return f"{self.done}/{self.total} cases, {self.failed} failed, {rate:.1f} cases/s{left}"
+        warned = f", {self.warned} with warnings" if self.warned else ""
+        return f"{self.done}/{self.total} cases, {self.failed} failed{warned}, {rate:.1f} cases/s{left}"
 
 
 def _clock(seconds: float) -> str:
@@ -170,7 +172,7 @@ def _bar(stream: TextIO) -> Iterator[Callback]:
     columns = (
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("{task.fields[failed]} failed, {task.fields[rate]:.1f}/s"),
+        TextColumn("{task.fields[failed]} failed, {task.fields[warned]} with warnings, {task.fields[rate]:.1f}/s"),
         TextColumn("{task.fields[part]}", markup=False),
         TimeElapsedColumn(),
         TextColumn("left"),
@@ -178,7 +180,7 @@ def _bar(stream: TextIO) -> Iterator[Callback]:
     )
     tally = _Tally()
     with Progress(*columns, console=Console(file=stream)) as progress:
-        bar = progress.add_task("cases", total=None, failed=0, rate=0.0, part="")
+        bar = progress.add_task("cases", total=None, failed=0, warned=0, rate=0.0, part="")
 
         def take(event: Mapping[str, Any]) -> None:
             if event["event"] == "part":
@@ -189,6 +191,9 @@ def _bar(stream: TextIO) -> Iterator[Callback]:
             if news is not None:
                 progress.console.print(escape(news.encode("utf-8", "backslashreplace").decode()), highlight=False)
             rate = tally.worked / max(time.monotonic() - tally.start, 1e-9)
-            progress.update(bar, total=tally.total, completed=tally.done, failed=tally.failed, rate=rate, part="")
+            failed, warned = tally.failed, tally.warned
+            progress.update(
+                bar, total=tally.total, completed=tally.done, failed=failed, warned=warned, rate=rate, part=""
+            )
 
         yield take

@@ -77,3 +77,15 @@ def test_the_page_counts_filters_and_turns_over(tmp_path):
     assert "12 of 120 cases" in app.get("html")[2].proto.body and not app.number_input
     app.text_input[0].set_value("no such thing").run()
     assert app.caption[-1].value == "No case is like that." and not app.exception
+
+
+def long_table() -> None:
+    from ui.table import table
+
+    table([{"=name": "=1+1", "size": -1.5}] * 201, "long")
+
+
+def test_what_a_long_table_gives_to_save_is_harmless():
+    app = AppTest.from_function(long_table).run()
+    frame = app.dataframe[0].value
+    assert list(frame.columns) == ["'=name", "size"] and frame.iloc[200].tolist() == ["'=1+1", -1.5]

@@ -11,7 +11,7 @@ from polyhead.batch.warned import WarningCounts
 EVENTS = [
     {"event": "start", "total": 3, "inputs": 3, "shard": [0, 1]},
     {"event": "loading"},
-    {"event": "case", "id": "a", "status": "ok", "reason": None, "remedy": None},
+    {"event": "case", "id": "a", "status": "ok", "reason": None, "remedy": None, "warnings": ["odd"]},
     {"event": "case", "id": "[red]b\n", "status": "failed", "reason": "no", "remedy": "try"},
     {"event": "part", "id": "c", "cases": 2, "stage": "predict", "done": 3, "total": 9, "what": "slabs"},
     {"event": "case", "id": "c", "status": "skipped", "reason": None, "remedy": None},
@@ -35,6 +35,7 @@ def test_lines_name_the_failure_and_leave_the_end_to_who_ran_the_batch():
     assert show(io.StringIO()).splitlines() == ["loading the model", "failed: '[red]b\\n': no; try"]
     counts = [line.split(" cases")[0] for line in show(io.StringIO(), every=0.0).splitlines() if " cases, " in line]
     assert counts == ["1/3", "2/3"]
+    assert "2/3 cases, 1 failed, 1 with warnings, " in show(io.StringIO(), every=0.0)
 
 
 def closing(counts: dict[str, int], *records: list[str], seconds: float = 12.34) -> list[str]:
@@ -71,4 +72,4 @@ def test_json_lines_carry_every_event_and_the_progress():
 def test_quiet_says_nothing_and_a_terminal_gets_a_bar():
     assert show(io.StringIO(), quiet=True) == ""
     shown = show(Terminal())
-    assert "3/3" in shown and "[red]b" in shown
+    assert "3/3" in shown and "[red]b" in shown and "1 with" in shown
