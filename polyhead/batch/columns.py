@@ -8,9 +8,11 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
 
-TASKS, ANSWER, THUMBNAIL, WARNINGS, UNANSWERED = "tasks", "answer", "thumbnail", "warnings", "unanswered_tasks"
-"""Fields of a record that bear a meaning: what was answered in words (a text), and for each task a mapping of fields
-whose ``answer`` says it in words; the name of a picture; what was odd; and the tasks that were left out."""
+from polyhead.batch.warned import UNANSWERED
+
+TASKS, ANSWER, THUMBNAIL, WARNINGS = "tasks", "answer", "thumbnail", "warnings"
+"""Fields of a record that bear a meaning: for each task a mapping of fields, whose ``answer`` says it in words; the
+answer of the case in words; the name of a picture; and what was odd."""
 MOST_TASKS, MOST_FIELDS = 60, 24
 MOST_LETTERS = 30_000
 """Of a cell: spreadsheets cut it at 32,767."""
@@ -117,7 +119,7 @@ class Columns:
         self.tasks.update(dict.fromkeys(tasks))
         flat = flatten(record)
         self.fields.update(dict.fromkeys(name for name in flat if name != WARNINGS))
-        apart = {WARNINGS, THUMBNAIL, *((ANSWER,) if tasks else ())}
+        apart = {WARNINGS, UNANSWERED, THUMBNAIL, *((ANSWER,) if tasks else ())}
         for name, value in flat.items():
             if value not in (None, "") and name not in apart and not (tasks and name.startswith(f"{TASKS}.")):
                 self.filled[name] = None
@@ -128,8 +130,8 @@ class Columns:
 
     @property
     def shown_fields(self) -> list[str]:
-        """The fields for people: the answer and unanswered tasks first."""
-        first = [name for name in (ANSWER, UNANSWERED) if name in self.filled]
+        """The fields for people, the answer first."""
+        first = [ANSWER] if ANSWER in self.filled else []
         return [*first, *(name for name in self.filled if name not in first)][:MOST_FIELDS]
 
 

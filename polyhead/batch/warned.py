@@ -10,21 +10,26 @@ from typing import Any
 MOST_KINDS = 200
 """Kinds of warnings that are told apart; the rest is counted together."""
 OTHERS = "other warnings"
+UNANSWERED = "unanswered_tasks"
+"""Field of a record: the tasks that were asked and have no answer."""
 
 _NUMBER = re.compile(r"[+-]?\b\d+(?:[.,]\d+)*(?:e[+-]?\d+)?\b", re.IGNORECASE)
 
 
 def warnings_of(record: Mapping[str, Any] | None) -> list[str]:
-    """The warnings that a record has under the name ``warnings``: stable codes, or sentences.
+    """The warnings that a record has under the name ``warnings``, stable codes or sentences, and its unanswered tasks.
 
     A list is the form that records should have; one text, or a mapping of names to texts, is understood as well.
     """
-    found = (record or {}).get("warnings")
+    record = record or {}
+    found = record.get("warnings")
     if isinstance(found, Mapping):
         found = [f"{name}: {said}" for name, said in found.items() if said]
     elif not isinstance(found, list | tuple):
         found = [found] if found else []
-    return [" ".join(str(each).split()) for each in found if each is not None and each != ""]
+    said = [" ".join(str(each).split()) for each in found if each is not None and each != ""]
+    left = record.get(UNANSWERED)
+    return said + ([f"unanswered: {', '.join(map(str, left))}"] if left and isinstance(left, list | tuple) else [])
 
 
 def kind_of(warning: str) -> str:

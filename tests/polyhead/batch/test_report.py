@@ -137,15 +137,21 @@ def test_warnings_stand_in_their_column_and_are_counted_by_kind(tmp_path):
     ]
     counts = write_report(tmp_path, rows, run(rows))
     sentence = "k = … lies outside of … to …"
-    assert counts.to_json() == {"cases": 4, "kinds": {sentence: 2, "not-ultrasound": 2, "constant-image": 1}}
+    kinds = {sentence: 2, "not-ultrasound": 2, "constant-image": 1, "unanswered: liver, lung": 1}
+    assert counts.to_json() == {"cases": 4, "kinds": kinds}
     page = Page(tmp_path / "summary.html")
     assert "4 with warnings" in page.said and f"2 {sentence}" in page.said and "2 not-ultrasound" in page.said
     head, *lines = page.cells["p1"]
     place = head.index("warnings")
-    assert [line[place] for line in lines][1:3] == ["not-ultrasound", "k = 3.5 lies outside of 0 to 2"]
-    assert lines[1][head.index("unanswered_tasks")] == "liver; lung"
+    assert [line[place] for line in lines][1:3] == [
+        "not-ultrasoundunanswered: liver, lung",
+        "k = 3.5 lies outside of 0 to 2",
+    ]
+    second = table_of(tmp_path)[1]
+    assert second["warnings"] == "not-ultrasound; unanswered: liver, lung"
+    assert second["unanswered_tasks"] == "liver; lung"
     marks = [told.get("data-w") for tag, told in page.tags if tag == "tr" and "data-s" in told]
-    assert marks == ["w1 w2", "w1", "w0", "w0", None, None]
+    assert marks == ["w1 w2", "w1 w3", "w0", "w0", None, None]
 
 
 @pytest.mark.parametrize(
