@@ -11,7 +11,7 @@ from typing import Any
 from apps.batch_flags import BatchFlags
 from polyhead.batch.case import Case
 from polyhead.batch.outcome import Summary
-from polyhead.batch.progress import progress_display
+from polyhead.batch.progress import closing_lines, progress_display
 from polyhead.batch.room import BytesOf
 from polyhead.batch.run import OnMerged, run_batch
 from polyhead.batch.search import PassedOver
@@ -64,13 +64,11 @@ def predict(
             info={**info, "passed_over": passed.to_json()} if passed is not None else info,
             on_merged=on_merged,
         )
-    counts = ", ".join(f"{number} {status.replace('_', ' ')}" for status, number in summary.counts.items())
     if summary.error is not None:
         print(f"error: {summary.error}", file=sys.stderr)
     if not flags.quiet:
-        for note in summary.notes:
-            print(note, file=sys.stderr)
-        print(f"{counts or 'nothing to do'} in {summary.seconds:.1f} s", file=sys.stderr)
+        for line in (*summary.notes, *closing_lines(summary)):
+            print(line.encode("utf-8", "backslashreplace").decode(), file=sys.stderr)
     if not flags.dry_run:
         print(summary.out / "summary.html")
     return summary

@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
 import sys
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import streamlit as st
 
 from ui import upload
+from ui.batch_results import batch_results, show_results
 from ui.download import folder_entries, too_large, zip_button
 from ui.jobs import Job, JobStatus
 from ui.runs import runs_folder
-from ui.table import table
 
-PREVIEW_BYTES = 8 * 2**20
+PREVIEW_BYTES = 1_500_000
+"""Larger reports are downloaded: in base64 they would pass 2 MiB, above which Chromium shows nothing of an address."""
 
 
 def jobs_folder(application: str) -> Path:
@@ -44,7 +42,7 @@ def output_name(source: Path, identity: str, choice: Sequence[str]) -> str:
 
 
 def job_result(job: Job, status: JobStatus) -> None:
-    """What a job left: counts, every failure with its reason, the report, and everything as a zip."""
+    """What a job left: counts, warnings, failures and cases, the report, and everything as a zip."""
     out = job.result
     if out is None or out.parent != results_folder():
         return
@@ -54,10 +52,8 @@ def job_result(job: Job, status: JobStatus) -> None:
     if not results.is_file():
         return
     state = results.stat()
-    counts, failures, large = _summary(str(out), state.st_mtime_ns, state.st_size)
-    st.write(", ".join(f"{count} {name.replace('_', ' ')}" for name, count in sorted(counts.items())))
-    cases = "1 case" if len(failures) == 1 else f"{len(failures)} cases"
-    table(failures, f"{cases} without an answer, each with its reason")
+    show_results(batch_results(str(out), state.st_mtime_ns, state.st_size), job.id)
+    large = _too_large(str(out), state.st_mtime_ns)
     st.caption(f"Results: {out}")
     report = out / "summary.html"
     with st.container(horizontal=True):
@@ -78,13 +74,9 @@ def job_result(job: Job, status: JobStatus) -> None:
         _preview(report)
 
 
-@st.cache_data(max_entries=50, show_spinner="Reading the results ...")
-def _summary(out: str, modified: int, size: int) -> tuple[dict[str, int], list[dict[str, str]], bool]:
-    """Counts by status, the cases without an answer, and whether the results are too large to send."""
-    rows = read_results(Path(out) / "results.jsonl")
-    counts = Counter(str(row.get("status")) for row in rows)
-    failures = [failure_row(row) for row in rows if row.get("status") not in ("ok", "skipped")]
-    return dict(counts), failures, too_large(Path(out))
+@st.cache_data(max_entries=50, show_spinner=False)
+def _too_large(out: str, modified: int) -> bool:
+    return too_large(Path(out))
 
 
 def _preview(report: Path) -> None:
@@ -94,24 +86,3 @@ def _preview(report: Path) -> None:
         return
     # A data address has an origin of its own: scripts of the report cannot reach this page.
     st.iframe("data:text/html;charset=utf-8;base64," + base64.b64encode(content).decode(), height=700)
-
-
-def read_results(path: Path) -> list[dict[str, Any]]:
-    """The lines of a ``results.jsonl``; a line that a running job has not finished is left for the next reading."""
-    rows = []
-    for line in path.read_text("utf-8").splitlines():
-        try:
-            rows.append(json.loads(line))
-        except ValueError:
-            continue
-    return [row for row in rows if isinstance(row, dict)]
-
-
-def failure_row(row: dict[str, Any]) -> dict[str, str]:
-    """A case without an answer as a row of text."""
-    return {
-        "Case": str(row.get("id", "")),
-        "What happened": str(row.get("status", "")).replace("_", " "),
-        "Reason": str(row.get("reason") or ""),
-        "What to do": str(row.get("remedy") or ""),
-    }

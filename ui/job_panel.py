@@ -82,7 +82,7 @@ def _live_panel(job: Job) -> None:
         st.rerun()
     head, side = st.columns([5, 1], vertical_alignment="center")
     with head:
-        st.markdown(f"{MARKS[status.state]} **{_plain(job.title)}**")
+        st.markdown(f"{MARKS[status.state]} **{as_it_stands(job.title)}**")
         st.progress(status.progress.fraction if status.progress else 0.0, text=progress_text(status))
     with side:
         if st.button("Cancel", key=f"cancel-{job.id}", disabled=status.state == "cancelling", width="stretch"):
@@ -92,7 +92,7 @@ def _live_panel(job: Job) -> None:
 
 
 def _ended_panel(job: Job, status: JobStatus) -> None:
-    st.markdown(f"{MARKS[status.state]} **{_plain(job.title)}**")
+    st.markdown(f"{MARKS[status.state]} **{as_it_stands(job.title)}**")
     st.write(progress_text(status))
     _details(job)
 
@@ -105,6 +105,6 @@ def _details(job: Job) -> None:
         st.code(job.log_tail() or "The log is empty.", language=None, wrap_lines=True)
 
 
-def _plain(text: str) -> str:
+def as_it_stands(text: str) -> str:
     """Text without the signs that Markdown would act on."""
     return "".join(f"\\{c}" if c in "\\`*_[]<>#:$~" else c for c in text)

@@ -8,6 +8,8 @@ from typing import Any
 
 import streamlit as st
 
+from polyhead.system.spreadsheet import harmless
+
 MOST_ROWS = 200
 """Longer tables are shown by Streamlit's own widget, which draws only what is in sight."""
 
@@ -28,9 +30,21 @@ def table(rows: Sequence[Mapping[str, Any]], caption: str) -> None:
     """Shows rows with equal keys; no rows show nothing."""
     if len(rows) > MOST_ROWS:
         st.caption(caption)
+        # Its toolbar saves the rows as CSV.
+        rows = [{harmless(name): harmless(value) for name, value in row.items()} for row in rows]
         st.dataframe(rows, hide_index=True, width="stretch", alt=caption)
     elif rows:
         st.html(table_html(rows, caption))
+
+
+def paged_table(rows: Sequence[Mapping[str, Any]], caption: str, key: str, *, size: int) -> None:
+    """Shows rows with equal keys, `size` of them at a time; no rows show nothing."""
+    pages = -(-len(rows) // size)
+    page = 1
+    if pages > 1:
+        page = int(st.number_input(f"Page, of {pages:,}", 1, pages, 1, key=f"page-{key}-{pages}", width=160))
+        caption = f"{caption}; page {page:,} of {pages:,}"
+    table(rows[(page - 1) * size : page * size], caption)
 
 
 def _cell(value: Any) -> str:

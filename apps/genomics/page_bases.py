@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 
 import numpy as np
@@ -14,6 +13,7 @@ from apps.genomics.page_input import kept, signature
 from apps.genomics.page_model import Loaded, task_title
 from apps.genomics.page_results import Reading
 from domains.genomics.sequences.records import SequenceRecord
+from polyhead.system.spreadsheet import TableWriter
 from ui.run_choice import sentence
 from ui.theme import ink
 
@@ -178,7 +178,7 @@ def changes_csv(found: object, values: np.ndarray, start: int, what: str) -> byt
 
     assert isinstance(found, Mutagenesis)
     out = io.StringIO(newline="")
-    table = csv.writer(out, lineterminator="\n")
+    table = TableWriter(out)
     table.writerow(["position", "base", *(f"{what} to {base}" for base in BASES)])
     for column in range(values.shape[1]):
         place = found.start + column

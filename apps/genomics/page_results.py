@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import json
 from collections.abc import Sequence
@@ -17,6 +16,7 @@ from apps.genomics.page_input import choose_record, input_table, kept, signature
 from apps.genomics.page_model import Loaded, Model, task_title
 from domains.genomics.sequences.records import SequenceRecord
 from polyhead.application import RESEARCH_USE
+from polyhead.system.spreadsheet import TableWriter
 from ui.charts import probability_bars
 from ui.download import zip_of
 from ui.table import table
@@ -297,7 +297,7 @@ def summary_rows(model: Loaded, found: Answered) -> list[dict[str, Any]]:
 def answers_table(model: Loaded, found: Answered) -> bytes:
     """TSV, a row for each sequence, task and label; starts and ends are 0-based and half-open, as in BED."""
     out = io.StringIO(newline="")
-    table = csv.writer(out, delimiter="\t", lineterminator="\n")
+    table = TableWriter(out, delimiter="\t")
     table.writerow(["record", "contig", "start", "end", "strand", "windows", "task", "label", "probability", "answer"])
     for record, shares, count in found:
         place = [record.name, record.contig or record.name, record.start, record.end, record.strand, count]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,6 +14,7 @@ from domains.pde.networks.description import Description
 from domains.pde.predicting.write import Answer
 from polyhead.batch.case import Case, InvalidInput
 from polyhead.batch.one import ask
+from polyhead.system.spreadsheet import table_text
 from ui import upload
 from ui.field_plots import label
 from ui.table import table
@@ -112,8 +111,4 @@ def value_rows(answer: Answer) -> list[dict[str, Any]]:
 
 def table_csv(rows: Sequence[Mapping[str, Any]]) -> bytes:
     """Rows with equal keys as CSV."""
-    out = io.StringIO()
-    writer = csv.DictWriter(out, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return out.getvalue().encode()
+    return table_text(rows).encode()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import json
 from collections.abc import Mapping, Sequence
@@ -14,6 +13,7 @@ from PIL import Image
 from apps.ultrasound.page_input import WARNINGS
 from domains.medical.export import overlay
 from polyhead.application import RESEARCH_USE
+from polyhead.system.spreadsheet import table_text
 from ui.viewer import Layer, render
 
 LOW_CONFIDENCE = 0.5
@@ -193,17 +193,8 @@ def png(array: np.ndarray) -> bytes:
 
 
 def table_csv(rows: Sequence[Mapping[str, Any]]) -> bytes:
-    """Rows with equal keys as CSV. Text that a spreadsheet would take for a formula is set off by an apostrophe."""
-    out = io.StringIO()
-    if rows:
-        writer = csv.DictWriter(out, list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows({key: _plain_cell(value) for key, value in row.items()} for row in rows)
-    return out.getvalue().encode("utf-8")
-
-
-def _plain_cell(value: Any) -> Any:
-    return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@") else value
+    """Rows with equal keys as CSV."""
+    return table_text(rows).encode("utf-8")
 
 
 def image_files(image: np.ndarray, answers: Mapping[str, TaskAnswer], facts: Mapping[str, Any]) -> dict[str, bytes]:

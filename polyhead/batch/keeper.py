@@ -12,6 +12,7 @@ from polyhead.batch.parts import PartWriter
 from polyhead.batch.receipts import Changed
 from polyhead.batch.runner import Progress
 from polyhead.batch.settled import Redone
+from polyhead.batch.warned import WarningCounts, warnings_of
 
 MAX_FAILURES = 1_000
 """Most failures that a summary holds; ``results.jsonl`` has all."""
@@ -41,6 +42,7 @@ class Keeper:
         self._others: Counter[str] = Counter()
         self._redone: dict[Changed, list[str]] = {}
         self._redone_counts: Counter[Changed] = Counter()
+        self._warnings = WarningCounts()
 
     def note(self, index: int, outcome: Outcome, software: str | None = None) -> None:
         """Takes in the outcome of the case at `index` of the input; `software` did it, where an earlier run did."""
@@ -50,6 +52,7 @@ class Keeper:
             self._others[str(software)] += 1
         told = {"id": outcome.id, "status": outcome.status, "code": outcome.code, "reason": outcome.reason}
         told |= {"remedy": outcome.remedy, "seconds": outcome.seconds}
+        told |= {"warnings": warnings_of(outcome.record)}
         self.progress({"event": "case", **told, "done": self._done, "total": self.total})
 
     def keep(self, index: int, outcome: Outcome) -> None:
@@ -57,6 +60,7 @@ class Keeper:
         self._known[index] = True
         self._done += 1
         self._counts[outcome.status] += 1
+        self._warnings.take(outcome.record)
         if outcome.is_failure and len(self._failures) < MAX_FAILURES:
             self._failures.append((index, outcome))
         if self.part is not None:
@@ -90,6 +94,7 @@ class Keeper:
                 *(_done_by(version, number) for version, number in sorted(self._others.items())),
                 *(_done_anew(why, self._redone_counts[why], names) for why, names in self._redone.items()),
             ),
+            self._warnings,
         )
 
 

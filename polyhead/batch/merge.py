@@ -39,8 +39,8 @@ def merge(folder: OutputFolder, key: Sequence[str], facts: Mapping[str, Any]) ->
         if row["status"] in FAILURES
     ]
     write_whole(out / FAILED, write_path_list(failures))
-    write_report(out, rows, run)
-    write_whole(out / BATCH_FILE, dump_json(run, indent=1) + b"\n")
+    warnings = write_report(out, rows, run)
+    write_whole(out / BATCH_FILE, dump_json(run | {"warnings": warnings.to_json()}, indent=1) + b"\n")
     return rows
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from polyhead.batch.case import Record
+from polyhead.batch.warned import WarningCounts
 
 FAILURES = ("failed", "invalid_input", "timeout", "oom", "crashed")
 STATUSES = ("ok", "skipped", *FAILURES, "passed_over", "not_run")
@@ -71,6 +72,7 @@ class Summary:
         error: one line, where `exit_status` is 1.
         failures: some of the failures, in input order; ``results.jsonl`` has all.
         notes: lines that the user should see, such as cases that another version of polyhead did.
+        warnings: how many cases have a warning, and of which kinds.
     """
 
     counts: Mapping[str, int]
@@ -80,6 +82,7 @@ class Summary:
     error: str | None = None
     failures: tuple[Outcome, ...] = field(default=(), repr=False)
     notes: tuple[str, ...] = ()
+    warnings: WarningCounts = field(default_factory=WarningCounts)
 
 
 def exit_status(counts: Mapping[str, int], total: int, *, interrupted: bool = False, error: str | None = None) -> int:

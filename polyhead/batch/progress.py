@@ -9,10 +9,11 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TextIO
 
-from polyhead.batch.outcome import FAILURES
+from polyhead.batch.outcome import FAILURES, Summary
 
 LINE_SECONDS = 5.0
 JSON_SECONDS = 0.5
+KINDS_TOLD = 5
 Callback = Callable[[Mapping[str, Any]], None]
 
 
@@ -22,7 +23,8 @@ def progress_display(
 ) -> Iterator[Callback]:
     """Yields the `progress` callback of `run_batch`: JSON lines, silence, a bar on a terminal, or a line now and then.
 
-    `log_json` outweighs `quiet`; failures are named in every form but silence.
+    `log_json` outweighs `quiet`; failures are named in every form but silence. What became of the whole is for
+    `closing_lines` to say.
     """
     target = stream or sys.stderr
     if log_json:
@@ -36,11 +38,28 @@ def progress_display(
         yield _Lines(target, every).take
 
 
+def closing_lines(summary: Summary) -> list[str]:
+    """What is said at the end of a batch: counts by status, failures, cases with warnings and their commonest kinds."""
+    counts, total = summary.counts, sum(summary.counts.values())
+    if not total:
+        return [f"nothing to do in {summary.seconds:.1f} s"]
+    cases = "1 case" if total == 1 else f"{total:,} cases"
+    became = ", ".join(f"{number:,} {status.replace('_', ' ')}" for status, number in counts.items())
+    failed = sum(counts.get(status, 0) for status in FAILURES)
+    more = [f"{failed:,} failed"] if failed != counts.get("failed", 0) else []
+    more += [f"{summary.warnings.cases:,} with warnings"] if summary.warnings.cases else []
+    lines = ["; ".join([f"{cases}: {became} in {summary.seconds:.1f} s", *([", ".join(more)] if more else [])])]
+    kinds = [f"{number:,} {kind}" for kind, number in summary.warnings.kinds.items()]
+    if len(kinds) > KINDS_TOLD:
+        kinds[KINDS_TOLD:] = [f"{len(kinds) - KINDS_TOLD} other kinds"]
+    return lines + ([f"warnings: {', '.join(kinds)}"] if kinds else [])
+
+
 class _Tally:
     """Counts over the events of one run."""
 
     def __init__(self) -> None:
-        self.total = self.done = self.failed = self.worked = 0
+        self.total = self.done = self.failed = self.warned = self.worked = 0
         self.start = time.monotonic()
 
     def take(self, event: Mapping[str, Any]) -> None:
@@ -49,13 +68,15 @@ class _Tally:
         elif event["event"] in ("case", "planned"):
             self.done += 1
             self.failed += event.get("status") in FAILURES
+            self.warned += bool(event.get("warnings"))
             self.worked += event.get("status") not in ("skipped", None)
 
     def words(self) -> str:
         seconds = time.monotonic() - self.start
         rate = self.worked / seconds if seconds > 0 else 0.0
         left = f", {_clock((self.total - self.done) / rate)} left" if rate > 0 and self.done < self.total else ""
-        return f"{self.done}/{self.total} cases, {self.failed} failed, {rate:.1f} cases/s{left}"
+        warned = f", {self.warned} with warnings" if self.warned else ""
+        return f"{self.done}/{self.total} cases, {self.failed} failed{warned}, {rate:.1f} cases/s{left}"
 
 
 def _clock(seconds: float) -> str:
@@ -127,7 +148,7 @@ class _Lines:
         if event["event"] == "part" and due:
             self.last = time.monotonic()
             self._print(_part_words(event))
-        if event["event"] == "finish" or (due and event["event"] in ("case", "planned")):
+        if due and event["event"] in ("case", "planned") and self.tally.done < self.tally.total:
             self.last = time.monotonic()
             self._print(self.tally.words())
 
@@ -151,7 +172,7 @@ def _bar(stream: TextIO) -> Iterator[Callback]:
     columns = (
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("{task.fields[failed]} failed, {task.fields[rate]:.1f}/s"),
+        TextColumn("{task.fields[failed]} failed, {task.fields[warned]} with warnings, {task.fields[rate]:.1f}/s"),
         TextColumn("{task.fields[part]}", markup=False),
         TimeElapsedColumn(),
         TextColumn("left"),
@@ -159,7 +180,7 @@ def _bar(stream: TextIO) -> Iterator[Callback]:
     )
     tally = _Tally()
     with Progress(*columns, console=Console(file=stream)) as progress:
-        bar = progress.add_task("cases", total=None, failed=0, rate=0.0, part="")
+        bar = progress.add_task("cases", total=None, failed=0, warned=0, rate=0.0, part="")
 
         def take(event: Mapping[str, Any]) -> None:
             if event["event"] == "part":
@@ -170,6 +191,9 @@ def _bar(stream: TextIO) -> Iterator[Callback]:
             if news is not None:
                 progress.console.print(escape(news.encode("utf-8", "backslashreplace").decode()), highlight=False)
             rate = tally.worked / max(time.monotonic() - tally.start, 1e-9)
-            progress.update(bar, total=tally.total, completed=tally.done, failed=tally.failed, rate=rate, part="")
+            failed, warned = tally.failed, tally.warned
+            progress.update(
+                bar, total=tally.total, completed=tally.done, failed=failed, warned=warned, rate=rate, part=""
+            )
 
         yield take

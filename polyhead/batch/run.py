@@ -180,7 +180,8 @@ def run_batch(
             summary = replace(keeper.summary(error=full), exit_status=EXIT_USAGE)
         finally:
             _close(part)
-    progress({"event": "finish", "counts": dict(summary.counts), "exit_status": summary.exit_status})
+    told = {"counts": dict(summary.counts), "warnings": summary.warnings.to_json()}
+    progress({"event": "finish", **told, "exit_status": summary.exit_status})
     return summary
 
 

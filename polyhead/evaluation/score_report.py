@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from html import escape
@@ -13,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from polyhead.application import RESEARCH_USE
 from polyhead.evaluation.evaluate import TaskScore
 from polyhead.evaluation.report import Problem, html_page, number, problem_list, score_table, span, write_report_files
+from polyhead.system.spreadsheet import table_text
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -68,9 +67,8 @@ class ScoreReport:
             score_table([(score.task, score) for score in self.scores]),
             problem_list(self.problems),
         ]
-        table = io.StringIO()
-        csv.writer(table).writerows([HEAD, *rows])
-        return write_report_files(path, page=html_page(self.title, parts), data=self.to_json(), table=table.getvalue())
+        table = table_text([dict(zip(HEAD, row, strict=True)) for row in rows], HEAD)
+        return write_report_files(path, page=html_page(self.title, parts), data=self.to_json(), table=table)
 
 
 def _as_it_stands(text: str) -> str:

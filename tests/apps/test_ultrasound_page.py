@@ -198,7 +198,7 @@ def test_a_folder_is_run_over_by_a_job_whose_results_are_shown(app, workspace, m
     assert job.wait(20).state == "partly"
     app.run()
     assert not app.exception
-    assert "1 invalid input, 1 ok" in text(app)
+    assert "2 cases: 1 done, 1 invalid input" in text(app)
     (failed,) = [table for table in tables(app) if "What to do" in table[0]]
     assert failed[0] == {
         "Case": "two",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -20,6 +19,7 @@ from polyhead.evaluation.evaluate import MetricSpec, TaskScore, bootstrap_interv
 from polyhead.evaluation.score_report import ScoreReport
 from polyhead.runs.run import Run, RunInfo
 from polyhead.system.devices import choose_device
+from polyhead.system.spreadsheet import table_text
 from polyhead.train import FitResult, Validation, fit
 from polyhead.training.session import Session
 from tabular.network import PRESETS, Settings, build_model
@@ -115,9 +115,8 @@ class TablePredictor:
         return [{name: self._words(name, part[index]) for name, part in parts.items()} for index in range(len(items))]
 
     def write(self, case: Case, result: dict[str, list[str | float]], out: Writer) -> Record:
-        text = io.StringIO()
-        csv.writer(text).writerows([result, *zip(*result.values(), strict=True)])
-        out.write_bytes("answers.csv", text.getvalue().encode())
+        rows = [dict(zip(result, values, strict=True)) for values in zip(*result.values(), strict=True)]
+        out.write_bytes("answers.csv", table_text(rows, list(result)).encode())
         return {"rows": len(next(iter(result.values())))}
 
     def _words(self, task: str, output: Tensor) -> list[str | float]:

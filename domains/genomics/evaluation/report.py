@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -27,6 +25,7 @@ from polyhead.evaluation.report import (
     span,
     write_report_files,
 )
+from polyhead.system.spreadsheet import table_text
 from polyhead.uncertainty.reliability import Bin
 from polyhead.uncertainty.temperature import Temperature
 
@@ -208,7 +207,6 @@ def _calibration_lines(report: Report) -> list[str]:
 
 
 def _csv(reports: Sequence[Report]) -> str:
-    stream = io.StringIO()
     lines = [
         {"evaluation": report.name, "split": report.split, **score.to_json()}
         for report in reports
@@ -217,10 +215,7 @@ def _csv(reports: Sequence[Report]) -> str:
             *((report.mean,) if report.mean else ()),
         )
     ]
-    writer = csv.DictWriter(stream, fieldnames=list(lines[0]) if lines else ["task"], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(lines)
-    return stream.getvalue()
+    return table_text(lines, None if lines else ["task"])
 
 
 def _page(report: Report, beside: Sequence[Report]) -> str:

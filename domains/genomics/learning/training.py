@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -32,6 +31,7 @@ from polyhead.runs.identity import PROBLEMS_FILE
 from polyhead.runs.run import Run
 from polyhead.system.files import hash_file, replacing
 from polyhead.system.ranks import Ranks
+from polyhead.system.spreadsheet import TableWriter
 from polyhead.train import FitResult, fit
 from polyhead.training.session import Session
 
@@ -234,6 +234,6 @@ def _merge_adapters(model: MultiHeadModel, run: Run) -> None:
 
 def _write_problems(path: Path, problems: Sequence[Problem]) -> None:
     with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as out:
-        writer = csv.writer(out)
+        writer = TableWriter(out)
         writer.writerow(["code", "where", "reason", "remedy"])
         writer.writerows([each.code, each.where, each.reason, each.remedy] for each in problems)

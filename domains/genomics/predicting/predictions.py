@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from polyhead.batch.folder import RESULTS
+from polyhead.system.spreadsheet import TableWriter, genuine
 
 PREDICTIONS = "predictions.csv"
 _ROUNDING = 1e-3
@@ -38,7 +39,7 @@ class Prediction:
 def prediction_table(rows: Iterable[Prediction]) -> str:
     """The rows as CSV with the columns `COLUMNS`; probabilities are a JSON object, in six figures."""
     text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
+    writer = TableWriter(text)
     writer.writerow(COLUMNS)
     for row in rows:
         shares = {label: float(f"{value:.6g}") for label, value in row.probabilities.items()}
@@ -96,6 +97,7 @@ def _rows(file: Path) -> Iterator[tuple[int, Prediction]]:
             raise ValueError(f"{file} has no column {', '.join(missing)}; its columns: {columns}")
         for row in reader:
             line = reader.line_num
+            row = {name: genuine(cell) if isinstance(cell, str) else cell for name, cell in row.items()}
             probabilities = _probabilities(row.get("probabilities") or "", f"{file}, line {line}")
             yield line, Prediction(row["sequence"].upper(), row["task"], row["answer"] or None, probabilities)
 

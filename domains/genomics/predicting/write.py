@@ -16,6 +16,7 @@ import numpy as np
 from domains.genomics.predicting.predictions import COLUMNS, PREDICTIONS
 from polyhead.application import RESEARCH_USE
 from polyhead.batch.case import Record, Writer
+from polyhead.system.spreadsheet import TableWriter, genuine
 
 if TYPE_CHECKING:
     from domains.genomics.answers.image import ImageAnswer
@@ -110,7 +111,12 @@ def write_answers(
         "warnings": [*answered.warnings, *(f"{task}: {NO_CODEC}" for task in bare)],
     }
     out.write_json(RESULT_FILE, {"research_use": RESEARCH_USE, **facts})
-    record: Record = {"answer": _words(counts), **{name: facts[name] for name in facts if name != "answers"}}
+    shown = {name: facts[name] for name in facts if name not in ("answers", "mean_probability")}
+    by_task = {
+        task: {"answer": _counted(found), "mean probability": facts["mean_probability"][task]}
+        for task, found in counts.items()
+    }
+    record: Record = {"answer": _words(counts), **shown, "tasks": by_task}
     if out.saves("thumbnails"):
         out.write_bytes(THUMBNAIL_FILE, counts_picture(counts))
         record["thumbnail"] = THUMBNAIL_FILE
@@ -121,17 +127,21 @@ def _words(counts: Mapping[str, Counter[str]], most: int = 4) -> str:
     """The answers of a case in a few words."""
     said = []
     for task, found in list(counts.items())[:most]:
-        total = sum(found.values())
-        said.append(f"{task}: " + ", ".join(f"{label} {count}" for label, count in found.most_common(2)))
-        if len(found) > 2:
-            said[-1] += f", other {total - sum(count for _, count in found.most_common(2))}"
+        said.append(f"{task}: {_counted(found)}")
     rest = len(counts) - most
     return "; ".join(said) + (f"; {rest} more tasks" if rest > 0 else "")
 
 
+def _counted(found: Counter[str]) -> str:
+    """The two commonest answers to a task with their counts, and how many others there are."""
+    said = ", ".join(f"{label} {count}" for label, count in found.most_common(2))
+    rest = sum(found.values()) - sum(count for _, count in found.most_common(2))
+    return said + (f", other {rest}" if rest else "")
+
+
 def _table(rows: Sequence[Row]) -> str:
     text = io.StringIO(newline="")
-    table = csv.writer(text, lineterminator="\n")
+    table = TableWriter(text)
     table.writerow([*COLUMNS, *PLACE])
     for row in rows:
         shares = {label: _short(value) for label, value in row.probabilities.items()}
@@ -216,7 +226,7 @@ def merge(out: Path, rows: Iterable[Mapping[str, Any]], labels: Mapping[str, Seq
             _write_parquet(temporary, columns, names, lines)
         else:
             with temporary.open("w", encoding="utf-8", newline="") as stream:
-                table = csv.writer(stream, delimiter="\t" if ending == "tsv" else ",", lineterminator="\n")
+                table = TableWriter(stream, delimiter="\t" if ending == "tsv" else ",")
                 table.writerow([*columns, *(f"p:{name}" for name in names)])
                 table.writerows([*cells, *(shares.get(name, "") for name in names)] for cells, shares in lines)
     return path
@@ -224,7 +234,8 @@ def merge(out: Path, rows: Iterable[Mapping[str, Any]], labels: Mapping[str, Seq
 
 def _rows_of(path: Path) -> Iterator[dict[str, str]]:
     with path.open(encoding="utf-8", newline="") as stream:
-        yield from csv.DictReader(stream)
+        for row in csv.DictReader(stream):
+            yield {name: genuine(cell) for name, cell in row.items()}
 
 
 def _write_parquet(

@@ -55,7 +55,7 @@ class _Joined(io.RawIOBase):
         self._left -= len(part)
         if self._left < 0:
             reason = f"it unpacks to more than {BOMB_RATIO} times its size"
-            raise UnreadableSource("archive_bomb", reason, "unpack it yourself, and see whether it holds sequences")
+            raise UnreadableSource("archive-bomb", reason, "unpack it yourself, and see whether it holds sequences")
         buffer[: len(part)] = part
         return len(part)
 

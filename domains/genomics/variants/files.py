@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -15,6 +14,7 @@ from domains.genomics.sequences.records import RejectedRecord
 from domains.genomics.variants.effects import VariantScore
 from polyhead.application import RESEARCH_USE
 from polyhead.system.files import replacing
+from polyhead.system.spreadsheet import TableWriter
 
 Scored = VariantScore | RejectedRecord
 Labels = Mapping[str, Sequence[str]]
@@ -50,7 +50,7 @@ def write_variant_table(rows: Iterable[Scored], path: Path, labels: Labels) -> d
     counts = {"scored": 0, "rejected": 0}
     with replacing(path) as temporary, _text(temporary, path.name) as stream:
         plain = path.name.removesuffix(".gz").removesuffix(".bgz")
-        table = csv.writer(stream, delimiter="," if plain.endswith(".csv") else "\t", lineterminator="\n")
+        table = TableWriter(stream, delimiter="," if plain.endswith(".csv") else "\t")
         table.writerow([*names, "rejected", "reason"])
         for row in rows:
             if isinstance(row, RejectedRecord):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ from domains.genomics.variants.files import shown_labels
 from domains.genomics.variants.mutagenesis import BASES, Mutagenesis
 from polyhead.application import RESEARCH_USE
 from polyhead.system.files import replacing
+from polyhead.system.spreadsheet import TableWriter
 
 
 def write_mutagenesis(told: Mutagenesis, name: str, out: Path, labels: Mapping[str, Sequence[str]]) -> list[Path]:
@@ -32,7 +32,7 @@ def write_mutagenesis(told: Mutagenesis, name: str, out: Path, labels: Mapping[s
     table, arrays = out / f"{plain}.tsv", out / f"{plain}.npz"
     columns = shown_labels(labels)
     with replacing(table) as temporary, temporary.open("w", encoding="utf-8", newline="") as stream:
-        writer = csv.writer(stream, delimiter="\t", lineterminator="\n")
+        writer = TableWriter(stream, delimiter="\t")
         writer.writerow(
             ["position", "from", "to", "log_ratio", *(f"{task}:{label}.change" for task, _, label in columns)]
         )

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import base64
-import csv
-import io
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -15,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from polyhead.application import RESEARCH_USE
 from polyhead.evaluation.evaluate import TaskScore
 from polyhead.evaluation.report import Problem, html_page, problem_list, write_report_files
+from polyhead.system.spreadsheet import table_text
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -191,16 +190,12 @@ def _span(score: TaskScore) -> str:
 
 
 def _csv(report: Report) -> str:
-    stream = io.StringIO()
     lines = [
         {**line.to_json(), **score.to_json()}
         for task in report.tasks
         for line, score in zip(task.table, task.scores, strict=True)
     ]
-    writer = csv.DictWriter(stream, fieldnames=list(lines[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(lines)
-    return stream.getvalue()
+    return table_text(lines)
 
 
 def _page(report: Report) -> str:

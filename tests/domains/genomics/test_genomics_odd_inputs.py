@@ -46,7 +46,7 @@ def test_an_archive_that_unpacks_to_far_more_than_it_holds_ends_with_one_line(tm
         assert (tmp_path / name).stat().st_size < 20_000
         *_, last = read_records(tmp_path / name, chunk=100_000)
         assert isinstance(last, RejectedRecord)
-        assert (last.code, last.reason) == ("archive_bomb", "it unpacks to more than 200 times its size")
+        assert (last.code, last.reason) == ("archive-bomb", "it unpacks to more than 200 times its size")
     (tmp_path / "fair.fa.gz").write_bytes(gzip.compress(whole))
     assert [type(each).__name__ for each in read_records(tmp_path / "fair.fa.gz")] == ["SequenceRecord"]
 

@@ -63,7 +63,7 @@ def odd_folder(folder: Path) -> dict[str, str]:
         "pipe": "not-a-file",
         "zero": "not-a-file",
         "socket": "not-a-file",
-        "gone": "missing_file",
+        "gone": "missing-file",
         "lost": "missing-file",
         "round": "unreadable-file",
     }
@@ -91,7 +91,7 @@ def test_a_batch_over_whatever_a_folder_holds_ends_with_a_line_for_each(bench, h
     told = {name.encode("utf-8", "replace"): row["code"] or "" for name, row in rows.items()}
     wanted = {name.encode("utf-8", "replace"): code for name, code in expected.items()}
     if how == "list":
-        wanted[b"lost"] = "missing_file"  # named by the user, so nobody looked whether it is a toy
+        wanted[b"lost"] = "missing-file"  # named by the user, so nobody looked whether it is a toy
         wanted[b"round"] = "unreadable-file"
     assert told == wanted
     assert summary.exit_status == 3 and summary.counts["ok"] == 3
@@ -120,7 +120,7 @@ def test_what_blocks_in_reading_is_given_up_and_the_others_go_on(bench, monkeypa
     summary = bench.run(bench.cases({"a": "fine", "b": "read:sleep", "c": "fine"}), delay=1.2, batch_size=1)
     rows = bench.rows()
     assert bench.statuses() == {"a": "ok", "b": "timeout", "c": "ok"} and summary.exit_status == 3
-    assert (rows["b"]["code"], rows["b"]["reason"]) == ("timeout_in_read", "no end of read within 1 s")
+    assert (rows["b"]["code"], rows["b"]["reason"]) == ("timeout-in-read", "no end of read within 1 s")
 
 
 def test_a_folder_without_permission_by_another_user(tmp_path):

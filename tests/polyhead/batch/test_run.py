@@ -86,7 +86,7 @@ def test_every_kind_of_trouble_is_named_and_stops_no_other(bench):
         "die_write": ("crashed", "worker-exit"),
         "segfault": ("crashed", "SIGSEGV"),
         "killed": ("oom", "killed"),
-        "sleep": ("timeout", "timeout_in_read"),
+        "sleep": ("timeout", "timeout-in-read"),
         "missing": ("invalid_input", "missing-file"),
         "../escape": ("invalid_input", "unsafe-id"),
     }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import math
 import os
@@ -17,6 +16,7 @@ from domains.medical.ultrasound.data.rows import Row
 from polyhead.batch.case import InvalidInput
 from polyhead.evaluation.report import Problem
 from polyhead.system.files import hash_file, write_whole
+from polyhead.system.spreadsheet import TableWriter
 
 T = TypeVar("T")
 
@@ -131,7 +131,7 @@ def require_none(problems: Sequence[Problem], *, show: int = 5) -> None:
 def write_problem_report(path: Path, problems: Iterable[Problem]) -> None:
     """Writes problems as utf-8 csv: ``file``, ``line`` (empty for a whole file), ``code``, ``reason``, ``remedy``."""
     text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
+    writer = TableWriter(text)
     writer.writerow(("file", "line", "code", "reason", "remedy"))
     for problem in problems:
         file, _, line = problem.where.rpartition(":")

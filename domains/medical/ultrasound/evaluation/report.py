@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -26,6 +24,7 @@ from polyhead.evaluation.report import (
     span,
     write_report_files,
 )
+from polyhead.system.spreadsheet import table_text
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -219,13 +218,9 @@ def _ticks(low: float, high: float) -> list[float]:
 
 
 def _csv(report: Report) -> str:
-    stream = io.StringIO()
     lines = [score.to_json() for task in report.tasks for score in task.scores]
     lines += [score.to_json() for score in report.means.values()]
-    writer = csv.DictWriter(stream, fieldnames=list(lines[0]) if lines else ["task"], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(lines)
-    return stream.getvalue()
+    return table_text(lines, None if lines else ["task"])
 
 
 def _alternative(score: TaskScore) -> str:

@@ -133,7 +133,10 @@ def _entry(answer: TaskAnswer) -> dict[str, Any]:
 
 def _row(entry: dict[str, Any]) -> dict[str, Any]:
     """What of an answer goes into the table of all cases: one value a column."""
-    row = {key: entry[key] for key in ("class", "label", "score", "confidence") if key in entry}
+    row = {"answer": summary(entry)}
+    row |= {key: entry[key] for key in ("class", "label", "score", "confidence") if key in entry}
+    if "probabilities" in entry:
+        row["probability"] = entry["probabilities"][entry["class"]]
     for measured in entry["measurements"]:
         row[f"{measured['name']} [{measured['unit']}]"] = measured["value"]
     return row | ({"warnings": entry["warnings"]} if entry["warnings"] else {})
