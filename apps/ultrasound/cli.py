@@ -79,6 +79,9 @@ def train(
     validation: Annotated[Path | None, typer.Option(help="Second data root to validate on.")] = None,
     task: Task = None,
     strict: Annotated[bool, typer.Option("--strict", help="Any problem of the data is an error.")] = False,
+    allow_lost_tasks: Annotated[
+        bool, typer.Option("--allow-lost-tasks", help="Go on without tasks of which no row can be used.")
+    ] = False,
     *,
     flags: TrainingFlags,
 ) -> None:
@@ -93,7 +96,8 @@ def train(
         return
     from domains.medical.ultrasound.learning.training import train as fit
 
-    run_training(fit, data, out, resolved, flags, validation_data=validation, tasks=task, strict=strict)
+    options = {"validation_data": validation, "tasks": task, "strict": strict, "allow_lost_tasks": allow_lost_tasks}
+    run_training(fit, data, out, resolved, flags, **options)
 
 
 @app.command()
@@ -187,25 +191,28 @@ def evaluate(
     quiet: Quiet = False,
 ) -> None:
     """Scores predictions with the challenge's metrics, beside trivial baselines, with bootstrap intervals."""
+    from apps.chosen_epoch import with_chosen_epoch
     from apps.ultrasound.held_out import rows_to_score
     from domains.medical.ultrasound.evaluation.evaluate import evaluate as score
     from domains.medical.ultrasound.evaluation.report import write_report
 
-    chosen, training, in_all, words = rows_to_score(predictions, data, rows)
+    asked = rows_to_score(predictions, data, rows, official=official)
     if not quiet:
-        print(words, file=sys.stderr)
+        print(asked.words, file=sys.stderr)
     report = score(
         predictions,
         data,
-        rows=chosen,
+        rows=asked.rows,
+        found=asked.problems,
         official=official,
         resamples=resamples,
         seed=seed or 0,
-        baselines_from=training,
+        baselines_from=asked.training,
     )
-    if len(chosen) < in_all:
+    if asked.left:
         # Answers to the rows that are deliberately not scored are no fault.
-        report = replace(report, problems=[p for p in report.problems if p.code != "prediction-extra"])
+        report = replace(report, problems=tuple(p for p in report.problems if p.code != "prediction-extra"))
+    report = with_chosen_epoch(report, asked.run, on_validation=asked.on_validation)
     written = write_report(report, (out or predictions) / "report.html")
     show_report(report, written[0], full=full, as_json=as_json, quiet=quiet)
 

@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from domains.medical.intake.images import read_index_mask
+from domains.medical.intake.masks import read_stored_mask
 from domains.medical.ultrasound.data.fm_uia import read_tables
 from domains.medical.ultrasound.data.rows import Row
 from domains.medical.ultrasound.predicting.predictions import (
@@ -78,7 +78,7 @@ def _answers(
 
 def _answer(entry: Mapping[str, Any], size: tuple[int, int], folder: Path) -> Answer:
     if "mask" in entry:
-        return MaskAnswer(read_index_mask(folder / entry["mask"]))
+        return MaskAnswer(read_stored_mask(folder / entry["mask"]).values)
     if "probabilities" in entry:
         return ClassAnswer(tuple(entry["probabilities"]), entry["class"])
     if "box" in entry:
