@@ -12,6 +12,7 @@ from apps.flags import Device, DryRun, Overwrite, Quiet, Resume, Seed
 from apps.shared_flags import Verb, with_flags
 
 Epochs = Annotated[int | None, typer.Option(min=1, help="Passes over the training rows.")]
+LostTasks = Annotated[bool, typer.Option("--allow-lost-tasks", help="Go on without tasks of which no row can be used.")]
 Loaders = Annotated[int | None, typer.Option(min=0, help="Processes that load data.")]
 
 

@@ -32,7 +32,7 @@ from apps.flags import (
 )
 from apps.terminal import counting, show_report
 from apps.training import require_system, resolve_preset, run_training, show_configuration
-from apps.training_flags import Loaders, TrainingFlags, with_training_flags
+from apps.training_flags import Loaders, LostTasks, TrainingFlags, with_training_flags
 
 app = application_verbs("Ultrasound: segment, classify, detect and measure with one network.")
 
@@ -79,9 +79,7 @@ def train(
     validation: Annotated[Path | None, typer.Option(help="Second data root to validate on.")] = None,
     task: Task = None,
     strict: Annotated[bool, typer.Option("--strict", help="Any problem of the data is an error.")] = False,
-    allow_lost_tasks: Annotated[
-        bool, typer.Option("--allow-lost-tasks", help="Go on without tasks of which no row can be used.")
-    ] = False,
+    allow_lost_tasks: LostTasks = False,
     *,
     flags: TrainingFlags,
 ) -> None:

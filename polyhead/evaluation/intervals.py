@@ -14,7 +14,7 @@ nothing is known of their spread, and there is no interval.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,8 +30,8 @@ INTERVALS = (
 
 _BLOCK = 4_000_000  # numbers in one block of weights
 
-Statistic = Callable[[NDArray[np.float64]], NDArray[np.float64]]
-"""Weights of rows (r, n) to the values (r,) of a score."""
+Scores = Callable[[NDArray[np.float64]], Mapping[str, NDArray[np.float64]]]
+"""Weights of rows (r, rows) to the values (r,) of scores by name."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,54 @@ def mean_replicates(
         total, below = weights @ data, weights.sum(axis=1) + more
         low.append((total + more * ends[0]) / below)
         high.append((total + more * ends[1]) / below)
-    return Replicates(np.concatenate(low), np.concatenate(high), bounds is not None)
+    found = np.concatenate(low), np.concatenate(high)
+    if bounds:
+        # Rounding must not leave them.
+        found = np.maximum(found[0], bounds[0]), np.minimum(found[1], bounds[1])
+    return Replicates(*found, bounded=bounds is not None)
+
+
+def statistic_replicates(
+    scores: Scores,
+    n: int,
+    *,
+    bounded: bool = True,
+    groups: Sequence[Hashable] | None = None,
+    resamples: int = 1000,
+    seed: int,
+) -> dict[str, Replicates]:
+    """Of scores that are no means over rows, such as F1 or an area under a curve.
+
+    The unit more is a copy of one of the units, drawn at random, that was answered wrongly, or rightly.
+
+    Args:
+        scores: of the weights (r, 3 n) of the rows as they were answered, of the same rows answered wrongly, and of the
+            same answered rightly; where they are not `bounded`, of the weights (r, n).
+        n: number of rows.
+        bounded: whether there is a worst answer.
+        groups: n labels; rows of one label are a unit.
+        resamples, seed: of the draws.
+    """
+    membership = np.arange(n) if groups is None else group_index(groups, n)
+    units = int(membership.max()) + 1
+    rng = np.random.default_rng([seed, 1])
+    sides: tuple[dict[str, list[NDArray]], dict[str, list[NDArray]]] = {}, {}
+    for weights, _ in unit_weights(n, groups=groups, resamples=resamples, seed=seed):
+        if not bounded:
+            for name, values in scores(weights).items():
+                sides[0].setdefault(name, []).append(values)
+            continue
+        copied = membership == rng.integers(0, units, len(weights))[:, None]
+        more = copied * rng.standard_exponential(len(weights))[:, None]
+        none = np.zeros_like(weights)
+        wrong = scores(np.concatenate([weights, more, none], axis=1))
+        right = scores(np.concatenate([weights, none, more], axis=1))
+        for name in wrong:
+            sides[0].setdefault(name, []).append(np.minimum(wrong[name], right[name]))
+            sides[1].setdefault(name, []).append(np.maximum(wrong[name], right[name]))
+    low = {name: np.concatenate(parts) for name, parts in sides[0].items()}
+    high = {name: np.concatenate(parts) for name, parts in sides[1].items()} if bounded else low
+    return {name: Replicates(low[name], high[name], bounded) for name in low}
 
 
 def interval(value: float, replicates: Replicates, *, level: float = 0.95, units: int) -> Interval:

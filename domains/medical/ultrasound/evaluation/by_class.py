@@ -14,7 +14,7 @@ from domains.medical.ultrasound.evaluation.metrics import METRICS, absent_classe
 from domains.medical.ultrasound.evaluation.scored import Scored, Scoring
 from domains.medical.ultrasound.predicting.predictions import ClassAnswer
 from polyhead.evaluation.confusion import confusion
-from polyhead.evaluation.intervals import Replicates, unit_weights
+from polyhead.evaluation.intervals import Replicates, statistic_replicates
 from polyhead.evaluation.ranking import auroc
 
 _NAMES = [metric.name for metric in METRICS["classification"]]
@@ -123,21 +123,10 @@ def _official_scores(rows: _Rows, outputs: int, given: bool) -> dict[str, float]
 
 
 def _replicates(rows: _Rows, images: Sequence[str], scoring: Scoring, size: int) -> dict[str, Replicates]:
-    """Each score with one unit more than there are: a row, drawn at random, that was answered wrongly, or rightly."""
+    wrong, right = rows.answered_with((rows.label + 1) % size), rows.answered_with(rows.label)
+    scores = rows.beside(wrong).beside(right).scores
     n = len(rows.label)
-    worst = rows.beside(rows.answered_with((rows.label + 1) % size))
-    best = rows.beside(rows.answered_with(rows.label))
-    rng = np.random.default_rng([scoring.seed, 1])
-    low: dict[str, list[NDArray]] = {name: [] for name in _NAMES}
-    high: dict[str, list[NDArray]] = {name: [] for name in _NAMES}
-    for weights, unseen in unit_weights(n, groups=images, resamples=scoring.resamples, seed=scoring.seed):
-        more = np.zeros_like(weights)
-        more[np.arange(len(more)), rng.integers(0, n, len(more))] = unseen
-        extended = np.concatenate([weights, more], axis=1)
-        for side, found in ((low, worst.scores(extended)), (high, best.scores(extended))):
-            for name in _NAMES:
-                side[name].append(found[name])
-    return {name: Replicates(np.concatenate(low[name]), np.concatenate(high[name]), bounded=True) for name in _NAMES}
+    return statistic_replicates(scores, n, groups=images, resamples=scoring.resamples, seed=scoring.seed)
 
 
 def _baseline(rows: _Rows, scoring: Scoring, task: str, size: int) -> dict[str, float]:
