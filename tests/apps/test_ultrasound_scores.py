@@ -8,6 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from domains.medical.ultrasound.data.fm_uia import read_tables
+from domains.medical.ultrasound.data.splits import Split
+from polyhead.runs.run import Run, RunInfo
+
 COMMON = "image_path,task_id,task_name,num_classes"
 HEIGHT, WIDTH = 48, 64
 DISC = ((np.indices((HEIGHT, WIDTH)) - [[[20]], [[24]]]) ** 2).sum(0) < 120
@@ -182,3 +186,26 @@ def test_a_task_is_not_lost_in_silence(polyhead, tmp_path):
     with (tmp_path / "all" / "problems.csv").open() as file:
         listed = {row["code"]: row for row in csv.DictReader(file)}
     assert set(listed) == {"mask-scaled", "exif-orientation"} and listed["exif-orientation"]["line"] == "2"
+
+
+def test_scores_on_the_rows_that_chose_the_epoch_say_so(scores, tmp_path):
+    data = classes(root(tmp_path / "d", table("classification", "mask", list("0101"))), [0, 1, 0, 1])
+    rows = read_tables(data).rows
+    info = RunInfo(
+        application="ultrasound",
+        system="mh-mtl",
+        preset="tiny",
+        tasks=[],
+        configuration={"training": {"epochs": 20, "validate_every": 2}},
+        data={"split": Split(tuple(rows[:2]), tuple(rows[2:]), {}).to_json()},
+    )
+    with Run.begin(tmp_path / "run", info) as run:
+        run.finish({"score": 0.5, "epoch": 12, "epochs_done": 20})
+    (data / "run.json").write_text(json.dumps({"info": {"run": str(run.path)}}))
+    words = "The validation rows among these chose the epoch whose weights were kept, 12 of 20"
+    for flags in ((), ("--rows", "all")):
+        _, _, found = scores(data, data, *flags)
+        assert found["remarks"][0].startswith(words)
+        assert words in (data / "report" / "report.html").read_text()
+    (data / "run.json").unlink()
+    assert scores(data, data)[2]["remarks"] == []

@@ -252,6 +252,34 @@ def test_baselines_stand_beside(tmp_path: Path, rows: list[Row]):
     assert all("favours" in task.notes[-1] for task in own.tasks)
 
 
+def test_the_mean_mask_is_drawn_where_it_does_best(tmp_path: Path):
+    """Ten bars that end at different places: one of width w against one of t has DSC 2 min(w, t) / (w + t)."""
+    made, widths = [], [16, 20, 24, 28, 32, 36, 40, 44, 48, 52]
+    for index, width in enumerate(widths):
+        mask = np.zeros((64, 64), np.uint8)
+        mask[16:48, :width] = 1
+        Image.fromarray(mask).save(tmp_path / f"m{index}.png")
+        Image.new("L", (64, 64)).save(tmp_path / f"{index}.png")
+        names = {"image_path": f"../{index}.png", "mask_path": f"../m{index}.png", "line": index}
+        made.append(Row("bar", "segmentation", 2, tmp_path / f"{index}.png", mask=tmp_path / f"m{index}.png", **names))
+    found = fit_baselines(made).mean_masks["bar"]
+    assert found is not None and found.empty == 0
+    reached = {t: np.mean([2 * min(w, t) / (w + t) for w in widths]) for t in widths}
+    assert found.dsc == pytest.approx(max(reached.values()))
+    best = max(reached, key=lambda t: reached[t])
+    drawn = found.at((64, 64))
+    assert drawn[16:48, :best].all() and drawn.sum() == 32 * best
+    assert found.at((32, 128)).sum() == pytest.approx(16 * 2 * best, abs=4 * 16)
+
+    seldom = [row if index < 2 else replace(row, mask=tmp_path / "none.png") for index, row in enumerate(made)]
+    Image.new("L", (64, 64)).save(tmp_path / "none.png")
+    rare = fit_baselines(seldom)
+    found = rare.mean_masks["bar"]
+    assert found is not None and found.empty == 0.8 > found.dsc
+    answer = rare.answer(made[0])
+    assert isinstance(answer, MaskAnswer) and not answer.mask.any()
+
+
 def test_lossless_masks_under_a_lossy_name(tmp_path: Path, rows: list[Row]):
     lossy = [replace(row, mask_path=f"../Segmentation/{row.line}.jpg") for row in rows if row.task == "seg"]
     write_predictions(tmp_path, lossy, map(truth, lossy))
