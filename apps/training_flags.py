@@ -15,6 +15,7 @@ PRESET_SAYS = "from the preset"
 Epochs = Annotated[int | None, typer.Option(min=1, help="Passes over the training rows.", show_default=PRESET_SAYS)]
 TrainingSeed = Annotated[int | None, typer.Option(help="Seed of everything that is random.", show_default=PRESET_SAYS)]
 Loaders = Annotated[int | None, typer.Option(min=0, help="Processes that load data.", show_default=PRESET_SAYS)]
+LostTasks = Annotated[bool, typer.Option("--allow-lost-tasks", help="Go on without tasks of which no row can be used.")]
 
 
 @dataclass(frozen=True)

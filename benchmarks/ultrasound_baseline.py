@@ -16,8 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from domains.medical.ultrasound.data.geometry import Frame
-from domains.medical.ultrasound.evaluation.metrics import resize_nearest
+from domains.medical.ultrasound.data.geometry import Frame, nearest
 from domains.medical.ultrasound.predicting.decode import TaskAnswer
 from polyhead.model import MultiHeadModel
 
@@ -46,7 +45,7 @@ def predict(
 def _answer(raw: np.ndarray, kind: str, frame: Frame) -> TaskAnswer:
     if kind == "segmentation":
         mask = np.argmax(raw, axis=0).astype(np.uint8)
-        return TaskAnswer(kind, (), mask=resize_nearest(mask, (frame.height, frame.width)))
+        return TaskAnswer(kind, (), mask=nearest(mask, (frame.height, frame.width)))
     if kind == "classification":
         exponent = np.exp(raw - raw.max())
         return TaskAnswer(kind, (), probabilities=(exponent / exponent.sum()).tolist())

@@ -199,6 +199,7 @@ def evaluate(
     quiet: Quiet = False,
 ) -> None:
     """Scores predictions task by task, with bootstrap intervals, calibration, and what the test rows give away."""
+    from apps.chosen_epoch import run_of, with_chosen_epoch
     from apps.unfinished import with_unfinished
     from domains.genomics.evaluation.evaluate import evaluate as score
     from domains.genomics.evaluation.report import write_report
@@ -209,6 +210,7 @@ def evaluate(
     options |= {"resamples": resamples, "seed": seed or 0}
     others = [_beside(text) for text in beside or ()]
     report = score(predictions, data, name=name or ("this" if others else ""), **options)
+    report = with_chosen_epoch(report, run_of(predictions), on_validation=split in ("validation", "all"))
     report = with_unfinished(report, predictions)
     shown = [score(answers, rows, name=called, **options) for called, answers, rows in others]
     written = write_report(report, (out or predictions) / "report.html", beside=shown)

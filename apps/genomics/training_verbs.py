@@ -12,7 +12,7 @@ from apps.genomics.application import DEFAULT_PRESET, SYSTEM
 from apps.genomics.data_verbs import Data
 from apps.terminal import sayer, show_json
 from apps.training import require_system, resolve_preset, run_training, show_configuration
-from apps.training_flags import TrainingFlags, with_training_flags
+from apps.training_flags import LostTasks, TrainingFlags, with_training_flags
 
 Preset = Annotated[str, typer.Option(help="Its settings; see `polyhead info`.")]
 InitFrom = Annotated[
@@ -59,6 +59,7 @@ def train(
         typer.Option("--format", help="Layout of a row; released is that of the published scripts, with its traps."),
     ] = "polyhead",
     task: Task = None,
+    allow_lost_tasks: LostTasks = False,
     *,
     flags: TrainingFlags,
 ) -> None:
@@ -74,7 +75,7 @@ def train(
         return
     from domains.genomics.learning.training import train as fit
 
-    run_training(fit, data, out, resolved, flags, init_from=init, tasks=task)
+    run_training(fit, data, out, resolved, flags, init_from=init, tasks=task, allow_lost_tasks=allow_lost_tasks)
 
 
 def calibrate(

@@ -138,6 +138,7 @@ def evaluate(
     quiet: Quiet = False,
 ) -> None:
     """Scores predicted fields task by task, beside the mean field, with bootstrap intervals."""
+    from apps.chosen_epoch import run_of, with_chosen_epoch
     from apps.unfinished import with_unfinished
     from domains.pde.evaluation.evaluate import evaluate as score
     from domains.pde.evaluation.report import write_report
@@ -145,6 +146,7 @@ def evaluate(
 
     refuse_foreign_report((out or predictions) / "report.html")
     report = score(predictions, data, split=split, resamples=resamples, seed=seed or 0, pictures=pictures)
+    report = with_chosen_epoch(report, run_of(predictions), on_validation=split in ("validation", "all"))
     if against:
         from domains.pde.evaluation.compare import compare
 

@@ -33,7 +33,7 @@ from apps.flags import (
 from apps.stopping import going_on
 from apps.terminal import counting, sayer, show_report
 from apps.training import require_system, resolve_preset, run_training, show_configuration
-from apps.training_flags import Loaders, TrainingFlags, with_training_flags
+from apps.training_flags import Loaders, LostTasks, TrainingFlags, with_training_flags
 from apps.ultrasound.converting import convert
 from polyhead.batch.products import Products, saves
 
@@ -105,6 +105,7 @@ def train(
     validation: Annotated[Path | None, typer.Option(help="Second data root to validate on.")] = None,
     task: Task = None,
     strict: Annotated[bool, typer.Option("--strict", help="Any problem of the data is an error.")] = False,
+    allow_lost_tasks: LostTasks = False,
     *,
     flags: TrainingFlags,
 ) -> None:
@@ -129,7 +130,8 @@ def train(
         and choose_device(resolved.training.device).type == "cpu"
     ):
         sayer(flags.quiet)(SLOW.format(preset=preset))
-    run_training(fit, data, out, resolved, flags, validation_data=validation, tasks=task, strict=strict)
+    options = {"validation_data": validation, "tasks": task, "strict": strict, "allow_lost_tasks": allow_lost_tasks}
+    run_training(fit, data, out, resolved, flags, **options)
 
 
 @app.command()
@@ -238,6 +240,7 @@ def evaluate(
     quiet: Quiet = False,
 ) -> None:
     """Scores predictions with the challenge's metrics, beside trivial baselines, with bootstrap intervals."""
+    from apps.chosen_epoch import with_chosen_epoch
     from apps.ultrasound.held_out import rows_to_score
     from apps.unfinished import with_unfinished
     from domains.medical.ultrasound.evaluation.evaluate import evaluate as score
@@ -245,21 +248,23 @@ def evaluate(
     from polyhead.evaluation.own_report import refuse_foreign_report
 
     refuse_foreign_report((out or predictions) / "report.html")
-    chosen, training, in_all, words = rows_to_score(predictions, data, rows)
+    asked = rows_to_score(predictions, data, rows, official=official)
     if not quiet:
-        print(words, file=sys.stderr)
+        print(asked.words, file=sys.stderr)
     report = score(
         predictions,
         data,
-        rows=chosen,
+        rows=asked.rows,
+        found=asked.problems,
         official=official,
         resamples=resamples,
         seed=seed or 0,
-        baselines_from=training,
+        baselines_from=asked.training,
     )
-    if len(chosen) < in_all:
+    if asked.left:
         # Answers to the rows that are deliberately not scored are no fault.
-        report = replace(report, problems=[p for p in report.problems if p.code != "prediction-extra"])
+        report = replace(report, problems=tuple(p for p in report.problems if p.code != "prediction-extra"))
+    report = with_chosen_epoch(report, asked.run, on_validation=asked.on_validation)
     report = with_unfinished(report, predictions)
     written = write_report(report, (out or predictions) / "report.html")
     show_report(report, written[0], full=full, as_json=as_json, quiet=quiet)

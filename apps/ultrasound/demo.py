@@ -77,7 +77,7 @@ def _gallery(data: Path, predictions: Path, path: Path) -> None:
     from domains.medical.ultrasound.asking.sources import cases_from
     from domains.medical.ultrasound.predicting.gallery import write_gallery
 
-    held, *_ = rows_to_score(predictions, data, "held-out")
+    held = rows_to_score(predictions, data, "held-out").rows
     images = {row.image for row in held}
     write_gallery(predictions, [case for case in cases_from(data) if case.path in images], path)
 

@@ -15,7 +15,7 @@ from polyhead.uncertainty.likeness import UNLIKE
 WARNINGS = {
     "burned-in-annotation": "text may be burned into the picture: look for a name before you pass it on",
     "constant-image": "the picture is one flat colour",
-    "exif-orientation-ignored": "a turned photograph; it is shown as stored",
+    "exif-orientation-applied": "a photograph that says how it is to be turned, and was turned so",
     "frame-count-mismatch": "the file announces another number of frames than it holds",
     "not-ultrasound": "the file says that it is no ultrasound",
     "several-spacings": "regions with different pixel sizes: each answer is measured by that of its own",

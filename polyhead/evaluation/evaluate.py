@@ -15,11 +15,19 @@ _ZERO, _NEGLIGIBLE = 1e-12, 1e-6  # a baseline below these, by itself or beside 
 
 @dataclass(frozen=True)
 class MetricSpec:
-    """What a metric is: its name, which way is better, and its unit (None: a pure number)."""
+    """What a metric is.
+
+    Attributes:
+        name: as tables show it.
+        higher_is_better: which way is better.
+        unit: None for a pure number.
+        bounds: between which the value of every row lies, where it is a mean over rows that has such.
+    """
 
     name: str
     higher_is_better: bool
     unit: str | None = None
+    bounds: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -92,7 +100,7 @@ def bootstrap_counts(
     """
     if n < 1 or resamples < 1:
         raise ValueError(f"a bootstrap needs rows and resamples, got {n} rows and {resamples} resamples")
-    membership = np.arange(n) if groups is None else _group_index(groups, n)
+    membership = np.arange(n) if groups is None else group_index(groups, n)
     units = int(membership.max()) + 1
     rng = np.random.default_rng(seed)
     for start in range(0, resamples, step := max(1, _BLOCK // n)):
@@ -232,7 +240,8 @@ def _relative_gains(
     return sign * (ours - theirs) / np.abs(theirs)
 
 
-def _group_index(groups: Sequence[Hashable], n: int) -> NDArray[np.intp]:
+def group_index(groups: Sequence[Hashable], n: int) -> NDArray[np.intp]:
+    """Groups numbered from 0 in order of first appearance: (n,)."""
     if len(groups) != n:
         raise ValueError(f"groups must label every row: {len(groups)} labels for {n} rows")
     index: dict[Hashable, int] = {}

@@ -100,6 +100,11 @@ def score_table(
     return f"<div class=wide><table>{''.join(cells)}</table></div>"
 
 
+def remark_parts(remarks: Sequence[str]) -> list[str]:
+    """What must be known before scores are read, as HTML."""
+    return [f"<p class=notice>{escape(remark)}</p>" for remark in remarks]
+
+
 def problem_list(problems: Sequence[Problem]) -> str:
     """The problems as HTML, the first few hundred of them."""
     if not problems:

@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 from polyhead.application import RESEARCH_USE
 from polyhead.evaluation.evaluate import TaskScore
-from polyhead.evaluation.report import Problem, html_page, number, problem_list, score_table, span, write_report_files
+from polyhead.evaluation.report import (
+    Problem,
+    html_page,
+    number,
+    problem_list,
+    remark_parts,
+    score_table,
+    span,
+    write_report_files,
+)
 from polyhead.system.spreadsheet import table_text
 
 if TYPE_CHECKING:
@@ -28,6 +37,7 @@ class ScoreReport:
         scores: the first of each task is the one that it is judged by.
         resamples, seed: of the intervals.
         conventions: how the numbers are to be read, a sentence each.
+        remarks: what must be known before any score is read, a sentence each.
     """
 
     title: str
@@ -36,11 +46,13 @@ class ScoreReport:
     resamples: int = 1000
     seed: int = 0
     conventions: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """JSON values only; an undefined number is None."""
         return {
             "research_use": RESEARCH_USE,
+            "remarks": list(self.remarks),
             "conventions": list(self.conventions),
             "intervals": {"resamples": self.resamples, "seed": self.seed},
             "scores": [score.to_json() for score in self.scores],
@@ -55,6 +67,8 @@ class ScoreReport:
         for score in self.scores if full else _first_of_each(self.scores):
             table.add_row(*map(_as_it_stands, _cells(score)))
         console.print(table)
+        for remark in self.remarks:
+            console.print(_as_it_stands(remark))
         if self.problems:
             console.print(f"problems: {len(self.problems)}, the first: {_as_it_stands(str(self.problems[0]))}")
 
@@ -63,6 +77,7 @@ class ScoreReport:
         rows = [_cells(score) for score in self.scores]
         parts = [
             f"<p class=notice>{escape(RESEARCH_USE)}</p>",
+            *remark_parts(self.remarks),
             *(f"<p>{escape(sentence)}</p>" for sentence in self.conventions),
             score_table([(score.task, score) for score in self.scores]),
             problem_list(self.problems),

@@ -12,7 +12,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, UltrasoundImageStorage, UltrasoundMultiFrameImageStorage, generate_uid
 
 from domains.medical.intake import dicom
-from domains.medical.intake.images import frame_count, image_size, read_image, read_index_mask
+from domains.medical.intake.images import exif_orientation, frame_count, image_size, read_image
 from domains.medical.intake.picture import pixel_limit
 from polyhead.batch.case import InvalidInput
 
@@ -87,13 +87,24 @@ def test_cmyk_becomes_rgb(tmp_path):
     assert red > 240 and green < 15 and blue < 15
 
 
-def test_exif_orientation_is_told_and_not_applied(tmp_path):
+@pytest.mark.parametrize("name", ["turned.jpg", "turned.png", "turned.tif", "packed.tif"])
+def test_a_picture_is_turned_as_its_exif_orientation_says(tmp_path, name):
     exif = Pillow.Exif()
-    exif[0x0112] = 6
-    Pillow.fromarray(RGB).save(tmp_path / "turned.jpg", exif=exif)
-    image = read_image(tmp_path / "turned.jpg")
-    assert image.size == (20, 31)
-    assert image.info["exif_orientation"] == 6 and "exif-orientation-ignored" in image.info["warnings"]
+    straight = {3: RGB[::-1, ::-1], 6: np.rot90(RGB, -1), 8: np.rot90(RGB), 2: RGB[:, ::-1]}
+    for orientation, shown in straight.items():
+        exif[0x0112] = orientation
+        packed = {"compression": "tiff_lzw"} if name.startswith("packed") else {}
+        Pillow.fromarray(RGB).save(tmp_path / name, exif=exif, **packed, **({"quality": 95} if "jpg" in name else {}))
+        image = read_image(tmp_path / name)
+        assert image.size == image_size(tmp_path / name) == shown.shape[:2]
+        assert image.info["exif_orientation"] == exif_orientation(tmp_path / name) == orientation
+        assert image.info["warnings"] == ["exif-orientation-applied"]
+        if not name.endswith("jpg"):
+            assert np.array_equal(image.pixels, shown)
+    del exif[0x0112]
+    Pillow.fromarray(RGB).save(tmp_path / name)
+    image = read_image(tmp_path / name)
+    assert image.size == (20, 31) and image.info["warnings"] == [] and exif_orientation(tmp_path / name) == 1
 
 
 def test_a_constant_picture_is_read_with_a_warning(tmp_path):
@@ -143,23 +154,6 @@ def test_a_decompression_bomb_is_refused_by_its_header(tmp_path):
         chunks += struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
     (tmp_path / "bomb.png").write_bytes(b"\x89PNG\r\n\x1a\n" + chunks)
     assert refused(tmp_path / "bomb.png") == "too-large"
-
-
-def test_index_masks_keep_class_ids(tmp_path):
-    ids = GREY % 4
-    Pillow.fromarray(ids).save(tmp_path / "grey.png")
-    palette = Pillow.frombytes("P", (31, 20), ids.tobytes())
-    palette.putpalette(list(range(0, 36, 3)))
-    palette.save(tmp_path / "palette.png")
-    Pillow.fromarray(np.stack([ids] * 3, -1)).save(tmp_path / "rgb.bmp")
-    Pillow.fromarray(ids.astype(np.uint16)).save(tmp_path / "deep.png")
-    for name in ("grey.png", "palette.png", "rgb.bmp", "deep.png"):
-        assert np.array_equal(read_index_mask(tmp_path / name), ids), name
-    Pillow.fromarray(ids > 1).save(tmp_path / "bit.png")
-    assert np.array_equal(read_index_mask(tmp_path / "bit.png"), ids > 1)
-    Pillow.fromarray(RGB).save(tmp_path / "colours.png")
-    with pytest.raises(InvalidInput, match="mask-not-index"):
-        read_index_mask(tmp_path / "colours.png")
 
 
 def region(delta=(0.02, 0.03), box=(0, 0, 31, 20), units=3, spatial=1) -> Dataset:

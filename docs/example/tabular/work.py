@@ -15,7 +15,8 @@ from torch.nn import functional
 from polyhead.batch.case import Case, InvalidInput, Record, Writer
 from polyhead.batch.inputs import Wanted, as_cases, find_inputs, id_names
 from polyhead.batch.search import PassedOver
-from polyhead.evaluation.evaluate import MetricSpec, TaskScore, bootstrap_interval
+from polyhead.evaluation.evaluate import MetricSpec, TaskScore
+from polyhead.evaluation.intervals import mean_interval
 from polyhead.evaluation.score_report import ScoreReport
 from polyhead.runs.run import Run, RunInfo
 from polyhead.system.devices import choose_device
@@ -141,9 +142,13 @@ def evaluate(predictions: Path, data: Path, *, resamples: int, seed: int) -> Sco
         found = [read_table(predictions / each / "answers.csv", [name])[name] for each in ids]
         truth = np.concatenate([read_table(data / "test" / f"{each}.csv", [name])[name] for each in ids])
         guess = np.bincount(known[name].astype(int)).argmax() if task.labels else known[name].mean()
-        metric = MetricSpec("accuracy", True) if task.labels else MetricSpec("mean absolute error", False, task.unit)
+        metric = (
+            MetricSpec("accuracy", True, bounds=(0, 1))
+            if task.labels
+            else MetricSpec("mean absolute error", False, task.unit)
+        )
         answers = (np.concatenate(found), np.full(len(truth), guess))
         values, trivial = ((a == truth).astype(float) if task.labels else np.abs(a - truth) for a in answers)
-        interval = bootstrap_interval(values, resamples=resamples, seed=seed)
+        interval = mean_interval(values, metric.bounds, resamples=resamples, seed=seed)
         scores.append(TaskScore(name, metric, interval, float(trivial.mean()), rows=len(truth)))
     return ScoreReport("Wines", tuple(scores), resamples=resamples, seed=seed)

@@ -32,6 +32,7 @@ class LabelledData:
         group: (rows,) what must stay on one side of a split; empty where the data do not say.
         facts: for each task what is known of it.
         problems: rows that were left out, a line each.
+        lost: tasks that the data name but that have no row here, since each was left out, and their first problem.
         folder: where the tables lie; None of rows that were made here.
     """
 
@@ -42,6 +43,7 @@ class LabelledData:
     group: np.ndarray
     facts: Mapping[str, TaskFacts] = field(default_factory=dict)
     problems: tuple[Problem, ...] = ()
+    lost: Mapping[str, Problem] = field(default_factory=dict)
     folder: Path | None = None
 
     def __len__(self) -> int:
@@ -107,8 +109,8 @@ def read_labelled(
         seed: of the policy ``resolve``.
 
     Raises:
-        ValueError: no labelled table, a table without the columns, an unknown split, task or policy, or no row that can
-            be used.
+        ValueError: no labelled table, a table without the columns, an unknown task or policy, or no row that can be
+            used.
     """
     if policy not in ("mask", "resolve", "error"):
         raise ValueError(f"labelled sequences stay whole: policy is mask, resolve or error, got {policy!r}")
@@ -122,6 +124,12 @@ def read_labelled(
     problems: list[Problem] = []
     cleaned: dict[str, str] = {}
     seen: set[str] = set()
+    first_of: dict[str, Problem] = {}
+
+    def leave_out(task: str, problem: Problem) -> None:
+        problems.append(problem)
+        first_of.setdefault(task, problem)
+
     for file, task_name, split_name in files:
         for line, row in table_rows(file):
             task, where = row.get("task") or task_name, f"{file.name}, line {line}"
@@ -129,16 +137,20 @@ def read_labelled(
             if wanted is not None and task not in wanted:
                 continue
             raw, label = row.get("sequence", ""), row.get("label", "")
-            split = split_of(row["split"], where) if row.get("split") else split_name
+            try:
+                split = split_of(row["split"]) if row.get("split") else split_name
+            except ValueError as unknown:
+                leave_out(task, Problem("unknown-split", where, str(unknown), "mend it or drop the row"))
+                continue
             if not raw or not label:
                 what = "sequence" if not raw else "label"
-                problems.append(Problem(f"empty-{what}", where, f"the row has no {what}", "give one or drop the row"))
+                leave_out(task, Problem(f"empty-{what}", where, f"the row has no {what}", "give one or drop the row"))
                 continue
             if raw not in cleaned:
                 try:
                     cleaned[raw] = _whole(raw, policy, seed)
                 except InvalidSequence as bad:
-                    problems.append(Problem(bad.code, where, bad.reason, bad.remedy))
+                    leave_out(task, Problem(bad.code, where, bad.reason, bad.remedy))
                     continue
             sequences.append(cleaned[raw])
             for name, value in (("task", task), ("label", label), ("split", split), ("group", row.get("group", ""))):
@@ -150,11 +162,17 @@ def read_labelled(
         first = f"; first problem: {problems[0]}" if problems else ""
         raise ValueError(f"{path}: no row can be used{first}")
     arrays = {name: np.array(values, dtype=object) for name, values in columns.items()}
-    data = LabelledData(sequences, arrays["task"], arrays["label"], arrays["split"], arrays["group"], {}, ())
+    data = LabelledData(sequences, arrays["task"], arrays["label"], arrays["split"], arrays["group"])
     folder = path if path.is_dir() else path.parent
     facts = facts_of(data, read_facts(folder))
     kept, wrong = _labels_that_fit(data, facts)
-    return replace(data.take(kept), facts=facts, problems=(*problems, *wrong), folder=folder)
+    for task, problem in wrong:
+        leave_out(task, problem)
+    good = data.take(kept)
+    named = seen if wanted is None else seen & wanted
+    lost = {task: first_of[task] for task in sorted(named - set(good.tasks))}
+    facts = {task: known for task, known in facts.items() if task not in lost}
+    return replace(good, facts=facts, problems=tuple(problems), lost=lost, folder=folder)
 
 
 def facts_of(data: LabelledData, written: Mapping[str, TaskFacts] | None = None) -> dict[str, TaskFacts]:
@@ -218,7 +236,10 @@ def _is_number(text: str) -> bool:
         return False
 
 
-def _labels_that_fit(data: LabelledData, facts: Mapping[str, TaskFacts]) -> tuple[np.ndarray, list[Problem]]:
+def _labels_that_fit(
+    data: LabelledData, facts: Mapping[str, TaskFacts]
+) -> tuple[np.ndarray, list[tuple[str, Problem]]]:
+    """Rows whose labels are of their task's kind, and task and problem of each of the others."""
     kept, wrong = np.ones(len(data), dtype=bool), []
     for row, (task, label) in enumerate(zip(data.task, data.label, strict=True)):
         known = facts[task]
@@ -229,7 +250,9 @@ def _labels_that_fit(data: LabelledData, facts: Mapping[str, TaskFacts]) -> tupl
         else:
             continue
         kept[row] = False
-        wrong.append(Problem("invalid-label", f"row {row + 1} of the data", reason, f"mend it, or {TASKS_FILE}"))
+        wrong.append(
+            (task, Problem("invalid-label", f"row {row + 1} of the data", reason, f"mend it, or {TASKS_FILE}"))
+        )
     return np.flatnonzero(kept), wrong
 
 

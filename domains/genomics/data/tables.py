@@ -81,10 +81,11 @@ def _stem(path: Path) -> str | None:
     return None
 
 
-def split_of(text: str, where: str) -> str:
+def split_of(text: str) -> str:
+    """The side that a word names; an unknown one is a `ValueError`."""
     known = SPLITS.get(text.strip().lower())
     if known is None:
-        raise ValueError(f"{where}: unknown split {text!r}; known: {', '.join(SPLITS)}")
+        raise ValueError(f"unknown split {text!r}; known: {', '.join(SPLITS)}")
     return known
 
 

@@ -25,7 +25,8 @@ from domains.genomics.evaluation.metrics import (
 )
 from domains.genomics.evaluation.report import Report, TaskReport
 from domains.genomics.predicting.predictions import Prediction, read_predictions
-from polyhead.evaluation.evaluate import TaskScore, bootstrap_counts, percentile_interval
+from polyhead.evaluation.evaluate import TaskScore
+from polyhead.evaluation.intervals import interval, statistic_replicates
 from polyhead.evaluation.report import Problem
 from polyhead.uncertainty.reliability import reliability
 from polyhead.uncertainty.temperature import read_calibrations
@@ -84,10 +85,11 @@ def evaluate(
     _ = BASELINES[baseline]
     told_by = run or (predictions if isinstance(predictions, Path) and predictions.is_dir() else None)
     calibrations = read_calibrations(told_by) if told_by else {}
-    found = read_predictions(predictions) if isinstance(predictions, Path) else predictions
+    broken: list[Problem] = []
+    found = read_predictions(predictions, broken) if isinstance(predictions, Path) else predictions
     rows = data if isinstance(data, LabelledData) else read_labelled(data)
     where = "the data" if isinstance(data, LabelledData) else str(data)
-    problems = list(rows.problems)
+    problems = [*rows.problems, *broken]
     chosen = rows if split == "all" else rows.take(rows.rows(split=split))
     if not len(chosen):
         have = ", ".join(sorted({str(side) or "none named" for side in rows.split}))
@@ -154,21 +156,18 @@ def _task(
     if len(missing) > _LISTED:
         problems.append(Problem("missing", task, f"{len(missing) - _LISTED} more rows have no usable answer"))
     groups = sequence_groups(mine.sequences).tolist()
+    bounded = facts.kind != "number"
+    unseen = _with_unseen(mine, task, given) if bounded else scored.scores
     # Tasks draw their resamples independently, whichever other tasks are there.
     own = seed + zlib.crc32(task.encode())
-    drawn = [
-        scored.scores(counts) for counts in bootstrap_counts(len(mine), groups=groups, resamples=resamples, seed=own)
-    ]
+    replicates = statistic_replicates(unseen, len(mine), bounded=bounded, groups=groups, resamples=resamples, seed=own)
     values = scored.scores(None)
     metrics = METRICS[facts.kind]
-    replicates = {metric.name: np.concatenate([each[metric.name] for each in drawn]) for metric in metrics}
     scores = tuple(
         TaskScore(
             task=task,
             metric=metric,
-            interval=percentile_interval(
-                float(values[metric.name]), replicates[metric.name], level=LEVEL, units=len(set(groups))
-            ),
+            interval=interval(float(values[metric.name]), replicates[metric.name], level=LEVEL, units=len(set(groups))),
             baseline=float(base.get(metric.name, math.nan)),
             rows=len(mine),
             missing=len(missing),
@@ -187,7 +186,18 @@ def _task(
         bins=reliability(*scored.confidence) if scored.confidence else (),
         notes=tuple(notes),
     )
-    return report, scored.scores
+    return report, unseen
+
+
+def _with_unseen(mine: LabelledData, task: str, given: list[Prediction | None]) -> Scores:
+    """The metrics under weights (..., 3 n): of the rows, of the same unanswered, and of the same well answered."""
+    n = len(mine)
+    right = [
+        Prediction(sequence, task, label, {label: 1.0})
+        for sequence, label in zip(mine.sequences, mine.label.tolist(), strict=True)
+    ]
+    thrice = mine.take(np.tile(np.arange(n), 3))
+    return _SCORE[mine.facts[task].kind](thrice, task, [*given, *[None] * n, *right]).scores
 
 
 def _classes(mine: LabelledData, task: str, given: list[Prediction | None]) -> _Scored:
@@ -298,19 +308,19 @@ def _mean(
     places = np.concatenate([rows for rows, _ in scorings.values()])
     groups = sequence_groups([sequences[int(row)] for row in places]).tolist()
     ends = np.cumsum([len(rows) for rows, _ in scorings.values()])[:-1]
-    drawn = []
-    for counts in bootstrap_counts(len(places), groups=groups, resamples=resamples, seed=seed):
-        parts = np.split(counts, ends, axis=1)
-        # A resample without any row of a task has no mean.
-        whole = np.all([part.sum(axis=1) > 0 for part in parts], axis=0)
-        means = [scores(part[whole])["MCC"] for part, (_, scores) in zip(parts, scorings.values(), strict=True)]
-        drawn.append(np.mean(means, axis=0))
+
+    def mean(weights: NDArray) -> dict[str, NDArray]:
+        parts = [np.split(part, ends, axis=1) for part in np.split(weights, 3, axis=1)]
+        of_tasks = zip(*parts, scorings.values(), strict=True)
+        return {"MCC": np.mean([scores(np.concatenate(own, axis=1))["MCC"] for *own, (_, scores) in of_tasks], axis=0)}
+
+    replicates = statistic_replicates(mean, len(places), groups=groups, resamples=resamples, seed=seed)["MCC"]
     return TaskScore(
         task=f"mean of {len(chosen)} tasks",
         metric=METRICS["classification"][0],
-        interval=percentile_interval(
+        interval=interval(
             float(np.mean([score.interval.value for score in chosen])),
-            np.concatenate(drawn),
+            replicates,
             level=LEVEL,
             units=len(set(groups)),
         ),

@@ -14,6 +14,7 @@ from domains.genomics.evaluation.leakage import LeakageReport
 from domains.genomics.evaluation.metrics import METRICS
 from polyhead.application import RESEARCH_USE
 from polyhead.evaluation.evaluate import TaskScore
+from polyhead.evaluation.intervals import INTERVALS
 from polyhead.evaluation.reliability_figure import reliability_figure
 from polyhead.evaluation.report import (
     Problem,
@@ -21,6 +22,7 @@ from polyhead.evaluation.report import (
     html_page,
     number,
     problem_list,
+    remark_parts,
     score_table,
     span,
     write_report_files,
@@ -36,8 +38,8 @@ CONVENTIONS = (
     "MCC is Gorodkin's for several classes; AUROC and AUPRC are of class 1 of two, and means of one against the rest "
     "of more; ECE is of the predicted class, in fifteen bins of equal width. exact_match and token_F1 compare words; "
     "token_accuracy compares the codes of an image place by place; invalid is the share without a usable answer.",
-    "A row without a usable answer counts as wrong. Intervals: percentile bootstrap over distinct sequences, a "
-    "sequence and its reverse complement being one.",
+    "A row without a usable answer counts as wrong. "
+    + INTERVALS.format("distinct sequences, a sequence and its reverse complement being one"),
     "The baseline is fitted on the training rows of the data that were scored.",
     "Leakage: shares of the scored sequences, and of their k-mers of either strand, that stand in training under any "
     "task; and what a predictor reaches that sees no DNA, only the labels of the same sequence under other tasks.",
@@ -81,7 +83,8 @@ class TaskReport:
 class Report:
     """The scores of a set of predictions; `resamples`, `seed` and `level` are of the intervals.
 
-    `mean` is the mean MCC over the classification tasks, None below two; `leakage` is None where it was not counted.
+    `mean` is the mean MCC over the classification tasks, None below two; `leakage` is None where it was not counted;
+    `remarks` must be known before any score is read, a sentence each.
     """
 
     tasks: tuple[TaskReport, ...]
@@ -95,6 +98,7 @@ class Report:
     name: str = ""
     leakage: LeakageReport | None = None
     calibrations: Mapping[str, Temperature] = field(default_factory=dict)
+    remarks: tuple[str, ...] = ()
 
     @property
     def missing(self) -> int:
@@ -104,6 +108,7 @@ class Report:
         """JSON values only; an undefined number is None."""
         return {
             "research_use": RESEARCH_USE,
+            "remarks": list(self.remarks),
             "conventions": list(CONVENTIONS),
             "name": self.name,
             "split": self.split,
@@ -160,6 +165,8 @@ class Report:
         console.print(table)
         for line in (*_leakage_lines(self), *_calibration_lines(self)):
             console.print(line, markup=False, highlight=False)
+        for remark in self.remarks:
+            console.print(remark, markup=False, highlight=False)
         for task in self.tasks:
             for note in task.notes:
                 console.print(f"{task.task}: {note}", markup=False, highlight=False)
@@ -226,6 +233,7 @@ def _page(report: Report, beside: Sequence[Report]) -> str:
         f"answer; {report.level:.0%} intervals from {report.resamples} resamples, seed {report.seed}. The baseline of "
         f"classes is {escape(report.baseline)}.</p>",
     ]
+    parts += remark_parts(report.remarks)
     if beside:
         parts += ["<h2>Splits side by side</h2>", _beside((report, *beside))]
     scores = [(task.task, score) for task in report.tasks for score in task.scores]

@@ -45,6 +45,7 @@ def train(
     *,
     init_from: str | Path | None = None,
     tasks: Sequence[str] | None = None,
+    allow_lost_tasks: bool = False,
     session: Session = Session(),
 ) -> FitResult:
     """Trains one model for all tasks of a data set into a run folder.
@@ -64,6 +65,7 @@ def train(
         init_from: a run of `pretraining.pretrain` or of a training, a checkpoint's folder, or a hub id; its tokenizer
             and shape win over those of `config`.
         tasks: train these tasks only.
+        allow_lost_tasks: go on without tasks of which no row can be used, which is an error else.
         session: how the training is carried out.
 
     Raises:
@@ -74,7 +76,15 @@ def train(
     session = session.among(ranks)
     say = session.say
     found = _read(data, config, tasks)
+    for task, problem in found.lost.items():
+        reason = f"the task {task} would be lost: none of its rows can be used, first {problem}"
+        if not allow_lost_tasks:
+            raise ValueError(f"{reason}; mend its rows, or give --allow-lost-tasks to train without it")
+        say(f"{reason}; it is trained without it, as --allow-lost-tasks says")
     training, held_out = sides(found, config, say)
+    untrained = [task for task in found.tasks if task not in training.tasks]
+    if untrained:
+        say(f"no training rows of {', '.join(untrained)}: not trained")
     config = config.model_copy(update={"training": config.training.for_tasks(len(training.tasks))})
     layout = Layout(config.layout, config.replication)
     for line in layout.warnings(training.tasks):

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from polyhead.batch.folder import RESULTS
+from polyhead.evaluation.report import Problem
 from polyhead.system.spreadsheet import TableWriter, genuine
 
 PREDICTIONS = "predictions.csv"
@@ -48,11 +49,16 @@ def prediction_table(rows: Iterable[Prediction]) -> str:
     return text.getvalue()
 
 
-def read_predictions(path: Path) -> dict[tuple[str, str], Prediction]:
+def read_predictions(path: Path, problems: list[Problem] | None = None) -> dict[tuple[str, str], Prediction]:
     """The predictions of a table, or of all tables ``predictions.csv`` (also .gz) below a folder.
 
     Other columns are left alone, and so are rows whose sequence is empty because it was too long to be written. Where
     a sequence was answered twice, in batches of different sizes, its first row stands.
+
+    Args:
+        path: a table or a folder.
+        problems: takes a line for each row that is broken, and for each question that has two different answers, which
+            then has none; without it such a row is an error.
 
     Returns:
         by (sequence in upper case, task).
@@ -64,17 +70,27 @@ def read_predictions(path: Path) -> dict[tuple[str, str], Prediction]:
     if not files:
         raise ValueError(f"{path} holds no {PREDICTIONS}: it is not the OUT of `polyhead genomics predict`")
     found: dict[tuple[str, str], Prediction] = {}
+    contradicted: set[tuple[str, str]] = set()
     for file in files:
         for line, row in _rows(file):
-            if not row.sequence:
-                continue
-            known = found.setdefault((row.sequence, row.task), row)
-            if known.answer != row.answer and not _near(known, row):
-                raise ValueError(
-                    f"{file}, line {line}: the task {row.task!r} has two answers to one sequence, {known.answer!r} and "
-                    f"{row.answer!r}; give the results of one run"
-                )
-    return found
+            try:
+                each = _prediction(row)
+                if not each.sequence:
+                    continue
+                question = (each.sequence, each.task)
+                known = found.setdefault(question, each)
+                if known.answer != each.answer and not _near(known, each):
+                    contradicted.add(question)
+                    raise ValueError(
+                        f"the task {each.task!r} has two answers to one sequence, {known.answer!r} and "
+                        f"{each.answer!r}; give the results of one run"
+                    )
+            except ValueError as fault:
+                where = f"{file}, line {line}"
+                if problems is None:
+                    raise ValueError(f"{where}: {fault}") from None
+                problems.append(Problem("prediction-invalid", where, str(fault), "counts as no answer"))
+    return {question: each for question, each in found.items() if question not in contradicted}
 
 
 def _tables(folder: Path) -> list[Path]:
@@ -87,7 +103,7 @@ def _tables(folder: Path) -> list[Path]:
     return sorted(file for file in asked if file.is_file())
 
 
-def _rows(file: Path) -> Iterator[tuple[int, Prediction]]:
+def _rows(file: Path) -> Iterator[tuple[int, dict[str, str | None]]]:
     opened = gzip.open if file.suffix == ".gz" else open
     with opened(file, "rt", encoding="utf-8", newline="") as stream:
         reader = csv.DictReader(stream)
@@ -96,10 +112,17 @@ def _rows(file: Path) -> Iterator[tuple[int, Prediction]]:
             columns = ", ".join(reader.fieldnames or ()) or "none"
             raise ValueError(f"{file} has no column {', '.join(missing)}; its columns: {columns}")
         for row in reader:
-            line = reader.line_num
-            row = {name: genuine(cell) if isinstance(cell, str) else cell for name, cell in row.items()}
-            probabilities = _probabilities(row.get("probabilities") or "", f"{file}, line {line}")
-            yield line, Prediction(row["sequence"].upper(), row["task"], row["answer"] or None, probabilities)
+            yield (
+                reader.line_num,
+                {name: genuine(cell) if isinstance(cell, str) else cell for name, cell in row.items()},
+            )
+
+
+def _prediction(row: Mapping[str, str | None]) -> Prediction:
+    sequence, task = row["sequence"], row["task"]
+    if sequence is None or task is None:
+        raise ValueError("the row has fewer fields than the table has columns")
+    return Prediction(sequence.upper(), task, row["answer"] or None, _probabilities(row.get("probabilities") or ""))
 
 
 def _near(first: Prediction, second: Prediction) -> bool:
@@ -111,13 +134,13 @@ def _near(first: Prediction, second: Prediction) -> bool:
     )
 
 
-def _probabilities(text: str, where: str) -> dict[str, float]:
+def _probabilities(text: str) -> dict[str, float]:
     if not text:
         return {}
     try:
         shares = {str(label): float(value) for label, value in json.loads(text).items()}
     except (ValueError, TypeError, AttributeError):
-        raise ValueError(f"{where}: probabilities are a JSON object of label and number, got {text[:60]!r}") from None
+        raise ValueError(f"probabilities are a JSON object of label and number, got {text[:60]!r}") from None
     if not all(math.isfinite(value) and value >= 0 for value in shares.values()) or not sum(shares.values()) > 0:
-        raise ValueError(f"{where}: probabilities must be finite, not negative, and not all zero")
+        raise ValueError("probabilities must be finite, not negative, and not all zero")
     return shares

@@ -14,6 +14,7 @@ from polyhead.batch.case import InvalidInput
 from polyhead.system.regular import open_regular
 
 if TYPE_CHECKING:
+    from PIL.Image import Image as PillowImage
     from PIL.ImageFile import ImageFile
 
 _RASTER = ("png", "jpg", "jpeg", "bmp", "tif", "tiff", "gif", "webp", "jp2", "j2k")
@@ -34,6 +35,7 @@ _MAGIC = {
 _OF_FRAMES = {"PNG", "TIFF", "GIF", "WEBP", "DICOM"}
 _CONVERT = "convert it to png, jpg, bmp, tif, gif, webp, jp2 or DICOM"
 _EXIF_ORIENTATION = 0x0112
+_SIDES_CHANGE = 5  # orientations from here on turn by a quarter
 
 
 def sniff(head: bytes) -> str | None:
@@ -124,21 +126,26 @@ def _png_frames(path: Path) -> int:
 
 
 def image_size(path: Path) -> tuple[int, int]:
-    """(height, width) in pixels from the header, without decoding; raises as `read_image` does on a broken header."""
+    """(height, width) in pixels, as `read_image` gives them, from the header; raises as that on a broken header."""
     path = Path(path)
     if file_format(path) == "DICOM":
         from domains.medical.intake import dicom
 
         return dicom.image_size(path)
     with _picture(path) as picture:
-        return picture.size[1], picture.size[0]
+        width, height = picture.size
+        # The header of a TIFF is read as turned already.
+        turned = picture.format != "TIFF" and _orientation(picture) >= _SIDES_CHANGE
+    return (width, height) if turned else (height, width)
 
 
 def read_image(path: Path, frame: int | None = None) -> Image:
     """Reads one picture as RGB uint8.
 
-    The stored pixel grid is kept: EXIF orientation is reported in ``info`` but not applied, because masks, boxes and
-    points of a data set refer to the stored grid. Palettes are looked up; transparency is laid over black; CMYK and
+    A picture is turned as its EXIF orientation says, which is how viewers and labelling tools show it and how OpenCV's
+    ``imread``, with which FM_UIA's baseline and scorer read, returns it: masks, boxes and points refer to the displayed
+    picture. ``info["exif_orientation"]`` and the warning ``exif-orientation-applied`` tell of it. Palettes are looked
+    up; transparency is laid over black; CMYK and
     YCbCr become RGB; 16-bit grey is scaled from the smallest depth of 8, 10, 12, 14 or 16 bits that holds its maximum
     (``info["depth"]``). An all-constant picture is read, with the warning ``constant-image``.
 
@@ -160,43 +167,53 @@ def read_image(path: Path, frame: int | None = None) -> Image:
         count = _frames(picture)
         index = _one_frame(path, frame, count)
         info: dict[str, Any] = {"format": picture.format, "mode": picture.mode, "frame": index, "frames": count}
+        # Loading a TIFF turns it and forgets the orientation.
+        orientation = _orientation(picture)
         _load(path, picture, index)
-        orientation = picture.getexif().get(_EXIF_ORIENTATION, 1) if picture.format in {"JPEG", "TIFF", "PNG"} else 1
-        pixels = _rgb(path, picture, info)
+        pixels = _rgb(path, upright(picture), info)
     warnings = []
     if orientation != 1:
-        info["exif_orientation"] = int(orientation)
-        warnings.append("exif-orientation-ignored")
+        info["exif_orientation"] = orientation
+        warnings.append("exif-orientation-applied")
     if is_constant(pixels):
         warnings.append("constant-image")
     return Image(pixels, None, info | {"warnings": warnings})
 
 
-def read_index_mask(path: Path) -> np.ndarray:
-    """Reads an index mask: array (H, W) of uint8, or uint16 where the file is deeper; values are class ids.
-
-    Palette files give their indices, 1-bit files 0 and 1; a colour file must have three equal channels.
-
-    Raises:
-        InvalidInput: as `read_image`, and ``mask-not-index`` for a colour picture.
-    """
+def exif_orientation(path: Path) -> int:
+    """The EXIF orientation of a file, 1 (as stored) to 8; 1 for DICOM; raises as `image_size`."""
     path = Path(path)
     if file_format(path) == "DICOM":
-        raise InvalidInput("mask-not-index", f"{path.name} is DICOM, not an index mask", "export the mask as 8-bit png")
+        return 1
+    with _picture(path) as picture:
+        return _orientation(picture)
+
+
+@contextmanager
+def single_picture(path: Path) -> Iterator[ImageFile]:
+    """The opened and loaded picture of a file that holds one, as stored; DICOM is refused. Raises as `read_image`."""
     with _picture(path) as picture:
         _one_frame(path, None, _frames(picture))
         _load(path, picture, 0)
-        values = np.asarray(picture)
-        mode = picture.mode
-    if mode == "1":
-        return values.astype(np.uint8)
-    if mode in {"L", "P"} or mode.startswith("I;16"):
-        return values.astype(np.uint8) if values.dtype == bool else np.array(values)
-    if mode in {"LA", "RGB", "RGBA"}:
-        colours = values[..., : 1 if mode == "LA" else 3]
-        if (colours == colours[..., :1]).all():
-            return np.ascontiguousarray(colours[..., 0])
-    raise InvalidInput("mask-not-index", f"{path.name} holds colours ({mode}), not class ids", "save it as 8-bit grey")
+        yield picture
+
+
+def upright(picture: PillowImage) -> PillowImage:
+    """A loaded picture turned as its EXIF orientation says."""
+    from PIL import ImageOps
+
+    return picture if _orientation(picture) == 1 else ImageOps.exif_transpose(picture)
+
+
+def _orientation(picture: PillowImage) -> int:
+    """1 to 8, and 1 where there is none or no such."""
+    if picture.format not in {"JPEG", "TIFF", "PNG"}:
+        return 1
+    try:
+        found = int(picture.getexif().get(_EXIF_ORIENTATION, 1))
+    except Exception:  # broken EXIF raises nearly anything, and turns nothing
+        return 1
+    return found if 1 <= found <= 8 else 1
 
 
 @contextmanager
@@ -293,7 +310,7 @@ def _broken(path: Path, kind: str, error: Exception) -> InvalidInput:
     return InvalidInput("unreadable-image", f"{path.name} is a broken {kind} file", "copy or export it again")
 
 
-def _rgb(path: Path, picture: ImageFile, info: dict[str, Any]) -> np.ndarray:
+def _rgb(path: Path, picture: PillowImage, info: dict[str, Any]) -> np.ndarray:
     """uint8 (H, W, 3) of a loaded picture; notes in `info` what was done to its values."""
     if picture.mode == "I" or picture.mode.startswith("I;16"):
         values = np.asarray(picture)

@@ -24,7 +24,7 @@ class Image:
     """One picture.
 
     Attributes:
-        pixels: uint8 array (H, W, 3), RGB, as stored: an EXIF orientation is not applied.
+        pixels: uint8 array (H, W, 3), RGB, turned as its EXIF orientation says.
         spacing: mm per pixel (row, column) where the file tells one.
         info: JSON values on the source: ``format``, ``mode``, ``frame``, ``frames``, ``warnings`` (stable codes)
             and what the format adds. Never a patient's data.

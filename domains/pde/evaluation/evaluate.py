@@ -70,8 +70,12 @@ def evaluate(
         if not asked:
             problems.append(Problem("not-predicted", problem, "no sample of it was answered; it is not scored"))
             continue
-        samples = read_data(path)
-        _check_same(samples, list(asked.values()), path)
+        try:
+            samples = read_data(path)
+            _check_same(samples, list(asked.values()), path)
+        except ValueError as failure:
+            problems.append(Problem("data-unusable", problem, str(failure), "left out of the scores; mend the data"))
+            continue
         answered = {samples.tasks[samples.task[row]] for row in asked if row < len(samples)}
         chosen = samples.rows() if split == "all" else samples.rows(split=split)  # pyright: ignore[reportArgumentType]
         chosen = np.array([row for row in chosen if samples.tasks[samples.task[row]] in answered], dtype=np.intp)
@@ -82,8 +86,10 @@ def evaluate(
         problems += found.problems
         tasks += _score(samples, found, chosen, calibrations, resamples, seed, pictures)
     if not tasks:
+        unusable = next((problem.reason for problem in problems if problem.code == "data-unusable"), "")
         raise ValueError(
-            f"{predictions}: holds no answer to a sample of {data}; predict that data set first (split {split})"
+            unusable
+            or f"{predictions}: holds no answer to a sample of {data}; predict that data set first (split {split})"
         )
     return Report(tuple(tasks), tuple(problems), split, resamples, seed, LEVEL)
 
@@ -146,10 +152,18 @@ def _read_fields(predictions: Path, data: OperatorData, rows: NDArray, asked: di
         except ValueError as failure:
             problems.append(Problem("unreadable", where, f"{failure}; it counts as a field of zeros", "predict it"))
             continue
-        field, points = arrays["field"], arrays["coordinates"]
+        field, points = arrays.get("field"), arrays.get("coordinates")
+        if field is None or points is None:
+            reason = f"{FIELD_FILE} holds no field; it counts as a field of zeros"
+            problems.append(Problem("unreadable", where, reason, "predict it"))
+            continue
         if points.shape != data.coordinates.shape or not np.allclose(points, data.coordinates):
             reason = "answered at other points than the data's; it counts as a field of zeros"
             problems.append(Problem("other-points", where, reason, "predict without --points and --resolution"))
+            continue
+        if field.shape != fields.shape[1:]:
+            reason = f"a field of shape {field.shape} at {fields.shape[1]} points; it counts as a field of zeros"
+            problems.append(Problem("unreadable", where, reason, "predict it"))
             continue
         mask = data.mask[data.geometry[row]]
         if not np.isfinite(field[mask]).all():

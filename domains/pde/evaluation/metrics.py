@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from domains.pde.data.samples import OperatorData
-from polyhead.evaluation.evaluate import Interval, MetricSpec, bootstrap_counts, bootstrap_interval, percentile_interval
+from polyhead.evaluation.evaluate import Interval, MetricSpec
+from polyhead.evaluation.intervals import interval, mean_interval, statistic_replicates
 
 MAIN_METRIC = "relative_l2"
 """The metric that an evaluation is judged by."""
@@ -280,7 +281,7 @@ def _metric_row(task: str, spec: MetricSpec, values: NDArray, rows: NDArray, res
     return MetricRow(
         task=task,
         metric=spec,
-        interval=bootstrap_interval(kept, resamples=resamples, seed=seed),
+        interval=mean_interval(kept, resamples=resamples, seed=seed),
         median=median,
         percentile_90=float(np.quantile(kept, 0.9)),
         worst_row=int(names[np.argmax(kept)]),
@@ -296,13 +297,13 @@ def _frobenius_row(
     error, true = values["squared_error"][chosen], values["squared_reference"][chosen]
     if not true.sum() > 0:
         return MetricRow(task, spec, Interval(math.nan), math.nan, math.nan, -1, -1, 0, len(chosen))
-    drawn = []
-    for counts in bootstrap_counts(len(chosen), resamples=resamples, seed=seed):
-        below = counts @ true
-        drawn.append(np.sqrt(np.divide(counts @ error, below, out=np.full(len(below), np.nan), where=below > 0)))
-    value = math.sqrt(error.sum() / true.sum())
-    interval = percentile_interval(value, np.concatenate(drawn), units=len(chosen))
-    return MetricRow(task, spec, interval, math.nan, math.nan, -1, -1, len(chosen), 0)
+
+    def ratio(weights: NDArray) -> dict[str, NDArray]:
+        return {spec.name: np.sqrt((weights @ error) / (weights @ true))}
+
+    drawn = statistic_replicates(ratio, len(chosen), bounded=False, resamples=resamples, seed=seed)[spec.name]
+    found = interval(math.sqrt(error.sum() / true.sum()), drawn, units=len(chosen))
+    return MetricRow(task, spec, found, math.nan, math.nan, -1, -1, len(chosen), 0)
 
 
 def _boundary_rmse(error: NDArray, mask: NDArray, grid: Grid, distance: NDArray | None) -> float:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from polyhead.application import RESEARCH_USE
 from polyhead.evaluation.evaluate import TaskScore
-from polyhead.evaluation.report import Problem, html_page, problem_list, write_report_files
+from polyhead.evaluation.intervals import INTERVALS
+from polyhead.evaluation.report import Problem, html_page, problem_list, remark_parts, write_report_files
 from polyhead.system.spreadsheet import table_text
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ CONVENTIONS = (
     "each instant, mean over time. range_error: RMSE over the reference's range.",
     "rmse, max_error, boundary_rmse (points within one grid step of the boundary), conserved_error (the mean over "
     "space) and the Fourier bands are in the unit of the field (PDEBench's definitions, each sample on its own).",
-    "A sample without an answer counts as a field of zeros. Intervals: percentile bootstrap over samples.",
+    "A sample without an answer counts as a field of zeros. " + INTERVALS.format("samples"),
     "The baseline is the mean field of the training samples of the task; the value of a field must be below it.",
 )
 _BINS = 24
@@ -73,7 +74,8 @@ class TaskReport:
 class Report:
     """The scores of a folder of predictions; `resamples`, `seed` and `level` are of the intervals.
 
-    `against` compares them with single-task models, where that was asked.
+    `against` compares them with single-task models, where that was asked; `remarks` must be known before any score is
+    read, a sentence each.
     """
 
     tasks: tuple[TaskReport, ...]
@@ -83,6 +85,7 @@ class Report:
     seed: int
     level: float
     against: Against | None = None
+    remarks: tuple[str, ...] = ()
 
     @property
     def missing(self) -> int:
@@ -92,6 +95,7 @@ class Report:
         """JSON values only; an undefined number is None."""
         return {
             "research_use": RESEARCH_USE,
+            "remarks": list(self.remarks),
             "conventions": list(CONVENTIONS),
             "split": self.split,
             "intervals": {"level": self.level, "resamples": self.resamples, "seed": self.seed},
@@ -147,6 +151,8 @@ class Report:
         console.print(table)
         for line in (*coverage_lines(self), *(self.against.lines() if self.against else ())):
             console.print(line, markup=False, highlight=False)
+        for remark in self.remarks:
+            console.print(remark, markup=False, highlight=False)
         for task in self.tasks:
             for note in task.notes:
                 console.print(f"{task.task}: {note}", markup=False, highlight=False)
@@ -204,6 +210,7 @@ def _page(report: Report) -> str:
         f"<p class=notice>{escape(RESEARCH_USE)}</p>",
         f"<p>{len(report.tasks)} tasks, {rows} {escape(report.split)} samples, {report.missing} without an answer; "
         f"{report.level:.0%} intervals from {report.resamples} resamples, seed {report.seed}.</p>",
+        *remark_parts(report.remarks),
         "<h2>Scores by task</h2><p class=key><b class=good>Green</b> values lie below the mean field with their whole "
         "interval, <b class=weak>amber</b> ones do not.</p>",
         _table(report.tasks),

@@ -65,6 +65,9 @@ def train(
     say = session.say
     found = read_problems(data, config, tasks, say)
     chosen = _trained_tasks(found, tasks)
+    untrained = [task for samples in found.values() for task in samples.tasks if task not in chosen]
+    if untrained and not tasks:
+        say(f"no training samples of {', '.join(untrained)}: not trained")
     descriptions = {
         name: Description.of(samples, tuple(task for task, problem in chosen.items() if problem == name))
         for name, samples in found.items()

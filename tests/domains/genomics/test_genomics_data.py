@@ -119,7 +119,7 @@ def test_the_policy_resolve_draws_the_same_bases_each_time(tmp_path: Path) -> No
     ("text", "message"),
     [
         ("sequences,label\nACGT,1\n", "no column sequence; its columns: label, sequences"),
-        ("sequence,label,split\nACGT,1,held\n", "line 2: unknown split 'held'"),
+        ("sequence,label,split\nACGT,1,held\n", r"line 2: \[unknown-split\] unknown split 'held'"),
         ("sequence,label\n", "no row can be used"),
     ],
 )
@@ -215,3 +215,22 @@ def test_sequences_beside_labelled_tables_are_not_passed_over_in_silence(tmp_pat
     first, second = caplog.messages
     assert first.endswith("not read beside them: more.fa; name a file itself to have it read")
     assert "more.fa and 1 more;" in second
+
+
+def test_a_task_of_which_no_row_is_left_is_lost_by_name(tmp_path: Path) -> None:
+    rows = [
+        "ACGT,1,good,train",
+        "ACGA,0,good,train",
+        "ACGG,1,bad,",
+        "ACGC,1,bad,soon",
+        "TTTT,,bad,train",
+        "ACGTT,1,good,held",
+    ]
+    (tmp_path / "t.csv").write_text("\n".join(["sequence,label,task,split", *rows[:2], *rows[3:]]) + "\n")
+    data = read_labelled(tmp_path)
+    assert data.tasks == ("good",) and set(data.facts) == {"good"}
+    assert {task: problem.code for task, problem in data.lost.items()} == {"bad": "unknown-split"}
+    assert [problem.code for problem in data.problems] == ["unknown-split", "empty-label", "unknown-split"]
+    assert not read_labelled(tmp_path, tasks=["good"]).lost
+    (tmp_path / "t.csv").write_text("\n".join(["sequence,label,task,split", *rows]) + "\n")
+    assert not read_labelled(tmp_path).lost

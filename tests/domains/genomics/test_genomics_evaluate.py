@@ -104,6 +104,22 @@ def test_broken_predictions_are_named(tmp_path, text, reason):
         read_predictions(tmp_path / "nothing")
 
 
+def test_a_broken_row_of_predictions_is_no_answer_and_the_others_are_scored(labelled, tmp_path):
+    data = read_labelled(labelled)
+    task = next(task for task in data.tasks if data.facts[task].kind == "classification")
+    rows = answers(data, [task])
+    lines = prediction_table(rows).splitlines()
+    first, second = rows[0], rows[1]
+    lines[1] = f'{first.sequence},{task},1,"{{""0"": -1}}"'
+    lines += [f"{second.sequence},{task},{1 - int(second.answer or 0)},", "ACGT"]
+    (tmp_path / PREDICTIONS).write_text("\n".join(lines) + "\n")
+    report = evaluate(tmp_path, data, resamples=20, leakage=False)
+    assert [problem.code for problem in report.problems].count("prediction-invalid") == 3
+    (scored,) = [each for each in report.tasks if each.task == task]
+    assert scored.rows == len(rows) and scored.missing == 2
+    assert scored.score("accuracy").interval.value == pytest.approx(1 - 2 / len(rows))
+
+
 def test_right_answers_score_best_in_every_kind(labelled, tmp_path):
     data = read_labelled(labelled)
     (tmp_path / PREDICTIONS).write_text(prediction_table(answers(data, data.tasks)))

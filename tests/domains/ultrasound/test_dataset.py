@@ -124,7 +124,7 @@ def test_a_cache_without_room_gives_the_same(rows):
     for _ in range(2):
         for cache in (small, large):
             assert np.array_equal(cache.image(rows["seg"].image)[0], small.image(rows["seg"].image)[0])
-            assert np.array_equal(cache.mask(rows["seg"].mask), small.mask(rows["seg"].mask))
+            assert np.array_equal(cache.mask(rows["seg"]), small.mask(rows["seg"]))
     assert len(small._kept) == 0 and len(large._kept) == 2
 
 

@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
+from domains.medical.intake.masks import read_stored_mask
 from domains.medical.ultrasound.data.rows import Kind, Row
 from domains.medical.ultrasound.evaluation.baselines import fit_baselines
 from domains.medical.ultrasound.evaluation.evaluate import evaluate
@@ -27,7 +28,6 @@ from domains.medical.ultrasound.predicting.predictions import (
     MaskAnswer,
     PointsAnswer,
     mask_file,
-    read_index_mask,
     read_predictions,
     write_predictions,
 )
@@ -68,7 +68,7 @@ def rows(tmp_path: Path) -> list[Row]:
 def truth(row: Row) -> Answer:
     if row.kind == "segmentation":
         assert row.mask is not None
-        return MaskAnswer(read_index_mask(row.mask))
+        return MaskAnswer(read_stored_mask(row.mask).values)
     if row.kind == "classification":
         return ClassAnswer(tuple(0.8 if index == row.label else 0.1 for index in range(row.outputs)))
     if row.kind == "detection":
@@ -133,7 +133,8 @@ def test_values_by_hand(tmp_path: Path, rows: list[Row]):
     assert report.tasks[0].per_class["DSC"] == (1, 0)
     assert score(report, "det", "IoU").interval.value == pytest.approx(0.5)
     mre = score(report, "reg", "MRE")
-    assert (mre.interval.value, mre.interval.low, mre.interval.high) == pytest.approx((2.5, 2.5, 2.5))
+    assert mre.interval.value == pytest.approx(2.5)
+    assert math.isnan(mre.interval.low)  # four equal errors tell nothing of their spread
 
 
 def test_missing_predictions_count_as_the_worst(tmp_path: Path, rows: list[Row]):
@@ -243,9 +244,40 @@ def test_baselines_stand_beside(tmp_path: Path, rows: list[Row]):
             assert found.above_baseline is False
     assert score(report, "cls", "AUC").baseline == 0.5
     assert score(report, "cls", "Accuracy").baseline == 0.5
-    assert score(report, "seg", "HD").baseline == DIAGONAL
+    assert report.tasks[0].baseline == "mean mask" and score(report, "seg", "DSC").baseline > 0.9
+    far = [replace(row, mask=None) if row.line < 4 else row for row in rows]
+    absent = run(tmp_path, rows, baselines_from=[row for row in far if row.task != "seg"])
+    assert any("favours" in note for task in absent.tasks for note in task.notes if task.task == "seg")
     own = run(tmp_path, rows)
-    assert all("favours" in task.notes[-1] for task in own.tasks if task.kind != "segmentation")
+    assert all("favours" in task.notes[-1] for task in own.tasks)
+
+
+def test_the_mean_mask_is_drawn_where_it_does_best(tmp_path: Path):
+    """Ten bars that end at different places: one of width w against one of t has DSC 2 min(w, t) / (w + t)."""
+    made, widths = [], [16, 20, 24, 28, 32, 36, 40, 44, 48, 52]
+    for index, width in enumerate(widths):
+        mask = np.zeros((64, 64), np.uint8)
+        mask[16:48, :width] = 1
+        Image.fromarray(mask).save(tmp_path / f"m{index}.png")
+        Image.new("L", (64, 64)).save(tmp_path / f"{index}.png")
+        names = {"image_path": f"../{index}.png", "mask_path": f"../m{index}.png", "line": index}
+        made.append(Row("bar", "segmentation", 2, tmp_path / f"{index}.png", mask=tmp_path / f"m{index}.png", **names))
+    found = fit_baselines(made).mean_masks["bar"]
+    assert found is not None and found.empty == 0
+    reached = {t: np.mean([2 * min(w, t) / (w + t) for w in widths]) for t in widths}
+    assert found.dsc == pytest.approx(max(reached.values()))
+    best = max(reached, key=lambda t: reached[t])
+    drawn = found.at((64, 64))
+    assert drawn[16:48, :best].all() and drawn.sum() == 32 * best
+    assert found.at((32, 128)).sum() == pytest.approx(16 * 2 * best, abs=4 * 16)
+
+    seldom = [row if index < 2 else replace(row, mask=tmp_path / "none.png") for index, row in enumerate(made)]
+    Image.new("L", (64, 64)).save(tmp_path / "none.png")
+    rare = fit_baselines(seldom)
+    found = rare.mean_masks["bar"]
+    assert found is not None and found.empty == 0.8 > found.dsc
+    answer = rare.answer(made[0])
+    assert isinstance(answer, MaskAnswer) and not answer.mask.any()
 
 
 def test_lossless_masks_under_a_lossy_name(tmp_path: Path, rows: list[Row]):
@@ -312,8 +344,16 @@ def test_rows_that_cannot_be_scored(tmp_path: Path, rows: list[Row]):
         run(tmp_path, [replace(row, box=None) for row in rows if row.task == "det"])
     with pytest.raises(ValueError, match="num_classes 5"):
         run(tmp_path, [*rows, replace(rows[1], outputs=5)])
-    with pytest.raises(ValueError, match="class 9"):
-        run(tmp_path, [*rows, replace(rows[1], label=9)])
+    odd = [
+        *(replace(rows[1], label=9), replace(rows[2], box=(9.0, 4.0, 3.0, 24.0))),
+        *(replace(rows[3], points=((1.0, 1.0),)), replace(rows[3], points=((1.0, 1.0), (math.nan, 2.0)))),
+    ]
+    report = run(tmp_path, [*rows, *odd], baselines_from=[*rows, *odd])
+    assert {task.task: task.rows for task in report.tasks} == dict.fromkeys(("seg", "cls", "det", "reg"), 4)
+    assert codes(report) == {"class-outside", "bad-box", "point-count", "bad-point"}
+    beyond = replace(rows[3], points=((1.0, 1.0), (WIDTH + 2.0, 2.0)))
+    report = run(tmp_path, [*rows, beyond])
+    assert codes(report) == {"point-outside"} and report.tasks[-1].rows == 5
 
 
 def test_axes_hold_their_values_between_round_numbers():

@@ -166,13 +166,40 @@ def test_a_test_set_needs_no_labels(tmp_path):
     assert lung.mask_path == "../m.png" and head.label is None
 
 
-@pytest.mark.parametrize("other", ["../b.png,t,classification,3,1", "../b.png,t,segmentation,2,1"])
-def test_tasks_that_contradict_themselves(tmp_path, other):
-    text = f"{COMMON},mask,mask_path\n../a.png,t,classification,2,1,\n{other},../m.png\n"
-    problem = problem_of(table(tmp_path, "a.csv", text))
-    assert problem.code == "conflicting-task" and problem.where == "a.csv:3" and "a.csv:2" in problem.reason
-    with pytest.raises(ValueError, match="conflicting-task"):
-        read_tables(tmp_path).tasks()
+@pytest.mark.parametrize("other", ["classification,3,1,", "segmentation,2,1,../m.png"])
+def test_rows_that_contradict_most_of_their_task_are_left_out(tmp_path, other):
+    good = "".join(f"../{name}.png,t,classification,2,1,\n" for name in "ab")
+    text = f"{COMMON},mask,mask_path\n{good}../c.png,t,{other}\n../d.png,u,classification,4,3,\n"
+    tables = read_tables(table(tmp_path, "a.csv", text))
+    assert [row.image_path for row in tables.rows] == ["../a.png", "../b.png", "../d.png"]
+    (problem,) = tables.problems
+    assert problem.code == "conflicting-task" and problem.where == "a.csv:4"
+    assert "classification with 2 in 2 rows" in problem.reason
+    assert tables.tasks() == {"t": ("classification", 2), "u": ("classification", 4)} and not tables.lost
+
+
+def test_where_nobody_knows_which_rows_are_right_the_task_is_lost(tmp_path):
+    text = (
+        f"{COMMON},mask\n../a.png,t,classification,2,1\n../b.png,t,classification,3,1\n../c.png,u,classification,2,\n"
+    )
+    tables = read_tables(
+        table(tmp_path, "a.csv", text + "../d.png,v,classification,2,1\n../e.png,v,classification,2,\n")
+    )
+    assert [row.image_path for row in tables.rows] == ["../d.png"]
+    assert {task: problem.where for task, problem in tables.lost.items()} == {"t": "a.csv:2", "u": "a.csv:4"}
+    assert len(tables.problems) == 4
+
+
+def test_the_scorer_takes_missing_points_as_the_corner(tmp_path):
+    rows = [
+        '../a.png,t,Regression,2,"[1,2]",,"[5,6]"',
+        '../b.png,t,Regression,2,,"[3,4]",',
+        "../c.png,t,Regression,2,,,",
+    ]
+    root = table(tmp_path, "a.csv", "\n".join([f"{COMMON},point_1_xy,point_2_xy,point_3_xy", *rows]))
+    points = [row.points for row in read_tables(root, scorer=True).rows]
+    assert points == [((1, 2), (0, 0)), ((0, 0), (3, 4)), ((0, 0), (0, 0))]
+    assert not read_tables(root).rows
 
 
 def test_roots_that_are_none(tmp_path):

@@ -1,9 +1,11 @@
 """From an image to the network's square and back: exact inverses, letterboxes, extreme shapes."""
 
+import math
+
 import numpy as np
 import pytest
 
-from domains.medical.ultrasound.data.geometry import Frame, resize_image, resize_mask
+from domains.medical.ultrasound.data.geometry import Frame, nearest, resize_image, resize_mask
 from polyhead.batch.case import InvalidInput
 
 SIZES = [(256, 256), (336, 544), (275, 670), (1024, 768), (97, 131), (1, 1), (301, 64), (63, 999)]
@@ -77,3 +79,17 @@ def test_shapes_whose_short_side_vanishes_are_refused_by_name():
     assert Frame.fit(10, 1290, 128, keep_aspect=False).inner_height == 128
     with pytest.raises(ValueError, match="0 x 5"):
         Frame.fit(0, 5, 128, keep_aspect=True)
+
+
+def test_nearest_is_the_rule_of_opencv():
+    """Expected lines from its arithmetic in plain numbers; 100 to 398 and 128 to 446 are among those that differ."""
+    mask = np.arange(12).reshape(3, 4)
+    np.testing.assert_array_equal(nearest(mask, (6, 2)), mask[[0, 0, 1, 1, 2, 2]][:, [0, 2]])
+    differing = 0
+    for old, new in ((100, 398), (128, 446), (256, 333), (640, 480), (7, 900), (900, 7)):
+        inverse = 1.0 / (new / old)
+        expected = [min(math.floor(index * inverse), old - 1) for index in range(new)]
+        found = nearest(np.arange(old)[None], (1, new))[0].tolist()
+        assert found == expected
+        differing += expected != [index * old // new for index in range(new)]
+    assert differing > 0

@@ -14,10 +14,11 @@ from torch.nn import functional
 
 from domains.medical.export import overlay
 from domains.medical.intake import picture
+from domains.medical.intake.calibration import Calibration
 from domains.medical.intake.images import read_image
 from domains.medical.ultrasound.predicting import decode
 from domains.medical.ultrasound.predicting.decode import TaskAnswer
-from domains.medical.ultrasound.predicting.measure import measurements
+from domains.medical.ultrasound.predicting.measure import measure
 from polyhead.batch.case import InvalidInput
 from polyhead.system.room import Room, total_memory
 
@@ -44,10 +45,13 @@ def test_a_large_mask_is_kept_packed_and_is_the_same(monkeypatch):
     packed = TaskAnswer("segmentation", labels, mask=mask)
     assert plain.mask is mask and packed.mask is not mask
     assert sum(len(part) for part in vars(packed)["_mask"] if isinstance(part, bytes)) < mask.size / 50
-    again = replace(packed, measurements=measurements(packed, (0.5, 0.25)))
+    again = replace(packed, measurements=measure("seg", packed, Calibration((0.5, 0.25))).entries)
     for answer in (packed, again):
         assert answer.mask is not None and np.array_equal(answer.mask, mask) and answer.mask.dtype == np.uint8
-    assert again.measurements == measurements(plain, (0.5, 0.25)) and again.measurements[0]["value"] == 4000
+    assert (
+        again.measurements == measure("seg", plain, Calibration((0.5, 0.25))).entries
+        and again.measurements[0]["value"] == 4000
+    )
     assert TaskAnswer("detection", ()).mask is None
 
 

@@ -18,7 +18,6 @@ from domains.medical.ultrasound.evaluation.metrics import (
     mean_radial_error,
     missing_mask_scores,
     official_auc,
-    resize_nearest,
 )
 from polyhead.evaluation.confusion import confusion
 from polyhead.evaluation.ranking import auroc
@@ -124,12 +123,6 @@ def test_masks_need_a_class_and_one_shape():
         mask_scores(np.zeros((2, 2)), np.zeros((2, 2)), 1)
     with pytest.raises(ValueError, match="shape"):
         mask_scores(np.zeros((2, 2)), np.zeros((2, 3)), 2)
-
-
-def test_resize_nearest_takes_the_left_of_two():
-    mask = np.array([[1, 2], [3, 4]])
-    np.testing.assert_array_equal(resize_nearest(mask, (4, 3)), [[1, 1, 2], [1, 1, 2], [3, 3, 4], [3, 3, 4]])
-    np.testing.assert_array_equal(resize_nearest(np.arange(6)[None], (1, 3)), [[0, 2, 4]])
 
 
 def test_iou_by_hand():

@@ -16,7 +16,7 @@ from torch import nn
 
 from domains.medical.ultrasound.data.fm_uia import read_tables, tasks_of, write_tables
 from domains.medical.ultrasound.data.rows import Row
-from domains.medical.ultrasound.learning import training
+from domains.medical.ultrasound.learning import labelled
 from domains.medical.ultrasound.learning.losses import LOSSES
 from domains.medical.ultrasound.learning.training import fingerprint, task_loss, train, validator
 from domains.medical.ultrasound.networks.network import build_model, task_specs
@@ -150,10 +150,13 @@ def test_a_task_all_of_whose_rows_are_broken_is_told(data, tmp_path):
     rows = [replace(row, image_path="../none.png") if row.task == "FUGC" else row for row in rows]
     write_tables(tmp_path / "data", rows)
     settings = config(epochs=1, steps_per_epoch=1)
-    _, said = run_training(tmp_path / "data", tmp_path / "run", settings)
-    assert any("no row of FUGC can be used" in line for line in said)
-    with pytest.raises(ValueError, match=r"no row of FUGC can be used.*none\.png"):
-        run_training(tmp_path / "data", tmp_path / "other", settings, tasks=["FUGC", "carotid_artery"])
+    for tasks in (None, ["FUGC", "carotid_artery"]):
+        with pytest.raises(ValueError, match=r"the task FUGC would be lost: 5 rows .*Reg-\S+:2: .*none\.png"):
+            run_training(tmp_path / "data", tmp_path / "run", settings, tasks=tasks)
+    assert not (tmp_path / "run").exists()
+    _, said = run_training(tmp_path / "data", tmp_path / "run", settings, allow_lost_tasks=True)
+    assert any("FUGC would be lost" in line for line in said)
+    assert "FUGC" not in Run.open(tmp_path / "run").info.task_set
 
 
 def test_strict_makes_a_problem_an_error_and_no_run(trained, tmp_path):
@@ -381,6 +384,6 @@ def test_an_image_that_vanishes_at_the_networks_size_is_a_problem_not_a_crash(tm
     path = tmp_path / "strip.png"
     Image.fromarray(np.random.default_rng(0).integers(0, 255, (8, 3000, 3), dtype=np.uint8)).save(path)
     row = Row("breast_2cls", "classification", 2, path, "../strip.png", label=0, table="Cls.csv", line=7)
-    kept, problems = training._that_fit([row], resolve("tiny").network)
-    assert kept == [] and [(p.code, p.where) for p in problems] == [("extreme-aspect", "Cls.csv, line 7")]
-    assert training._that_fit([row], resolve("mh-mtl").network) == ([row], [])
+    kept, problems = labelled._that_fit([row], resolve("tiny").network)
+    assert kept == [] and [(p.code, p.where) for p in problems] == [("extreme-aspect", "Cls.csv:7")]
+    assert labelled._that_fit([row], resolve("mh-mtl").network) == ([row], [])

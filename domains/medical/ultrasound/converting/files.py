@@ -11,7 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from domains.medical.intake.images import file_format, read_image, read_index_mask
+from domains.medical.intake.images import file_format, read_image
+from domains.medical.intake.masks import read_stored_mask
 from domains.medical.ultrasound.converting.entries import Entry
 from polyhead.batch.case import InvalidInput
 
@@ -116,7 +117,9 @@ def png(mask: np.ndarray) -> bytes:
 def _ids(file: Path, void: bool) -> np.ndarray:
     lossy = file_format(file) == "JPEG"
     # Colours of a lossy mask are noise as well.
-    values = read_image(file).pixels.mean(axis=2).round().astype(int) if lossy else read_index_mask(file).astype(int)
+    values = (
+        read_image(file).pixels.mean(axis=2).round().astype(int) if lossy else read_stored_mask(file).values.astype(int)
+    )
     if values.max() <= 1:
         return values.astype(np.uint8)
     between = float(((values > 40) & (values < 215)).mean())

@@ -7,11 +7,12 @@ import math
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from domains.medical.intake.images import image_size, read_image, read_index_mask
+from domains.medical.intake.images import exif_orientation, image_size, read_image
+from domains.medical.ultrasound.data.masks import ClassMask, Interpreted, merge_masks, read_class_mask, unnamed_masks
 from domains.medical.ultrasound.data.rows import Row
 from polyhead.batch.case import InvalidInput
 from polyhead.evaluation.report import Problem
@@ -25,10 +26,18 @@ _FIX = "mend or remove the row"
 
 @dataclass(frozen=True)
 class Checked:
-    """Rows that are good to use, in the order given, and what was found."""
+    """Rows that are good to use, in the order given, what was found, and how good rows were read.
+
+    Attributes:
+        rows: rows that are good; several masks of one image in a two-class task are one row.
+        problems: of the rows that were left out, and ``same-content``.
+        notes: ``exif-orientation``, an image that is read as its orientation says, by its row; by task, masks that are
+            read as something else than they hold (`masks.INTERPRETED`); ``mask-unnamed``, a mask that no row names.
+    """
 
     rows: list[Row]
     problems: list[Problem]
+    notes: list[Problem] = field(default_factory=list)
 
 
 def check_rows(
@@ -43,8 +52,8 @@ def check_rows(
 ) -> Checked:
     """Checks rows one by one and against each other; each image file is read once, whatever the number of its tasks.
 
-    Codes that leave a row out: those of `read_image` for the image; ``missing-mask``, ``bad-mask``, ``mask-size``,
-    ``mask-values`` (outside [0, C)); ``missing-label``; ``bad-box`` (inverted, empty or not finite), ``box-outside``;
+    Codes that leave a row out: those of `read_image` for the image; those of `masks.read_class_mask` for its masks;
+    ``missing-label``; ``bad-box`` (inverted, empty or not finite), ``box-outside``;
     ``point-count``, ``bad-point`` (not finite), ``point-outside``; ``class-outside`` (outside [0, C));
     ``duplicate-row`` (same task, image and label: the first stays), ``conflicting-rows`` (same task and image, other
     label: none stays). Boxes and points must lie in [0, W] x [0, H]. The code ``same-content`` (one task, two names,
@@ -59,26 +68,31 @@ def check_rows(
         strict: raise a ValueError that says how many problems there are, with the first of them.
         workers: threads that read files.
     """
-    rows = list(rows)
-    sizes = _each({row.image for row in rows}, lambda path: _size(path, decode), workers)
+    rows = merge_masks(list(rows))
+    images = _each({row.image for row in rows}, lambda path: _looked_at(path, decode), workers)
     duplicates = _duplicates(rows)
 
-    def check(index: int) -> Problem | None:
-        row = rows[index]
-        size = sizes[row.image]
-        if isinstance(size, InvalidInput):
-            return _problem(row, size.code, size.reason, size.remedy)
-        return duplicates.get(index) or _label_problem(row, size, labels) or _mask_problem(row, size, masks, labels)
+    def check(index: int) -> Problem | ClassMask | None:
+        row, image = rows[index], images[rows[index].image]
+        if isinstance(image, InvalidInput):
+            return _problem(row, image.code, image.reason, image.remedy)
+        problem = duplicates.get(index) or label_problem(row, image.size, labels=labels)
+        return problem or (_checked_mask(row, image, labels) if masks and row.kind == "segmentation" else None)
 
     with ThreadPoolExecutor(workers or _threads()) as pool:
         found = list(pool.map(check, range(len(rows))))
-    good = [row for row, problem in zip(rows, found, strict=True) if problem is None]
-    problems = [problem for problem in found if problem is not None]
+    good = [row for row, each in zip(rows, found, strict=True) if not isinstance(each, Problem)]
+    problems = [each for each in found if isinstance(each, Problem)]
     if contents:
         problems += _same_contents(good, workers)
     if strict:
         require_none(problems)
-    return Checked(good, problems)
+    interpreted = Interpreted()
+    for row, each in zip(rows, found, strict=True):
+        if isinstance(each, ClassMask):
+            interpreted.add(row, each)
+    turned = _turned(good, {path: image for path, image in images.items() if isinstance(image, _Image)})
+    return Checked(good, problems, [*interpreted.notes(), *(unnamed_masks(rows) if masks else ()), *turned])
 
 
 def leaks(
@@ -160,11 +174,37 @@ def _each(paths: Iterable[Path], function: Callable[[Path], T], workers: int | N
         return dict(zip(ordered, pool.map(function, ordered), strict=True))
 
 
-def _size(path: Path, decode: bool) -> tuple[int, int] | InvalidInput:
+@dataclass(frozen=True)
+class _Image:
+    """(height, width) as it is read, and its EXIF orientation, 1 where there is none."""
+
+    size: tuple[int, int]
+    orientation: int
+
+
+def _looked_at(path: Path, decode: bool) -> _Image | InvalidInput:
     try:
-        return read_image(path).size if decode else image_size(path)
+        if not decode:
+            return _Image(image_size(path), exif_orientation(path))
+        image = read_image(path)
+        return _Image(image.size, image.info.get("exif_orientation", 1))
     except InvalidInput as problem:
         return problem
+
+
+def _turned(rows: Sequence[Row], images: Mapping[Path, _Image]) -> list[Problem]:
+    """A line for each image that bears a rotation."""
+    first = {row.image: row for row in reversed(rows)}
+    return [
+        _problem(
+            row,
+            "exif-orientation",
+            f"{row.image_path} is read turned, as its EXIF orientation {images[path].orientation} says",
+            "its boxes, points and masks must refer to the picture as it is displayed",
+        )
+        for path, row in reversed(first.items())
+        if images[path].orientation != 1
+    ]
 
 
 def _bytes(path: Path) -> int | None:
@@ -189,12 +229,15 @@ def _duplicates(rows: Sequence[Row]) -> dict[int, Problem]:
     problems = {}
     for indices in together.values():
         first = rows[indices[0]]
-        answers = {(row.label, row.box, row.points, row.mask) for row in (rows[index] for index in indices)}
+        answers = {
+            (row.label, row.box, row.points, row.mask, row.other_masks) for row in (rows[index] for index in indices)
+        }
         if len(answers) > 1:
             other = {index: rows[indices[0] if index != indices[0] else indices[1]] for index in indices}
             for index in indices:
-                reason = f"{first.image_path} has another label for task {first.task} in {_where(other[index])}"
-                remedy = "keep the right row; a task takes one label an image"
+                named = f" ({other[index].mask_path})" if first.kind == "segmentation" else ""
+                reason = f"{first.image_path} has another label{named} for task {first.task} in {_where(other[index])}"
+                remedy = "keep the right row, or merge them; a task takes one label an image"
                 problems[index] = _problem(rows[index], "conflicting-rows", reason, remedy)
             continue
         for index in indices[1:]:
@@ -203,8 +246,18 @@ def _duplicates(rows: Sequence[Row]) -> dict[int, Problem]:
     return problems
 
 
-def _label_problem(row: Row, size: tuple[int, int], labels: bool) -> Problem | None:
-    height, width = size
+OUTSIDE = frozenset({"box-outside", "point-outside"})
+"""Codes of `label_problem` of labels that can be scored nevertheless."""
+
+
+def label_problem(row: Row, size: tuple[int, int] | None, *, labels: bool = True) -> Problem | None:
+    """What is wrong with the class, box or points of a row.
+
+    Args:
+        size: (height, width) of its image; None where it is not known, and what it bounds is not checked.
+        labels: whether a row without a label is a problem.
+    """
+    height, width = size or (math.inf, math.inf)
     if row.kind == "classification" and row.label is not None:
         if not 0 <= row.label < row.outputs:
             return _problem(row, "class-outside", f"class {row.label} is outside [0, {row.outputs})")
@@ -213,7 +266,7 @@ def _label_problem(row: Row, size: tuple[int, int], labels: bool) -> Problem | N
         if not all(map(math.isfinite, row.box)) or x_min >= x_max or y_min >= y_max:
             return _problem(row, "bad-box", f"box {_shown(row.box)} is inverted, empty or not finite")
         if x_min < 0 or y_min < 0 or x_max > width or y_max > height:
-            return _problem(row, "box-outside", f"box {_shown(row.box)} leaves the image of {width} x {height}")
+            return _problem(row, "box-outside", f"box {_shown(row.box)} leaves the image of {width:g} x {height:g}")
     elif row.kind == "keypoints" and row.points is not None:
         if len(row.points) != row.outputs:
             return _problem(row, "point-count", f"{len(row.points)} points where the task has {row.outputs}")
@@ -221,7 +274,7 @@ def _label_problem(row: Row, size: tuple[int, int], labels: bool) -> Problem | N
             if not (math.isfinite(x) and math.isfinite(y)):
                 return _problem(row, "bad-point", f"point {number} is not finite: {_shown((x, y))}")
             if not (0 <= x <= width and 0 <= y <= height):
-                reason = f"point {number} at {_shown((x, y))} is outside the image of {width} x {height}"
+                reason = f"point {number} at {_shown((x, y))} is outside the image of {width:g} x {height:g}"
                 return _problem(row, "point-outside", reason)
     elif labels and row.kind != "segmentation":
         return _problem(row, "missing-label", f"{row.image_path} has no label for task {row.task}")
@@ -232,25 +285,14 @@ def _shown(values: Iterable[float]) -> str:
     return "(" + ", ".join(f"{value:g}" for value in values) + ")"
 
 
-def _mask_problem(row: Row, size: tuple[int, int], masks: bool, labels: bool) -> Problem | None:
-    if row.kind != "segmentation" or not masks:
-        return None
+def _checked_mask(row: Row, image: _Image, labels: bool) -> Problem | ClassMask | None:
     if row.mask is None:
         return _problem(row, "missing-mask", f"{row.image_path} has no mask_path") if labels else None
     try:
-        mask = read_index_mask(row.mask)
-    except InvalidInput as problem:
-        code = "missing-mask" if problem.code == "missing-file" else "bad-mask"
-        return _problem(row, code, f"mask {row.mask_path}: {problem.reason}", problem.remedy)
-    if mask.shape != size:
-        reason = f"mask {row.mask_path} has {mask.shape[1]} x {mask.shape[0]} pixels, its image {size[1]} x {size[0]}"
-        return _problem(row, "mask-size", reason)
-    if int(mask.max()) >= row.outputs:
-        values = sorted({int(value) for value in mask[mask >= row.outputs][:1000]})[:3]
-        share = float((mask >= row.outputs).mean())
-        reason = f"mask {row.mask_path} has values such as {values} ({share:.2%} of it) outside [0, {row.outputs})"
-        return _problem(row, "mask-values", reason, "save class ids, without smoothing or lossy compression")
-    return None
+        return read_class_mask(row, image.size)
+    except InvalidInput as bad:
+        turned = ", which its EXIF orientation turns" if bad.code == "mask-size" and image.orientation != 1 else ""
+        return _problem(row, bad.code, bad.reason + turned, bad.remedy)
 
 
 def _same_contents(rows: Sequence[Row], workers: int | None) -> list[Problem]:

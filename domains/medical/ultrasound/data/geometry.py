@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image as PillowImage
 
 from polyhead.batch.case import InvalidInput
@@ -60,6 +61,18 @@ def resize_mask(mask: np.ndarray, frame: Frame) -> np.ndarray:
     """(H, W) uint8 index mask to (size, size) uint8: nearest neighbour, background outside the image."""
     inner = PillowImage.fromarray(mask).resize((frame.inner_width, frame.inner_height), _NEAREST)
     return _place(np.asarray(inner), frame)
+
+
+def nearest(mask: NDArray, shape: tuple[int, int]) -> NDArray:
+    """A mask at `shape` (H, W) by OpenCV's INTER_NEAREST: source index floor(i · (1 / (H / h))) in floating point.
+
+    The quotient is rounded before it is multiplied, which moves some lines by one against floor(i · h / H).
+    """
+    rows, columns = (
+        np.minimum(np.floor(np.arange(new) * (1 / (new / old))).astype(np.intp), old - 1)
+        for old, new in zip(mask.shape, shape, strict=True)
+    )
+    return mask[rows[:, None], columns]
 
 
 _BILINEAR, _NEAREST = PillowImage.Resampling.BILINEAR, PillowImage.Resampling.NEAREST

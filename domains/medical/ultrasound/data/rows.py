@@ -29,6 +29,7 @@ class Row:
         image_path: the column `image_path` as written, relative to ``csv_files/``.
         mask: absolute path of the index mask, for segmentation.
         mask_path: the column `mask_path` as written.
+        other_masks: absolute paths of further masks of the same image, which count together with `mask`.
         label: class in [0, outputs), for classification.
         box: (x_min, y_min, x_max, y_max) in pixels of the original image, for detection.
         points: `outputs` pairs (x, y) in pixels of the original image, for keypoints.
@@ -48,3 +49,4 @@ class Row:
     points: tuple[tuple[float, float], ...] | None = None
     table: str = ""
     line: int = 0
+    other_masks: tuple[Path, ...] = ()

@@ -20,12 +20,12 @@ from polyhead.evaluation.ranking import auroc
 
 METRICS: dict[Kind, tuple[MetricSpec, ...]] = {
     "segmentation": (
-        MetricSpec("DSC", True),
+        MetricSpec("DSC", True, bounds=(0, 1)),
         MetricSpec("HD", False, "pixels"),
         MetricSpec("HD95", False, "pixels"),
     ),
     "classification": tuple(MetricSpec(name, True) for name in ("Accuracy", "AUC", "F1_macro", "F1_weighted", "MCC")),
-    "detection": (MetricSpec("IoU", True),),
+    "detection": (MetricSpec("IoU", True, bounds=(0, 1)),),
     "keypoints": (MetricSpec("MRE", False, "pixels"),),
 }
 """What is measured of each kind, named as the leaderboard names it (HD95 is not on the leaderboard)."""
@@ -75,12 +75,6 @@ def missing_mask_scores(shape: tuple[int, ...], classes: int) -> MaskScores:
     _check_classes(classes)
     diagonal = np.full(classes - 1, math.hypot(*shape))
     return MaskScores(np.zeros(classes - 1), diagonal, diagonal)
-
-
-def resize_nearest(mask: NDArray, shape: tuple[int, int]) -> NDArray:
-    """Nearest neighbour to `shape` (H, W), source index floor(i · h / H): OpenCV's INTER_NEAREST, the scorer's rule."""
-    rows, columns = (np.arange(new) * old // new for old, new in zip(mask.shape, shape, strict=True))
-    return mask[rows[:, None], columns]
 
 
 def box_iou(prediction: ArrayLike, label: ArrayLike) -> NDArray[np.float64]:

@@ -14,12 +14,14 @@ from domains.medical.ultrasound.data.rows import Kind
 from domains.medical.ultrasound.evaluation.reliability import TaskReliability, reliability_part
 from polyhead.application import RESEARCH_USE
 from polyhead.evaluation.evaluate import MetricSpec, TaskScore
+from polyhead.evaluation.intervals import INTERVALS
 from polyhead.evaluation.report import (
     Problem,
     arrow,
     html_page,
     number,
     problem_list,
+    remark_parts,
     score_table,
     span,
     write_report_files,
@@ -37,7 +39,9 @@ CONVENTIONS = (
     "AUC: of class 1 for two classes, else the mean of one class against the rest over the classes that have rows.",
     "A missing prediction counts as the worst score (DSC and IoU 0; HD, HD95 and MRE the diagonal of the image; a "
     "wrong class with probability 1). The public scorer skips it, and sets AUC to 0 where a class has no row.",
-    "Intervals: percentile bootstrap over images, tasks resampled independently.",
+    INTERVALS.format("images") + " Tasks are drawn independently.",
+    "Baselines know the training rows and no image: the most frequent class, the mean box, the mean points, and the "
+    "better of the empty mask and the mean mask, drawn where it reaches the best DSC on the training masks.",
 )
 _SHOWN = 500  # problem lines on the page; the JSON holds all
 
@@ -87,6 +91,7 @@ class Report:
         official: whether the main numbers are the public scorer's; `TaskScore.alternative` holds the other ones.
         resamples, seed, level: of the intervals.
         reliability: how honest the probabilities of the classification tasks are.
+        remarks: what must be known before any score is read, a sentence each.
     """
 
     tasks: tuple[TaskReport, ...]
@@ -97,6 +102,7 @@ class Report:
     seed: int
     level: float
     reliability: tuple[TaskReliability, ...] = ()
+    remarks: tuple[str, ...] = ()
 
     @property
     def missing(self) -> int:
@@ -116,6 +122,7 @@ class Report:
             "research_use": RESEARCH_USE,
             "main": "public scorer" if self.official else "missing at worst",
             "alternative": self.alternative_name,
+            "remarks": list(self.remarks),
             "conventions": list(CONVENTIONS),
             "intervals": {"level": self.level, "resamples": self.resamples, "seed": self.seed},
             "rows": self.rows,
@@ -154,6 +161,8 @@ class Report:
         for column, score in self.means.items():
             self._add(means, column, score)
         console.print(means)
+        for remark in self.remarks:
+            console.print(remark, markup=False, highlight=False)
         for note, tasks in _notes(self.tasks):
             console.print(f"{tasks}: {note}", markup=False, highlight=False)
         if self.problems:
@@ -243,6 +252,7 @@ def _page(report: Report) -> str:
         f"<p class=notice>{escape(RESEARCH_USE)}</p>",
         f"<p>{len(report.tasks)} tasks, {report.rows} rows, {report.missing} missing predictions. Scored with {main}; "
         f"{report.level:.0%} intervals from {report.resamples} resamples, seed {report.seed}.</p>",
+        *remark_parts(report.remarks),
         "<h2>Means over tasks</h2>",
         score_table(list(report.means.items()), "column", more=other),
         "<h2>Tasks against their baselines</h2><p class=key>"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,8 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from domains.medical.intake.images import read_image, read_index_mask
+from domains.medical.intake.images import image_size, read_image
 from domains.medical.ultrasound.data.geometry import Frame, resize_image, resize_mask
+from domains.medical.ultrasound.data.masks import read_class_mask
 from domains.medical.ultrasound.data.rows import Row
 from domains.medical.ultrasound.learning.augment import Affine, keeps, photometric, ultrasound_photometric
 from domains.medical.ultrasound.networks.input import normalise
@@ -27,7 +28,7 @@ class InputCache:
         self.size, self.keep_aspect = size, keep_aspect
         self._megabytes = megabytes
         self._left = megabytes * 1_000_000
-        self._kept: dict[tuple[Path, bool], tuple[np.ndarray, Frame]] = {}
+        self._kept: dict[Path | Row, tuple[np.ndarray, Frame]] = {}
         self._lock = threading.Lock()
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -36,20 +37,30 @@ class InputCache:
 
     def image(self, path: Path) -> tuple[np.ndarray, Frame]:
         """(size, size, 3) uint8 and where the image lies in it."""
-        return self._get(path, is_mask=False)
+        return self._kept_or_made(path, lambda: self._read(path))
 
-    def mask(self, path: Path) -> np.ndarray:
-        """(size, size) uint8 class indices."""
-        return self._get(path, is_mask=True)[0]
+    def mask(self, row: Row) -> np.ndarray:
+        """(size, size) uint8 class indices of a row of the kind segmentation."""
+        return self._kept_or_made(row, lambda: self._read_mask(row))[0]
 
-    def _get(self, path: Path, *, is_mask: bool) -> tuple[np.ndarray, Frame]:
-        key = (path, is_mask)
+    def _read(self, path: Path) -> tuple[np.ndarray, Frame]:
+        pixels = read_image(path).pixels
+        frame = self._frame(pixels.shape[0], pixels.shape[1])
+        return resize_image(pixels, frame), frame
+
+    def _read_mask(self, row: Row) -> tuple[np.ndarray, Frame]:
+        ids = read_class_mask(row, image_size(row.image)).ids
+        frame = self._frame(ids.shape[0], ids.shape[1])
+        return resize_mask(ids, frame), frame
+
+    def _frame(self, height: int, width: int) -> Frame:
+        return Frame.fit(height, width, self.size, keep_aspect=self.keep_aspect)
+
+    def _kept_or_made(self, key: Path | Row, make: Callable[[], tuple[np.ndarray, Frame]]) -> tuple[np.ndarray, Frame]:
         with self._lock:
             if key in self._kept:
                 return self._kept[key]
-        pixels = read_index_mask(path) if is_mask else read_image(path).pixels
-        frame = Frame.fit(pixels.shape[0], pixels.shape[1], self.size, keep_aspect=self.keep_aspect)
-        entry = ((resize_mask if is_mask else resize_image)(pixels, frame), frame)
+        entry = make()
         with self._lock:
             if entry[0].nbytes <= self._left and key not in self._kept:
                 self._left -= entry[0].nbytes
@@ -87,7 +98,7 @@ class TaskRows:
 
     def _target(self, entry: Row, frame: Frame) -> np.ndarray:
         if entry.kind == "segmentation" and entry.mask is not None:
-            return self.cache.mask(entry.mask)
+            return self.cache.mask(entry)
         if entry.kind == "classification" and entry.label is not None:
             return np.array(entry.label, dtype=np.int64)
         if entry.kind == "detection" and entry.box is not None:

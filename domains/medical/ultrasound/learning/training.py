@@ -10,24 +10,22 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from domains.medical.intake.images import image_size
 from domains.medical.surface import dice
-from domains.medical.ultrasound.data.checks import check_rows, content_hashes, leaks, require_none, write_problem_report
-from domains.medical.ultrasound.data.fm_uia import read_tables, tasks_of
+from domains.medical.ultrasound.data.checks import content_hashes, leaks, require_none, write_problem_report
+from domains.medical.ultrasound.data.fm_uia import tasks_of
 from domains.medical.ultrasound.data.geometry import Frame
 from domains.medical.ultrasound.data.rows import Row
 from domains.medical.ultrasound.data.splits import Split, split_rows
 from domains.medical.ultrasound.evaluation.metrics import box_iou, confusion_scores
 from domains.medical.ultrasound.learning.companions import leave_companions
 from domains.medical.ultrasound.learning.dataset import task_data
+from domains.medical.ultrasound.learning.labelled import Labelled, read_labelled, summed_up
 from domains.medical.ultrasound.learning.losses import LOSSES
 from domains.medical.ultrasound.networks.network import build_model, task_specs
 from domains.medical.ultrasound.predicting.decode import decode
-from domains.medical.ultrasound.presets import NetworkConfig, UltrasoundConfig
+from domains.medical.ultrasound.presets import UltrasoundConfig
 from domains.medical.ultrasound.saved import describe
-from polyhead.batch.case import InvalidInput
 from polyhead.evaluation.confusion import confusion
-from polyhead.evaluation.report import Problem
 from polyhead.model import MultiHeadModel
 from polyhead.runs.identity import LIKENESS_FILE, PROBLEMS_FILE
 from polyhead.system.ranks import Ranks
@@ -44,6 +42,7 @@ def train(
     validation_data: Path | None = None,
     tasks: Sequence[str] | None = None,
     strict: bool = False,
+    allow_lost_tasks: bool = False,
     session: Session = Session(),
 ) -> FitResult:
     """Trains a system on an FM_UIA data root into a run folder.
@@ -57,6 +56,7 @@ def train(
         validation_data: a second data root to validate on; None splits `data`, by a fraction of 0 without validation.
         tasks: train these tasks only.
         strict: any problem of the data is an error.
+        allow_lost_tasks: go on without tasks of which no row can be used, which is an error else.
         session: how the training is carried out.
 
     Raises:
@@ -65,7 +65,8 @@ def train(
     ranks = Ranks(config.training.device)
     session = session.among(ranks)
     say = session.say
-    rows, problems, labels = _read(data, tasks, config, say)
+    labelled = read_labelled(data, config.network, tasks=tasks, allow_lost_tasks=allow_lost_tasks, say=say)
+    rows, problems, notes, labels = labelled.rows, labelled.problems, labelled.notes, labelled.labels
     if validation_data is None and config.data.validation_fraction == 0:
         split = Split(tuple(rows), (), {"by": "none"})
     elif validation_data is None:
@@ -78,16 +79,22 @@ def train(
             contents=content_hashes({row.image for row in rows}),
         )
     else:
-        others, more, _ = _read(validation_data, tasks, config, say)
-        problems = [*problems, *more, *leaks(rows, others)]
-        split = Split(tuple(rows), tuple(others), {"by": "folder", "validation": str(validation_data.name)})
+        held_out = read_labelled(
+            validation_data, config.network, tasks=tasks, allow_lost_tasks=allow_lost_tasks, say=say
+        )
+        labelled = labelled.with_others(held_out)
+        problems = [*problems, *held_out.problems, *leaks(rows, held_out.rows)]
+        notes = [*notes, *held_out.notes]
+        split = Split(tuple(rows), tuple(held_out.rows), {"by": "folder", "validation": str(validation_data.name)})
     if strict:
         require_none(problems)
     found = tasks_of([*rows, *split.validation])
-    _check_sides(split)
+    _check_sides(split, labelled)
     say(f"{len(rows)} rows of {len(found)} tasks; {len(split.train)} to train, {len(split.validation)} to validate")
     if problems:
         say(f"{len(problems)} problems in the data, listed in {out / PROBLEMS_FILE}; first: {problems[0]}")
+    for line in summed_up(notes):
+        say(line)
 
     config = config.model_copy(update={"training": config.training.for_tasks(len(found))})
     specs = task_specs(found, config, labels)
@@ -108,7 +115,7 @@ def train(
     )
     with session.begin(out, info, UltrasoundConfig) as run:
         if ranks.first:
-            write_problem_report(run.path / PROBLEMS_FILE, problems)
+            write_problem_report(run.path / PROBLEMS_FILE, [*problems, *notes])
             run.drop_calibration(lambda _: None)  # the end of this training leaves another
         result = fit(
             model,
@@ -127,50 +134,16 @@ def train(
         return result
 
 
-def _read(
-    data: Path, tasks: Sequence[str] | None, config: UltrasoundConfig, say: Callable[[str], None]
-) -> tuple[list[Row], list[Problem], dict[str, tuple[str, ...]]]:
-    tables = read_tables(data)
-    rows = tables.rows
-    if tasks:
-        unknown = sorted(set(tasks) - {row.task for row in rows})
-        if unknown:
-            raise ValueError(f"{data} has no rows of {', '.join(unknown)}; it has {', '.join(tables.tasks())}")
-        rows = [row for row in rows if row.task in set(tasks)]
-    checked = check_rows(rows)
-    kept, extreme = _that_fit(checked.rows, config.network)
-    problems = [*tables.problems, *checked.problems, *extreme]
-    if not kept:
-        raise ValueError(f"{data}: no row can be used; {len(problems)} problems, first: {problems[0]}")
-    lost = sorted({row.task for row in rows} - {row.task for row in kept})
-    if lost and tasks:
-        raise ValueError(f"{data}: no row of {', '.join(lost)} can be used; first problem: {problems[0]}")
-    if lost:
-        say(f"no row of {', '.join(lost)} can be used: without a row there is no such task")
-    return kept, problems, tables.labels
-
-
-def _that_fit(rows: Sequence[Row], network: NetworkConfig) -> tuple[list[Row], list[Problem]]:
-    """The rows whose images keep both sides at the network's size, and a problem for each of the others."""
-    kept, problems = [], []
-    for row in rows:
-        try:
-            Frame.fit(*image_size(row.image), network.image_size, keep_aspect=network.keep_aspect)
-        except InvalidInput as bad:
-            problems.append(Problem(bad.code, f"{row.table}, line {row.line}", bad.reason, bad.remedy))
-        else:
-            kept.append(row)
-    return kept, problems
-
-
-def _check_sides(split: Split) -> None:
+def _check_sides(split: Split, labelled: Labelled) -> None:
     """Every task is trained and, where there is a validation, scored: better told now than after the first epoch."""
     trained, scored = ({row.task for row in side} for side in (split.train, split.validation))
     if scored - trained:
         raise ValueError(f"the validation asks tasks that are not trained: {', '.join(sorted(scored - trained))}")
     if scored and trained - scored:
-        missing = ", ".join(sorted(trained - scored))
-        raise ValueError(f"no validation rows of {missing}; add rows, or leave out the task or the validation")
+        missing = sorted(trained - scored)
+        told = "".join(f"; {labelled.told(task)}" for task in missing if labelled.told(task))
+        reason = f"no validation rows of {', '.join(missing)}; add rows, or leave out the task or the validation"
+        raise ValueError(reason + told)
 
 
 def _load_encoder(model: MultiHeadModel, source: str) -> None:
@@ -197,7 +170,9 @@ def task_loss(task: TaskSpec, config: UltrasoundConfig) -> Callable[[Tensor, Ten
 def fingerprint(rows: Sequence[Row]) -> str:
     """A hash of what was learned from: paths as written and labels, in sorted order."""
     lines = sorted(
-        repr((row.task, row.image_path, row.mask_path, row.label, row.box, row.points, row.outputs)) for row in rows
+        repr((row.task, row.image_path, row.mask_path, row.label, row.box, row.points, row.outputs))
+        + "".join(f" {path.name}" for path in row.other_masks)
+        for row in rows
     )
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 

@@ -19,9 +19,14 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
+from domains.medical.intake.images import file_format
+from domains.medical.intake.images import image_size as upright_size
+from domains.medical.intake.masks import LOSSY, read_grey_mask, read_stored_mask
+from domains.medical.ultrasound.data.masks import INTERPRETED, ClassMask, class_ids, outside
 from domains.medical.ultrasound.data.rows import Kind, Row
+from polyhead.batch.case import InvalidInput
 from polyhead.evaluation.report import Problem
 from polyhead.system.files import write_whole
 
@@ -38,9 +43,9 @@ SUBFOLDER = "fm-uia"
 
 @dataclass(frozen=True)
 class MaskAnswer:
-    """Class indices of one image: uint8, shape (H, W), 0 is background."""
+    """Class indices of one image: shape (H, W), uint8 where they are classes, 0 is background."""
 
-    mask: NDArray[np.uint8]
+    mask: NDArray[np.integer]
 
 
 @dataclass(frozen=True)
@@ -88,17 +93,19 @@ class Predictions:
         root: folder that holds the JSON files and masks.
         answers: by (task, image_path), for all kinds but segmentation.
         problems: what is wrong with the files and entries.
+        official: whether files and entries are read as the challenge's public scorer reads them.
     """
 
     root: Path
     answers: Mapping[tuple[str, str], Answer]
     problems: list[Problem] = field(default_factory=list)
+    official: bool = False
 
     def answer(self, row: Row) -> tuple[Answer | None, list[Problem]]:
         """The usable answer to a row, or None, and what is wrong with its mask."""
         if row.kind != "segmentation":
             return self.answers.get((row.task, row.image_path)), []
-        return _mask_answer(self.root, row)
+        return _mask_answer(self.root, row, self.official)
 
 
 def place(row: Row) -> str:
@@ -127,27 +134,12 @@ def mask_file(row: Row) -> PurePosixPath:
 
 @lru_cache(maxsize=100_000)
 def image_size(path: Path) -> tuple[int, int] | None:
-    """(width, height) from the header of an image; None where it cannot be read."""
+    """(width, height) of an image as `intake.images.read_image` gives it; None where it cannot be read."""
     try:
-        with Image.open(path) as image:
-            return image.size
-    except (OSError, UnidentifiedImageError, Image.DecompressionBombError):
+        height, width = upright_size(path)
+    except InvalidInput:
         return None
-
-
-def read_index_mask(path: Path) -> NDArray[np.uint8]:
-    """A single-channel 8-bit index image as uint8 (H, W); images of other modes are turned to grey as the scorer does.
-
-    Raises:
-        ValueError: the file cannot be read as an image, or has more than 8 bits.
-    """
-    try:
-        with Image.open(path) as image:
-            if image.mode not in ("L", "P", "1", "LA", "RGB", "RGBA"):
-                raise ValueError(f"{path}: a mask of mode {image.mode}, not of 8 bits; write uint8 class indices")
-            return np.asarray(image if image.mode == "L" else image.convert("L"))
-    except (OSError, SyntaxError, UnidentifiedImageError, Image.DecompressionBombError) as error:
-        raise ValueError(f"{path}: not a readable image ({error})") from error
+    return width, height
 
 
 def write_predictions(folder: Path, rows: Iterable[Row], answers: Iterable[Answer | None]) -> list[Path]:
@@ -180,11 +172,17 @@ def write_predictions(folder: Path, rows: Iterable[Row], answers: Iterable[Answe
     return written
 
 
-def read_predictions(folder: Path, rows: Sequence[Row]) -> Predictions:
+def read_predictions(folder: Path, rows: Sequence[Row], *, official: bool = False) -> Predictions:
     """Reads the predictions for `rows` from `folder` or from its subfolder ``fm-uia``.
 
     An entry that cannot be used (wrong length, not finite, a class that does not exist) counts as no answer; of
     duplicates the last counts, as for the scorer. Each is a `Problem`.
+
+    Args:
+        folder: the challenge's files.
+        rows: what was asked.
+        official: as the challenge's public scorer: masks are the grey values that OpenCV reads, and a whole number that
+            is no class is an answer, which is wrong.
 
     Raises:
         ValueError: neither folder holds any of the files that the rows ask for.
@@ -210,7 +208,7 @@ def read_predictions(folder: Path, rows: Sequence[Row]) -> Predictions:
                 extra[FILES[kind], key[0]].append(key[1])
                 continue
             seen[key] += 1
-            answer = _read_entry(entry, row, f"{where} ({row.task} {row.image_path})", problems)
+            answer = _read_entry(entry, row, f"{where} ({row.task} {row.image_path})", problems, official)
             if answer is None:
                 answers.pop(key, None)
             else:
@@ -223,7 +221,7 @@ def read_predictions(folder: Path, rows: Sequence[Row]) -> Predictions:
     for (name, task), found in extra.items():
         reason = f"{len(found)} predictions for rows that are not scored here, first {found[0]!r}"
         problems.append(Problem("prediction-extra", f"{name} {task}".strip(), reason, "compare image_path and task_id"))
-    return Predictions(root, answers, problems)
+    return Predictions(root, answers, problems, official)
 
 
 def _write(path: Path, data: bytes) -> Path:
@@ -232,7 +230,7 @@ def _write(path: Path, data: bytes) -> Path:
     return path
 
 
-def _png(row: Row, mask: NDArray[np.uint8]) -> bytes:
+def _png(row: Row, mask: NDArray[np.integer]) -> bytes:
     if mask.dtype != np.uint8 or mask.ndim != 2 or (mask.size and int(mask.max()) >= row.outputs):
         raise ValueError(
             f"{place(row)}: a mask must be uint8 (H, W) below {row.outputs}, got {mask.dtype} {mask.shape}"
@@ -266,17 +264,24 @@ def _entry(row: Row, answer: ClassAnswer | BoxAnswer | PointsAnswer) -> dict[str
     return {names[0]: [value / size[i % 2] for i, value in enumerate(pixels)], names[1]: pixels}
 
 
-def _read_entry(entry: Mapping[str, Any], row: Row, where: str, problems: list[Problem]) -> Answer | None:
+def _read_entry(
+    entry: Mapping[str, Any], row: Row, where: str, problems: list[Problem], official: bool
+) -> Answer | None:
     """One JSON entry as an answer; None where it cannot be used."""
 
     def problem(code: str, reason: str, remedy: str) -> None:
         problems.append(Problem(code, where, reason, remedy))
 
     if row.kind == "classification":
-        predicted, given = entry.get("predicted_class"), entry.get("predicted_probs")
-        if not isinstance(predicted, int) or isinstance(predicted, bool) or not 0 <= predicted < row.outputs:
-            problem("class-outside", f"predicted_class {predicted!r} is not in [0, {row.outputs})", "counts as missing")
-            return None
+        written, given = entry.get("predicted_class"), entry.get("predicted_probs")
+        predicted = _whole(written)
+        if predicted is None or not 0 <= predicted < row.outputs:
+            counts = "counts as missing" if predicted is None or not official else "counts as wrong"
+            problem("class-outside", f"predicted_class {written!r} is not in [0, {row.outputs})", counts)
+            if predicted is None or not official:
+                return None
+            # Below zero `ClassAnswer` takes the argmax.
+            predicted %= _NO_CLASS
         probabilities = _numbers(given, row.outputs)
         if probabilities is None:
             problem(
@@ -310,28 +315,23 @@ def _read_entry(entry: Mapping[str, Any], row: Row, where: str, problems: list[P
     return BoxAnswer((x_min, y_min, x_max, y_max), size)
 
 
-def _mask_answer(root: Path, row: Row) -> tuple[MaskAnswer | None, list[Problem]]:
+def _mask_answer(root: Path, row: Row, official: bool) -> tuple[MaskAnswer | None, list[Problem]]:
     try:
         path = root / mask_file(row)
         if not path.is_file():
             return None, []
-        mask = read_index_mask(path)
-        with Image.open(path) as image:
-            mode, container = image.mode, image.format
-    except ValueError as error:
+        mask = ClassMask(read_grey_mask(path)) if official else class_ids(read_stored_mask(path), row.outputs)
+        lossy = file_format(path) in LOSSY
+    except (ValueError, InvalidInput) as error:
         return None, [Problem("mask-unreadable", place(row), str(error), "counts as missing")]
     problems = []
-    if container == "JPEG":
-        problems.append(Problem("mask-lossy", place(row), "the mask is JPEG: class indices are altered", "write PNG"))
-    if mode != "L":
-        problems.append(
-            Problem("mask-mode", place(row), f"a mask of mode {mode} is read as grey", "write 8-bit indices")
-        )
-    if mask.size and int(mask.max()) >= row.outputs:
-        wrong = np.unique(mask[mask >= row.outputs])
-        reason = f"mask values {wrong[:5].tolist()} are not in [0, {row.outputs})"
+    if lossy and not mask.read_as:
+        problems.append(Problem("mask-lossy", place(row), "the mask's compression alters class indices", "write PNG"))
+    problems += [Problem(code, place(row), INTERPRETED[code], "write class ids") for code in mask.read_as]
+    if int(mask.ids.max(initial=0)) >= row.outputs:
+        reason = f"the mask has {outside(mask.ids, row.outputs)}"
         problems.append(Problem("mask-values", place(row), reason, "they count as no class"))
-    return MaskAnswer(mask), problems
+    return MaskAnswer(mask.ids), problems
 
 
 def _root(folder: Path, rows: Sequence[Row]) -> Path:
@@ -385,6 +385,16 @@ def _extra_masks(root: Path, rows: Sequence[Row]) -> dict[tuple[str, str], list[
             if file.is_file() and PurePosixPath(file.relative_to(root)) not in expected:
                 extra.append(file.relative_to(root).as_posix())
     return {("masks", ""): extra} if extra else {}
+
+
+_NO_CLASS = 1 << 40
+
+
+def _whole(value: Any) -> int | None:
+    """A class as JSON may have it: 3, and 3.0, which data frames write; None for anything else."""
+    if not isinstance(value, int | float) or not float(value).is_integer():
+        return None
+    return int(value)
 
 
 def _numbers(value: Any, count: int) -> tuple[float, ...] | None:
