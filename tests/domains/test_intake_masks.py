@@ -117,5 +117,9 @@ def test_grey_as_opencv_reads_it(tmp_path):
     assert np.array_equal(np.unique(read_grey_mask(tmp_path / "voc.png")), [0, 9, 38, 75])
     (tmp_path / "bit.png").write_bytes(png(TWO, 1))
     assert np.array_equal(read_grey_mask(tmp_path / "bit.png"), 255 * TWO)
+    colour = Pillow.new("RGB", (9, 9), (94, 129, 193))
+    for name, grey in (("colour.png", 125), ("colour.bmp", 126)):  # as OpenCV 4.12 gives them
+        colour.save(tmp_path / name)
+        assert (read_grey_mask(tmp_path / name) == grey).all()
     with pytest.raises(ValueError, match="not a readable image"):
         read_grey_mask(tmp_path / "absent.png")

@@ -125,11 +125,22 @@ def read_grey_mask(path: Path) -> NDArray[np.uint8]:
 
     try:
         with Image.open(path) as image:
-            turned = ImageOps.exif_transpose(image)
+            if image.format == "JPEG":
+                # The decoder's own grey, its luminance, is not that of the colours.
+                image.draft("L", image.size)
+            form, turned = image.format, ImageOps.exif_transpose(image)
             if turned.mode.startswith("I"):
                 return np.clip(np.asarray(turned).astype(np.int64) >> 8, 0, 255).astype(np.uint8)
             if turned.mode == "F":
                 raise ValueError(f"{path}: a mask of floating point numbers; write uint8 class ids")
-            return np.asarray(turned.convert("L"))
+            if turned.mode in ("L", "LA", "1"):
+                return np.asarray(turned.convert("L"))
+            return _grey(np.asarray(turned.convert("RGB")), png=form == "PNG")
     except (OSError, SyntaxError, Image.DecompressionBombError) as error:
         raise ValueError(f"{path}: not a readable image ({error})") from error
+
+
+def _grey(colours: NDArray[np.uint8], *, png: bool) -> NDArray[np.uint8]:
+    """(H, W, 3) to (H, W): by libpng's fixed-point weights, which OpenCV leaves PNG to, or by OpenCV's own."""
+    weights, rounding, bits = ((9797, 19234, 3737), 0, 15) if png else ((4899, 9617, 1868), 1 << 13, 14)
+    return ((colours.astype(np.uint32) @ np.array(weights, dtype=np.uint32) + rounding) >> bits).astype(np.uint8)
