@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from apps import cli
-from domains.medical.intake.images import read_index_mask
+from domains.medical.intake.masks import read_stored_mask
 from domains.medical.ultrasound.converting.detect import detect
 from domains.medical.ultrasound.converting.rle import counts_of, decode
 from domains.medical.ultrasound.data.checks import check_rows
@@ -126,7 +126,7 @@ def test_coco_gives_masks_boxes_and_points(tmp_path, run):
     rows, labels = rows_of(tmp_path / "D")
     assert labels["breast_seg"] == ("background", "cyst", "tumour")
     assert labels["breast_points"] == ("a", "b", "c")
-    mask = read_index_mask(rows["breast_seg", "scan 0.png"].mask)
+    mask = read_stored_mask(rows["breast_seg", "scan 0.png"].mask).values
     expected = np.zeros((H, W), np.uint8)
     expected[20:32, 10:40] = 1
     expected[20:36, 10:12] = 2
@@ -136,7 +136,7 @@ def test_coco_gives_masks_boxes_and_points(tmp_path, run):
     assert rows["breast_points", "scan 1.png"].points == ((11, 21), (12, 22), (12.5, 30))
     assert ("breast_points", "scan 0.png") not in rows
     held_out, _ = rows_of(tmp_path / "D" / "val")
-    assert not read_index_mask(held_out["breast_seg", "scan 2.png"].mask).any()
+    assert not read_stored_mask(held_out["breast_seg", "scan 2.png"].mask).values.any()
     status, out, err = run("train", tmp_path / "D", "-o", tmp_path / "R", "--preset", "tiny", "--dry-run")
     assert status == 0 and not (tmp_path / "R").exists()
 
@@ -168,12 +168,12 @@ def test_labelme_gives_shapes_and_embedded_pictures(tmp_path, run):
     rows, labels = rows_of(tmp_path / "D")
     assert rows["neck_det", "a.jpg"].box == (20, 10, 40, 30)
     assert rows["neck_points", "a.jpg"].points == ((3.5, 4), (70, 60)) and labels["neck_points"] == ("left", "right")
-    mask = read_index_mask(rows["neck_seg", "a.jpg"].mask)
+    mask = read_stored_mask(rows["neck_seg", "a.jpg"].mask).values
     assert labels["neck_seg"] == ("background", "nodule", "vessel")
     assert (mask == 1).sum() == 20 * 20 and mask[10, 20] == 1 and mask[9, 20] == 0
     assert abs((mask == 2).sum() - np.pi * 25) < 5 and mask[40, 60] == 2
     other = rows["neck_seg", "b.png"]
-    assert (read_index_mask(other.mask) == 1).sum() == 10 * 20
+    assert (read_stored_mask(other.mask).values == 1).sum() == 10 * 20
     with Image.open(other.image) as embedded, Image.open(source / "a.jpg") as file:
         assert embedded.size == file.size
 
@@ -216,7 +216,7 @@ def test_voc_gives_boxes_and_palette_masks(tmp_path, run):
     rows, labels = rows_of(tmp_path / "D")
     assert {key: row.box for key, row in rows.items()} == {("ovary_det", "v1.jpg"): (5, 6, 50, 40)}
     held_out, labels = rows_of(tmp_path / "D" / "val")
-    mask = read_index_mask(held_out["ovary_seg", "v3.jpg"].mask)
+    mask = read_stored_mask(held_out["ovary_seg", "v3.jpg"].mask).values
     assert labels["ovary_seg"] == ("background", "cyst", "nodule")
     assert (mask == 2).sum() == 200 and mask.max() == 2
     for choice, box in (("largest", (1, 2, 30, 30)), ("around", (1, 2, 50, 50))):
@@ -237,9 +237,9 @@ def test_yolo_gives_boxes_polygons_and_keypoints(tmp_path, run):
     rows, labels = rows_of(tmp_path / "D")
     assert rows["t_det_nodule", "y0.png"].box == (30, 16, 50, 48)
     assert rows["t_det_cyst", "y2.png"].box == (20, 16, 60, 48)
-    mask = read_index_mask(rows["t_seg", "y2.png"].mask)
+    mask = read_stored_mask(rows["t_seg", "y2.png"].mask).values
     assert mask.sum() == 40 * 32 and labels["t_seg"] == ("background", "cyst")
-    assert not read_index_mask(rows["t_seg", "y1.png"].mask).any() and ("t_seg", "y3.png") not in rows
+    assert not read_stored_mask(rows["t_seg", "y1.png"].mask).values.any() and ("t_seg", "y3.png") not in rows
 
     pose = tmp_path / "pose"
     picture(pose / "images" / "p.png")
@@ -281,7 +281,7 @@ def test_pictures_with_masks_beside_them_are_merged(tmp_path, run):
     status, _, err = run("convert", tmp_path / "busi", "-o", tmp_path / "D")
     assert status == 0, err
     rows, labels = rows_of(tmp_path / "D")
-    mask = read_index_mask(rows["busi_seg", "benign (1).png"].mask)
+    mask = read_stored_mask(rows["busi_seg", "benign (1).png"].mask).values
     assert np.array_equal(mask, (np.maximum(*squares) > 0).astype(np.uint8))
     assert rows["busi_cls", "malignant (1).png"].label == 1
     assert labels == {"busi_seg": ("background", "foreground"), "busi_cls": ("benign", "malignant")}
@@ -301,7 +301,7 @@ def test_lossy_masks_in_a_folder_of_their_own(tmp_path, run):
     assert status == 3 and "0002.jpg has grey levels" in err
     for root in (tmp_path / "D", tmp_path / "D" / "test"):
         rows, _ = rows_of(root)
-        assert np.array_equal(read_index_mask(rows["thyroid", "0001.jpg"].mask), mask // 255)
+        assert np.array_equal(read_stored_mask(rows["thyroid", "0001.jpg"].mask).values, mask // 255)
 
 
 def test_a_picture_that_exif_turns_is_written_upright(tmp_path, run):
@@ -319,7 +319,7 @@ def test_a_picture_that_exif_turns_is_written_upright(tmp_path, run):
         row = rows["turned", f"x{number}.png"]
         with Image.open(row.image) as upright:
             assert upright.size == (H, W) and not upright.getexif()
-        assert np.array_equal(read_index_mask(row.mask), np.rot90(mask, -1))
+        assert np.array_equal(read_stored_mask(row.mask).values, np.rot90(mask, -1))
 
 
 @pytest.mark.parametrize(
