@@ -25,10 +25,10 @@ from domains.medical.ultrasound.predicting.write import write_answers
 from domains.medical.ultrasound.saved import load_run
 from polyhead.batch.case import Case, InvalidInput, Record, Writer
 from polyhead.inference import Backend, Precision, Quick, quicken
-from polyhead.model import task_rows
+from polyhead.model import feature_rows, task_rows
 from polyhead.runs.identity import BACKENDS
 from polyhead.system.devices import choose_device
-from polyhead.system.memory import to_channels_last
+from polyhead.system.memory import channels_last, to_channels_last
 
 logger = logging.getLogger(__name__)
 
@@ -52,8 +52,9 @@ class QuickBackbone:
     """
 
     def __init__(self, backbone: PyramidBackbone, example: Tensor, **options: object):
-        # Either kind of row is only some of a batch: short batches waste the least where lengths are fixed.
-        example = example[: -(-len(example) // 4)]
+        if options.get("rows_a_pass") is None:
+            # Either kind of row is only some of a batch: short batches waste the least where lengths are fixed.
+            example = example[: -(-len(example) // 4)]
         self.dense: Quick = quicken(_Dense(backbone).eval(), [example], **options)  # pyright: ignore[reportArgumentType]
         options["precision"] = self.dense.precision
         if self.dense.backend == "plain" or options.get("backend") != "auto":
@@ -76,7 +77,7 @@ class QuickBackbone:
         if len(alone):
             last += self.last(take_rows(pixels, alone))
         if "c5" in rows:
-            features["c5"] = take_rows(torch.cat(last), place[rows["c5"]])
+            features["c5"] = torch.cat(last).index_select(0, place[rows["c5"]])
         return {name: features[name] for name in needed}
 
 
@@ -103,6 +104,11 @@ class _Last(nn.Module):
         return self.encoder(normalise(pixels))[-1]
 
 
+def _row_copies(feature: Tensor, rows: Tensor) -> Tensor:
+    """Rows of a feature laid out in memory the same however many it has: kernels go by the layout, too."""
+    return channels_last(feature.index_select(0, rows)).clone(memory_format=torch.preserve_format)
+
+
 class UltrasoundPredictor:
     """Predicts with one run; implements `polyhead.batch.case.Predictor`.
 
@@ -111,7 +117,8 @@ class UltrasoundPredictor:
         device: "auto", "cpu", "cuda", "cuda:N" or "mps".
         tasks: answer these tasks where a case names none; None answers all of the model's.
         backend: see `polyhead.inference.quicken`.
-        precision: "float32" gives the same answer alone and in a batch; "bfloat16" and "auto" trade that for speed.
+        precision: on a CPU, "float32" gives the same answer, bit for bit, alone and in any batch, as long as backend
+            and number of threads are the same; "bfloat16" and "auto" trade exactness for speed.
         items: how many cases will come; decides whether preparing a quicker backend repays.
         batch_size: how many images are encoded at once at most.
         cache: keep prepared backends in the run folder.
@@ -141,6 +148,8 @@ class UltrasoundPredictor:
             "precision": precision,
             "items": items,
             "cache": Path(run) / BACKENDS if cache else None,
+            # On a CPU a batch saves little, and each row by itself is answered the same in all of them.
+            "rows_a_pass": 1 if self.device.type == "cpu" else None,
         }
         self._encode: QuickBackbone | None = None
         self._lock = threading.Lock()
@@ -186,16 +195,26 @@ class UltrasoundPredictor:
         pixels = torch.from_numpy(np.stack([item.input for item in items])).to(self.device)
         if self._encode is None:
             self._encode = self._quickened(pixels)
-        rows = {task: index.to(self.device) for task, index in task_rows([item.tasks for item in items]).items()}
-        outputs = self.model.answer_rows(pixels, rows, encode=self._encode)
+        needed = feature_rows(self.model.tasks, self._rows(items))
+        features = self._encode(pixels, needed)
         found: list[dict[str, TaskAnswer]] = [{} for _ in items]
-        for task, raw in outputs.items():
-            concerned = rows[task].tolist()
-            frames = [items[index].frame for index in concerned]
-            decoded = decode(raw, self.model.tasks[task], frames, self.config.network)
-            for index, answer in zip(concerned, decoded, strict=True):
-                measured = measurements(answer, items[index].image.spacing)
-                found[index][task] = dataclasses.replace(answer, measurements=measured)
+        step = self._options["rows_a_pass"] or len(items)
+        for start in range(0, len(items), step):
+            part = items[start : start + step]
+            rows = self._rows(part)
+            own = {
+                name: _row_copies(features[name], torch.searchsorted(needed[name], wanted + start))
+                for name, wanted in feature_rows(self.model.tasks, rows).items()
+            }
+            outputs = self.model.answer_rows(pixels[start : start + step], rows, encode=lambda *_, own=own: own)
+            for task, raw in outputs.items():
+                concerned = rows[task].tolist()
+                decoded = decode(
+                    raw, self.model.tasks[task], [part[index].frame for index in concerned], self.config.network
+                )
+                for index, answer in zip(concerned, decoded, strict=True):
+                    measured = measurements(answer, part[index].image.spacing)
+                    found[start + index][task] = dataclasses.replace(answer, measurements=measured)
         return [
             Answers(
                 item.image.pixels,
@@ -206,6 +225,9 @@ class UltrasoundPredictor:
             )
             for item, answered in zip(items, found, strict=True)
         ]
+
+    def _rows(self, items: Sequence[UltrasoundItem]) -> dict[str, Tensor]:
+        return {task: index.to(self.device) for task, index in task_rows([item.tasks for item in items]).items()}
 
     def _quickened(self, pixels: Tensor) -> QuickBackbone:
         backbone = self.model.backbone
