@@ -84,6 +84,7 @@ def quicken(
     precision: Precision = "float32",
     items: int | None = None,
     cache: Path | None = None,
+    rows_a_pass: int | None = None,
 ) -> Quick:
     """Makes `module` quick for batches like `example`.
 
@@ -95,6 +96,8 @@ def quicken(
         precision: "auto" takes bfloat16 where the hardware has it.
         items: how many rows will be asked, None when it is unknown ("auto" then stays plain).
         cache: folder where a prepared backend may be kept for the next time.
+        rows_a_pass: exactly so many rows pass at once, the last ones padded: kernels go by the length of a batch, and
+            so would the last digits of a row's answer. With 1 it is bit for bit the same in every batch.
 
     Returns:
         A `Quick`. A backend that fails or whose answers differ from the plain module's by more than `TOLERANCE` is
@@ -108,7 +111,9 @@ def quicken(
     elif precision == "bfloat16" and not has_bfloat16(device):
         logger.warning("this %s computes bfloat16 only by emulation: float32 is used", device.type)
         resolved = "float32"
-    plain = _plain(module, "float32")
+    if rows_a_pass is not None:
+        example = [tensor[:1].expand(rows_a_pass, *tensor.shape[1:]) for tensor in example]
+    plain = _in_passes(_plain(module, "float32"), rows_a_pass)
     with torch.inference_mode():
         reference = plain(*example)
         complex_numbers = _has_complex([*example, *reference])
@@ -122,7 +127,7 @@ def quicken(
                 if name == "openvino" and complex_numbers:
                     raise ValueError("OpenVINO computes with real numbers only")
                 with _undisturbed():
-                    call = _BACKENDS[name](module, list(example), resolved, cache)
+                    call = _BACKENDS[name](module, list(example), resolved, cache, rows_a_pass)
                     error = relative_error(call(*example), reference)
             except Exception as failure:
                 reason = str(failure).strip().splitlines()
@@ -180,7 +185,9 @@ def _choose(plain: Call, example: Sequence[Tensor], items: int | None) -> str:
     return best if gains[best] > 0 else "plain"
 
 
-_BACKENDS: Registry[Callable[[nn.Module, list[Tensor], str, Path | None], Call]] = Registry("inference backend")
+_BACKENDS: Registry[Callable[[nn.Module, list[Tensor], str, Path | None, int | None], Call]] = Registry(
+    "inference backend"
+)
 
 
 def _as_tuple(outputs: Any) -> tuple[Tensor, ...]:
@@ -208,12 +215,16 @@ def _plain(module: nn.Module, precision: str) -> Call:
 
 
 @_BACKENDS.add("plain")
-def _plain_backend(module: nn.Module, example: list[Tensor], precision: str, cache: Path | None) -> Call:
-    return _plain(module, precision)
+def _plain_backend(
+    module: nn.Module, example: list[Tensor], precision: str, cache: Path | None, rows_a_pass: int | None
+) -> Call:
+    return _in_passes(_plain(module, precision), rows_a_pass)
 
 
 @_BACKENDS.add("compiled")
-def _compiled_backend(module: nn.Module, example: list[Tensor], precision: str, cache: Path | None) -> Call:
+def _compiled_backend(
+    module: nn.Module, example: list[Tensor], precision: str, cache: Path | None, rows_a_pass: int | None
+) -> Call:
     """torch.compile with the weights frozen into the graph: convolutions folded with their normalisation."""
     import torch._inductor.config as inductor
 
@@ -235,6 +246,10 @@ def _compiled_backend(module: nn.Module, example: list[Tensor], precision: str, 
     return _in_batches(fixed, length)
 
 
+def _in_passes(call: Call, rows_a_pass: int | None) -> Call:
+    return call if rows_a_pass is None else _in_batches(call, rows_a_pass)
+
+
 def _in_batches(call: Call, length: int) -> Call:
     """Calls `call` with batches of exactly `length` rows, the last padded with copies of its first row."""
 
@@ -253,7 +268,9 @@ def _in_batches(call: Call, length: int) -> Call:
 
 
 @_BACKENDS.add("openvino")
-def _openvino_backend(module: nn.Module, example: list[Tensor], precision: str, cache: Path | None) -> Call:
+def _openvino_backend(
+    module: nn.Module, example: list[Tensor], precision: str, cache: Path | None, rows_a_pass: int | None
+) -> Call:
     """OpenVINO's CPU runtime on the traced module, any batch length; the converted model is kept in `cache`."""
     openvino = _import_openvino()
 
@@ -285,7 +302,9 @@ def _openvino_backend(module: nn.Module, example: list[Tensor], precision: str, 
     def call(*inputs: Tensor) -> tuple[Tensor, ...]:
         arrays = [tensor.contiguous().numpy() for tensor in inputs]
         rows = len(arrays[0])
-        step = min(_ROWS_A_REQUEST, -(-rows // count))
+        step = rows_a_pass or min(_ROWS_A_REQUEST, -(-rows // count))
+        if held := rows % step if rows_a_pass else 0:
+            arrays = [np.concatenate([array, array[:1].repeat(step - held, axis=0)]) for array in arrays]
         parts: list[list[np.ndarray]] = []
         starts = range(0, rows, step)
         for turn, start in enumerate(starts):
@@ -295,7 +314,8 @@ def _openvino_backend(module: nn.Module, example: list[Tensor], precision: str, 
             request.start_async([array[start : start + step] for array in arrays])
         for turn in range(len(parts), len(starts)):
             parts.append(collect(requests[turn % count]))
-        return tuple(_widened(torch.from_numpy(np.concatenate(column))) for column in zip(*parts, strict=True))
+        joined = [np.concatenate(column)[:rows] for column in zip(*parts, strict=True)]
+        return tuple(_widened(torch.from_numpy(column)) for column in joined)
 
     return call
 

@@ -154,21 +154,24 @@ class GenomicsPredictor:
         return Question(asked, (f"{strange} rows ask a task that the run does not have",) if strange else ())
 
     def predict(self, items: Sequence[Question]) -> list[Answered]:
-        """Answers the sequences of all cases together: those of equal tasks in one pass."""
+        """Answers the sequences of each case: those of equal tasks in one pass.
+
+        Passes never mix cases, so that a case is answered the same, bit for bit, alone and in every batch.
+        """
+        with self._lock:
+            return [self._answered(item) for item in items]
+
+    def _answered(self, item: Question) -> Answered:
         texts: dict[tuple[str, ...], dict[str, None]] = {}
-        for item in items:
-            for asked in item.asked:
-                parts = texts.setdefault(asked.tasks, {})
-                parts.update(dict.fromkeys(asked.sequence[start:end] for start, end in asked.windows))
+        for asked in item.asked:
+            parts = texts.setdefault(asked.tasks, {})
+            parts.update(dict.fromkeys(asked.sequence[start:end] for start, end in asked.windows))
         shares: dict[tuple[str, str], np.ndarray] = {}
         written: dict[tuple[str, str], tuple[str, float]] = {}
-        with self._lock:
-            for tasks, found in texts.items():
-                self._ask(list(found), tasks, shares, written)
-        return [
-            Answered(tuple(row for asked in item.asked for row in self._told(asked, shares, written)), item.warnings)
-            for item in items
-        ]
+        for tasks, found in texts.items():
+            self._ask(list(found), tasks, shares, written)
+        rows = tuple(row for asked in item.asked for row in self._told(asked, shares, written))
+        return Answered(rows, item.warnings)
 
     def _ask(
         self,

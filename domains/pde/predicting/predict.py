@@ -1,4 +1,4 @@
-"""A trained operator at work: questions in, fields out, the inputs of one task and set of points in one batch."""
+"""A trained operator at work: questions in, fields out."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import logging
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -71,18 +70,12 @@ class PDEPredictor:
         return self.asker.question(case)
 
     def predict(self, items: Sequence[Question]) -> list[Answer]:
-        """Answers a batch that may mix tasks and points."""
-        groups: dict[Any, list[int]] = {}
-        for index, question in enumerate(items):
-            given = (question.functions, question.sensor_mask, question.sensor_distance, question.distance)
-            shapes = tuple(None if each is None else each.shape for each in given)
-            key = (question.task, question.points.shape, hash(question.points.tobytes()), shapes)
-            groups.setdefault(key, []).append(index)
-        answers: dict[int, Answer] = {}
+        """Answers a batch that may mix tasks and points, each question by itself.
+
+        An answer is so the same, bit for bit, alone and in every batch, at about a millisecond a question.
+        """
         with self._lock:
-            for members in groups.values():
-                answers |= dict(zip(members, self._answer([items[index] for index in members]), strict=True))
-        return [answers[index] for index in range(len(items))]
+            return [self._answer(question) for question in items]
 
     def fields(self, questions: Sequence[Question]) -> tuple[np.ndarray, np.ndarray | None]:
         """Fields (B, n) float64 in physical units, 0 outside; the questions share their task, points and grids.
@@ -99,41 +92,36 @@ class PDEPredictor:
         field = np.where(mask, field, 0).astype(np.float64)
         return field, None if deviation is None else np.where(mask, deviation, 0)
 
-    def _answer(self, questions: Sequence[Question]) -> list[Answer]:
-        first = questions[0]
-        about, calibration = self.problems[first.task], self.calibrations.get(first.task)
+    def _answer(self, question: Question) -> Answer:
+        about, calibration = self.problems[question.task], self.calibrations.get(question.task)
         start = time.perf_counter()
-        fields, deviations = self.fields(questions)
-        seconds = (time.perf_counter() - start) / len(questions)
-        outside = self.operator.out_of_range(first.task, *_inputs(questions))
-        width = None if calibration is None else calibration.half_width(first.points, deviations)
-        widths = repeat(None) if width is None else np.broadcast_to(width, fields.shape)
-        spreads = repeat(None) if deviations is None else deviations
-        answers = []
-        for question, field, lines, width, spread in zip(questions, fields, outside, widths, spreads, strict=False):
-            warnings, taken = [*question.warnings, *lines], {"operator": round(seconds, 6)}
-            if (remark := unfamiliar(question.task, question.geometry, about)) is not None:
-                warnings.append(remark)
-            solved = None
-            if self.solver:
-                start = time.perf_counter()
-                solved, why = _solve(question, about)
-                taken["solver"] = round(time.perf_counter() - start, 6)
-                warnings += why
-            answers.append(
-                Answer(
-                    question,
-                    about,
-                    field,
-                    None if width is None else np.where(question.mask, width, 0),
-                    None if calibration is None else 1 - calibration.alpha,
-                    solved,
-                    taken,
-                    tuple(warnings),
-                    spread,
-                )
-            )
-        return answers
+        fields, deviations = self.fields([question])
+        taken = {"operator": round(time.perf_counter() - start, 6)}
+        (outside,) = self.operator.out_of_range(question.task, *_inputs([question]))
+        warnings = [*question.warnings, *outside]
+        width = None
+        if calibration is not None:
+            half_width = calibration.half_width(question.points, deviations)
+            width = np.where(question.mask, np.broadcast_to(half_width, fields.shape)[0], 0)
+        if (remark := unfamiliar(question.task, question.geometry, about)) is not None:
+            warnings.append(remark)
+        solved = None
+        if self.solver:
+            start = time.perf_counter()
+            solved, why = _solve(question, about)
+            taken["solver"] = round(time.perf_counter() - start, 6)
+            warnings += why
+        return Answer(
+            question,
+            about,
+            fields[0],
+            width,
+            None if calibration is None else 1 - calibration.alpha,
+            solved,
+            taken,
+            tuple(warnings),
+            None if deviations is None else deviations[0],
+        )
 
     def write(self, case: Case, result: Answer, out: Writer) -> Record:
         """Writes the files of one case; see `domains.pde.predicting.write`."""

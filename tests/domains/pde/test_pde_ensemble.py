@@ -85,7 +85,7 @@ def test_bands_are_the_deviation_times_the_conformal_factor(place, tmp_path):
 
     cases = cases_from(place / "darcy.h5", split="test")
     factory = PredictorFactory(
-        "domains.pde.predicting.predict:load_predictor", {"run": str(place / "runs"), "device": "cpu", "plots": False}
+        "domains.pde.predicting.predict:load_predictor", {"run": str(place / "runs"), "device": "cpu"}
     )
     run_batch(cases, tmp_path / "out", factory, model_hash="x", parameters={})
     (tmp_path / "out" / CALIBRATION_FILE).write_bytes((place / "runs" / CALIBRATION_FILE).read_bytes())

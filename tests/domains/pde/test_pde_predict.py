@@ -419,3 +419,11 @@ def test_colour_limits_are_shared_by_what_counts():
     panels = triple(np.array([1.0, 2.0, 99.0]), np.array([0.0, 5.0, -99.0]))
     assert limits(panels, mask) == (0.0, 5.0) and [panel.error for panel in panels] == [False, False, True]
     np.testing.assert_array_equal(panels[2].values[:2], [1.0, 3.0])
+
+
+def test_an_answer_is_equal_bit_for_bit_alone_and_in_every_batch(place):
+    predictor = PDEPredictor(place / "plate", device="cpu")
+    items = [predictor.read(case) for case in cases_from(place / "data" / "plate.h5")]
+    alone = [predictor.predict([item])[0].field for item in items]
+    together = [answer.field for answer in predictor.predict(items[::-1])][::-1]
+    assert len(items) > 2 and all(np.array_equal(one, other) for one, other in zip(alone, together, strict=True))

@@ -28,10 +28,10 @@ from domains.medical.ultrasound.uncertainty.trust import Standing, Trust, certai
 from polyhead.batch.case import Case, InvalidInput, Record, Writer
 from polyhead.batch.monitor import current_monitor
 from polyhead.inference import Backend, Precision, Quick, quicken
-from polyhead.model import task_rows
+from polyhead.model import feature_rows, task_rows
 from polyhead.runs.identity import BACKENDS
 from polyhead.system.devices import choose_device
-from polyhead.system.memory import to_channels_last
+from polyhead.system.memory import channels_last, to_channels_last
 from polyhead.system.room import Room, total_memory
 from polyhead.uncertainty.likeness import UNLIKE
 
@@ -61,8 +61,9 @@ class QuickBackbone:
     """
 
     def __init__(self, backbone: PyramidBackbone, example: Tensor, **options: object):
-        # Either kind of row is only some of a batch: short batches waste the least where lengths are fixed.
-        example = example[: -(-len(example) // 4)]
+        if options.get("rows_a_pass") is None:
+            # Either kind of row is only some of a batch: short batches waste the least where lengths are fixed.
+            example = example[: -(-len(example) // 4)]
         self.dense: Quick = quicken(_Pyramid(backbone).eval(), [example], **options)  # pyright: ignore[reportArgumentType]
         options["precision"] = self.dense.precision
         if self.dense.backend == "plain" or options.get("backend") != "auto":
@@ -114,6 +115,11 @@ class _LastMap(nn.Module):
         return maps[-1], level_means(maps)
 
 
+def _row_copies(feature: Tensor, rows: Tensor) -> Tensor:
+    """Rows of a feature laid out in memory the same however many it has: kernels go by the layout, too."""
+    return channels_last(feature.index_select(0, rows)).clone(memory_format=torch.preserve_format)
+
+
 class UltrasoundPredictor:
     """Predicts with one run; implements `polyhead.batch.case.Predictor`.
 
@@ -122,7 +128,8 @@ class UltrasoundPredictor:
         device: "auto", "cpu", "cuda", "cuda:N" or "mps".
         tasks: answer these tasks where a case names none; None answers all of the model's.
         backend: see `polyhead.inference.quicken`.
-        precision: "float32" gives the same answer alone and in a batch; "bfloat16" and "auto" trade that for speed.
+        precision: on a CPU, "float32" gives the same answer, bit for bit, alone and in any batch, as long as backend
+            and number of threads are the same; "bfloat16" and "auto" trade exactness for speed.
         items: how many cases will come; decides whether preparing a quicker backend repays.
         batch_size: how many images are encoded at once at most.
         cache: keep prepared backends in the run folder.
@@ -152,6 +159,8 @@ class UltrasoundPredictor:
             "precision": precision,
             "items": items,
             "cache": Path(run) / BACKENDS if cache else None,
+            # On a CPU a batch saves little, and each row by itself is answered the same in all of them.
+            "rows_a_pass": 1 if self.device.type == "cpu" else None,
         }
         self.trust = Trust.of(Path(run))
         self._encode: QuickBackbone | None = None
@@ -214,28 +223,31 @@ class UltrasoundPredictor:
         pixels = torch.from_numpy(np.stack([item.input for item in items])).to(self.device)
         if self._encode is None:
             self._encode = self._quickened(pixels)
-        rows = {task: index.to(self.device) for task, index in task_rows([item.tasks for item in items]).items()}
-        levels: list[Tensor] = []
-
-        def encode(inputs: Tensor, needed: Mapping[str, Tensor | None]) -> dict[str, Tensor]:
-            assert self._encode is not None
-            features = self._encode(inputs, {**needed, LEVELS: None})
-            levels.append(features.pop(LEVELS))
-            return features
-
-        outputs = self.model.answer_rows(pixels, rows, encode=encode)
-        standings = self.trust.standings(levels[0].cpu().numpy(), np.stack([item.looks for item in items]))
+        needed = feature_rows(self.model.tasks, self._rows(items))
+        features = self._encode(pixels, {**needed, LEVELS: None})
+        levels = features.pop(LEVELS).cpu().numpy()
+        standings = self.trust.standings(levels, np.stack([item.looks for item in items]))
         found: list[dict[str, TaskAnswer]] = [{} for _ in items]
-        for task, raw in outputs.items():
-            concerned = rows[task].tolist()
-            frames = [items[index].frame for index in concerned]
-            decoded = decode(raw, self.model.tasks[task], frames, self.config.network)
-            for index, answer in zip(concerned, decoded, strict=True):
-                measured = measure(task, answer, items[index].image.scale)
-                believed = self._believed(task, answer, standings[index])
-                found[index][task] = dataclasses.replace(
-                    believed, measurements=measured.entries, warnings=tuple(measured.warnings)
+        step = self._options["rows_a_pass"] or len(items)
+        for start in range(0, len(items), step):
+            part = items[start : start + step]
+            rows = self._rows(part)
+            own = {
+                name: _row_copies(features[name], torch.searchsorted(needed[name], wanted + start))
+                for name, wanted in feature_rows(self.model.tasks, rows).items()
+            }
+            outputs = self.model.answer_rows(pixels[start : start + step], rows, encode=lambda *_, own=own: own)
+            for task, raw in outputs.items():
+                concerned = rows[task].tolist()
+                decoded = decode(
+                    raw, self.model.tasks[task], [part[index].frame for index in concerned], self.config.network
                 )
+                for index, answer in zip(concerned, decoded, strict=True):
+                    measured = measure(task, answer, part[index].image.scale)
+                    believed = self._believed(task, answer, standings[start + index])
+                    found[start + index][task] = dataclasses.replace(
+                        believed, measurements=measured.entries, warnings=tuple(measured.warnings)
+                    )
         return [
             Answers(
                 item.image.pixels,
@@ -259,6 +271,9 @@ class UltrasoundPredictor:
             return answer
         score = None if answer.score is None else round(answer.score * standing.belief, 4)
         return dataclasses.replace(answer, score=score, confidence=round(answer.confidence * standing.belief, 4))
+
+    def _rows(self, items: Sequence[UltrasoundItem]) -> dict[str, Tensor]:
+        return {task: index.to(self.device) for task, index in task_rows([item.tasks for item in items]).items()}
 
     def _quickened(self, pixels: Tensor) -> QuickBackbone:
         backbone = self.model.backbone
