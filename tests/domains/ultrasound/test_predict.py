@@ -177,7 +177,7 @@ def test_millimetres_end_where_the_calibrated_region_ends(predictor, tmp_path):
             units = {entry["unit"] for entry in answer.measurements}
             assert units and any(unit.startswith("mm") for unit in units) == (code is None)
             assert (code in answer.warnings) == (code is not None)
-        record = write_answers(answers, CaseWriter(tmp_path / str(code)), overlays=False)
+        record = write_answers(answers, CaseWriter(tmp_path / str(code)))
         assert record["warnings"] == list(answers.warnings)
         row = record["tasks"]["seg"]
         assert any(key.endswith("[mm2]") for key in row) == (code is None)
