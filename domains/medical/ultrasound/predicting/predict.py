@@ -7,6 +7,7 @@ import logging
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,7 @@ from domains.medical.ultrasound.predicting.measure import measurements
 from domains.medical.ultrasound.predicting.write import write_answers
 from domains.medical.ultrasound.saved import load_run
 from polyhead.batch.case import Case, InvalidInput, Record, Writer
-from polyhead.inference import Backend, Precision, Quick, quicken
+from polyhead.inference import Backend, Precision, Quick, quicken, side_by_side
 from polyhead.model import feature_rows, task_rows
 from polyhead.runs.identity import BACKENDS
 from polyhead.system.devices import choose_device
@@ -197,24 +198,11 @@ class UltrasoundPredictor:
             self._encode = self._quickened(pixels)
         needed = feature_rows(self.model.tasks, self._rows(items))
         features = self._encode(pixels, needed)
-        found: list[dict[str, TaskAnswer]] = [{} for _ in items]
         step = self._options["rows_a_pass"] or len(items)
-        for start in range(0, len(items), step):
-            part = items[start : start + step]
-            rows = self._rows(part)
-            own = {
-                name: _row_copies(features[name], torch.searchsorted(needed[name], wanted + start))
-                for name, wanted in feature_rows(self.model.tasks, rows).items()
-            }
-            outputs = self.model.answer_rows(pixels[start : start + step], rows, encode=lambda *_, own=own: own)
-            for task, raw in outputs.items():
-                concerned = rows[task].tolist()
-                decoded = decode(
-                    raw, self.model.tasks[task], [part[index].frame for index in concerned], self.config.network
-                )
-                for index, answer in zip(concerned, decoded, strict=True):
-                    measured = measurements(answer, part[index].image.spacing)
-                    found[start + index][task] = dataclasses.replace(answer, measurements=measured)
+        starts = range(0, len(items), step)
+        decoding = partial(self._decoded, items, pixels, needed, features, step)
+        parts = side_by_side(decoding, starts) if self.device.type == "cpu" else map(decoding, starts)
+        found = [answered for part in parts for answered in part]
         return [
             Answers(
                 item.image.pixels,
@@ -225,6 +213,33 @@ class UltrasoundPredictor:
             )
             for item, answered in zip(items, found, strict=True)
         ]
+
+    def _decoded(
+        self,
+        items: Sequence[UltrasoundItem],
+        pixels: Tensor,
+        needed: Mapping[str, Tensor],
+        features: Mapping[str, Tensor],
+        step: int,
+        start: int,
+    ) -> list[dict[str, TaskAnswer]]:
+        """The answers of the `step` items from `start` on, of the features (rows `needed`) of all items."""
+        part = items[start : start + step]
+        rows = self._rows(part)
+        own = {
+            name: _row_copies(features[name], torch.searchsorted(needed[name], wanted + start))
+            for name, wanted in feature_rows(self.model.tasks, rows).items()
+        }
+        outputs = self.model.answer_rows(pixels[start : start + step], rows, encode=lambda *_: own)
+        found: list[dict[str, TaskAnswer]] = [{} for _ in part]
+        for task, raw in outputs.items():
+            concerned = rows[task].tolist()
+            frames = [part[index].frame for index in concerned]
+            decoded = decode(raw, self.model.tasks[task], frames, self.config.network)
+            for index, answer in zip(concerned, decoded, strict=True):
+                measured = measurements(answer, part[index].image.spacing)
+                found[index][task] = dataclasses.replace(answer, measurements=measured)
+        return found
 
     def _rows(self, items: Sequence[UltrasoundItem]) -> dict[str, Tensor]:
         return {task: index.to(self.device) for task, index in task_rows([item.tasks for item in items]).items()}
