@@ -17,8 +17,10 @@ from polyhead.system.locks import take_lock
 
 STATE = ".polyhead"
 RESULTS, RUN, CSV, HTML, FAILED, LOGS = "results.jsonl", "run.json", "summary.csv", "summary.html", "failed.txt", "logs"
-RESERVED = {STATE, RESULTS, RUN, CSV, HTML, FAILED, LOGS}
-"""Names in OUT that no case may have."""
+OF_VERBS = ("calibration.json", *(f"answers.{ending}" for ending in ("tsv", "csv", "parquet")))
+OF_REPORTS = tuple(f"report.{ending}" for ending in ("html", "json", "csv"))
+RESERVED = {STATE, RESULTS, RUN, "batch.json", CSV, HTML, FAILED, LOGS, *OF_VERBS, *OF_REPORTS}
+"""Names in OUT that no case may have: of a batch's own files, and of what verbs and reports lay beside them."""
 _SHARD_LOCK = re.compile(r"shard-(\d+)-of-(\d+)\.lock")
 
 

@@ -118,8 +118,8 @@ class UltrasoundPredictor:
         device: "auto", "cpu", "cuda", "cuda:N" or "mps".
         tasks: answer these tasks where a case names none; None answers all of the model's.
         backend: see `polyhead.inference.quicken`.
-        precision: on a CPU, "float32" gives the same answer, bit for bit, alone and in any batch, as long as backend
-            and number of threads are the same; "bfloat16" and "auto" trade exactness for speed.
+        precision: on a CPU, "float32" gives the same answer, bit for bit, alone and in any batch, with any number of
+            threads, as long as the backend is the same; "bfloat16" and "auto" trade exactness for speed.
         items: how many cases will come; decides whether preparing a quicker backend repays.
         batch_size: how many images are encoded at once at most.
         cache: keep prepared backends in the run folder.
