@@ -1,10 +1,12 @@
 """A folder of 1,000 files of which 30 are broken in ten ways, predicted, predicted again, and killed in the middle.
 
-    python -m benchmarks.batch_folder --run RUN
+    python -m benchmarks.batch_folder --run RUN [--against CHECKOUT]
 
-RUN is any trained ultrasound run. Every good file must be done and every bad one named, with exit status 3; a second
-run must do nothing; a run that is killed (SIGKILL to the whole process group) in the middle and started again must end
-the same. Times are written down, nothing is claimed of them.
+RUN is any trained ultrasound run. With a checkout of an earlier commit, which can read RUN, the same folder is also
+predicted by it, in turns, with three tasks and with all of RUN's, and files, bytes and seconds are set side by side.
+Every good file must be done and every bad one named, with exit status 3; a second run must do nothing; a run that is
+killed (SIGKILL to the whole process group) in the middle and started again must end the same. Times are written down,
+nothing is claimed of them.
 """
 
 from __future__ import annotations
@@ -13,13 +15,15 @@ import argparse
 import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from statistics import median
 
 import numpy as np
 from PIL import Image
@@ -27,6 +31,8 @@ from PIL import Image
 from benchmarks.results import table, write_section
 from domains.medical.ultrasound.simulator import phantom
 
+HERE = Path(__file__).parents[1]
+PICTURES = 24
 TASKS = ("breast_lesion", "breast_3cls", "thyroid_nodule_det")
 
 
@@ -101,15 +107,51 @@ def make_folder(folder: Path, files: int, broken: int) -> set[str]:
     return bad
 
 
-def command(run: Path, folder: Path, out: Path) -> list[str]:
-    named = [word for task in TASKS for word in ("--task", task)]
+def command(run: Path, folder: Path, out: Path, tasks: Sequence[str] = TASKS) -> list[str]:
+    named = [word for task in tasks for word in ("--task", task)]
     verb = ["ultrasound", "predict", str(run), str(folder), "-o", str(out), "--quiet", *named]
     return [sys.executable, "-m", "apps.cli", *verb]
 
 
-def timed(words: list[str]) -> tuple[int, float]:
+def timed(words: list[str], tree: Path = HERE) -> tuple[int, float]:
+    """Exit status and seconds of a command of `tree`."""
+    paths = os.environ | {"PYTHONPATH": str(tree)}
     started = time.perf_counter()
-    return subprocess.run(words, stdout=subprocess.DEVNULL).returncode, time.perf_counter() - started
+    return subprocess.run(
+        words, stdout=subprocess.DEVNULL, env=paths, cwd=tree
+    ).returncode, time.perf_counter() - started
+
+
+def compare(run: Path, scratch: Path, against: Path, turns: int) -> str:
+    """Files and bytes a picture and seconds of two trees, medians of `turns` alternating turns."""
+    folder = scratch / "pictures"
+    folder.mkdir()
+    for number in range(PICTURES):
+        task = TASKS[number % len(TASKS)]
+        Image.fromarray(phantom(task, number, (533, 958)).image).save(folder / f"{number:02d}.png")
+    lines = []
+    for title, tasks in ((f"{len(TASKS)} tasks", TASKS), ("all tasks", ())):
+        seconds: dict[str, list[float]] = {"before": [], "after": []}
+        held: dict[str, tuple[float, float]] = {}
+        for _ in range(turns):
+            for name, tree in (("before", against), ("after", HERE)):
+                out = scratch / "compared"
+                status, taken = timed(command(run, folder, out, tasks), tree)
+                assert status == 0, f"{name}: exit status {status}"
+                seconds[name].append(taken)
+                sizes = [file.stat().st_size for file in out.glob("*/**/*") if file.is_file()]
+                held[name] = (len(sizes) / PICTURES, sum(sizes) / PICTURES)
+                shutil.rmtree(out)
+        for name, taken in seconds.items():
+            files, size = held[name]
+            spread = f"{median(taken):.1f} ({min(taken):.1f} to {max(taken):.1f})"
+            lines.append([title, name, f"{files:.1f}", f"{size / 1e3:,.0f}", spread])
+    commit = subprocess.run(["git", "-C", str(against), "rev-parse", "--short", "HEAD"], capture_output=True, text=True)
+    text = (
+        f"{PICTURES} pictures of 958 x 533 pixels, before ({commit.stdout.strip()}) and after, medians of {turns} turns"
+    )
+    columns = ["what", "tree", "files a picture", "kB a picture", "seconds, start included (from, to)"]
+    return f"{text} in alternation.\n\n{table(columns, lines)}\n\n"
 
 
 def check(out: Path, files: int, bad: set[str], status: int) -> dict[str, int]:
@@ -134,9 +176,14 @@ def main() -> None:
     parser.add_argument("--run", type=Path, required=True)
     parser.add_argument("--files", type=int, default=1000)
     parser.add_argument("--broken", type=int, default=30)
+    parser.add_argument("--against", type=Path, help="a checkout of an earlier commit")
+    parser.add_argument("--turns", type=int, default=3)
     given = parser.parse_args()
-    lines = []
+    given.run = given.run.absolute()
+    lines, compared = [], ""
     with tempfile.TemporaryDirectory() as scratch:
+        if given.against is not None:
+            compared = compare(given.run, Path(scratch), given.against.absolute(), given.turns)
         folder = Path(scratch) / "in"
         bad = make_folder(folder, given.files, given.broken)
         out = Path(scratch) / "out"
@@ -160,7 +207,7 @@ def main() -> None:
             ["the same command again", str(status), f"{seconds:.1f}", str(check(out, given.files, bad, status))]
         )
     text = f"{given.files} files, {given.broken} of them broken in {len(BROKEN)} ways, tasks {', '.join(TASKS)}.\n\n"
-    text += table(["what", "exit status", "seconds", "cases by status"], lines)
+    text = compared + text + table(["what", "exit status", "seconds", "cases by status"], lines)
     text += "\n\nHow the bad ones are named, one of each code:\n\n"
     text += "\n".join(f"- `{code}`: {reason}" for code, reason in sorted(reasons.items()))
     write_section("A folder with broken files", text)

@@ -11,13 +11,15 @@ import logging
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Literal
+from threading import Barrier
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import torch
@@ -32,6 +34,8 @@ logger = logging.getLogger(__name__)
 Backend = Literal["auto", "plain", "compiled", "openvino"]
 Precision = Literal["float32", "bfloat16", "auto"]
 Call = Callable[..., tuple[Tensor, ...]]
+Job = TypeVar("Job")
+Done = TypeVar("Done")
 
 TOLERANCE = {"float32": 1e-3, "bfloat16": 8e-2}
 """Largest relative error ‖quick - plain‖ / ‖plain‖ of any output on the example."""
@@ -247,7 +251,48 @@ def _compiled_backend(
 
 
 def _in_passes(call: Call, rows_a_pass: int | None) -> Call:
-    return call if rows_a_pass is None else _in_batches(call, rows_a_pass)
+    """Passes of equal length, on a CPU side by side in threads of one core each."""
+    if rows_a_pass is None:
+        return call
+    one_by_one = _in_batches(call, rows_a_pass)
+
+    def passes(*inputs: Tensor) -> tuple[Tensor, ...]:
+        if inputs[0].device.type != "cpu":
+            return one_by_one(*inputs)
+        starts = range(0, len(inputs[0]), rows_a_pass)
+        parts = side_by_side(
+            lambda start: one_by_one(*(tensor[start : start + rows_a_pass] for tensor in inputs)), starts
+        )
+        return tuple(torch.cat(columns) for columns in zip(*parts, strict=True))
+
+    return passes
+
+
+def side_by_side(work: Callable[[Job], Done], jobs: Sequence[Job]) -> list[Done]:
+    """What `work` makes of each job, in order, in inference mode: as many at once as torch has threads, one core each.
+
+    Many small operations are so quicker than one after the other on all cores, where each waits for all of them; and
+    what a job gives does not depend on how many there are.
+    """
+    threads = _one_core_threads(torch.get_num_threads())
+
+    def inferred(job: Job) -> Done:
+        with torch.inference_mode():
+            return work(job)
+
+    return list(threads.map(inferred, jobs))
+
+
+@cache
+def _one_core_threads(count: int) -> ThreadPoolExecutor:
+    threads = ThreadPoolExecutor(count, "rows", initializer=torch.set_num_threads, initargs=(1,))
+    started = Barrier(count + 1)
+    for _ in range(count):
+        threads.submit(started.wait)
+    started.wait()
+    # What a thread sets is its own, but new threads would take it over.
+    torch.set_num_threads(count)
+    return threads
 
 
 def _in_batches(call: Call, length: int) -> Call:

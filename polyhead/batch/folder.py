@@ -17,8 +17,10 @@ from polyhead.system.folders import BATCH_FILE, BATCH_STATE
 from polyhead.system.locks import take_lock
 
 RESULTS, CSV, HTML, FAILED, LOGS = "results.jsonl", "summary.csv", "summary.html", "failed.txt", "logs"
-RESERVED = {BATCH_STATE, BATCH_FILE, RESULTS, CSV, HTML, FAILED, LOGS}
-"""Names in OUT that no case may have."""
+OF_VERBS = ("calibration.json", *(f"answers.{ending}" for ending in ("tsv", "csv", "parquet")))
+OF_REPORTS = tuple(f"report.{ending}" for ending in ("html", "json", "csv"))
+RESERVED = {BATCH_STATE, BATCH_FILE, "run.json", RESULTS, CSV, HTML, FAILED, LOGS, *OF_VERBS, *OF_REPORTS}
+"""Names in OUT that no case may have: of a batch's own files, and of what verbs and reports lay beside them."""
 _SHARD_LOCK = re.compile(r"shard-(\d+)-of-(\d+)\.lock")
 
 

@@ -63,6 +63,10 @@ def test_names_that_differ_in_case_or_accents_only_are_told_apart():
         ("s/logs/a", "s/logs/a"),
         ("s/receipt.json", "s/input-receipt.json"),
         (".polyhead/a", "input-.polyhead/a"),
+        ("batch.json/a", "input-batch.json/a"),
+        ("report.html/a", "input-report.html/a"),
+        ("ANSWERS.tsv/a", "input-ANSWERS.tsv/a"),
+        ("back\\slash/a", "back_slash/a"),
     ],
 )
 def test_names_become_folders_that_every_system_can_make(name, found):

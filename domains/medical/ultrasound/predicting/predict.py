@@ -7,6 +7,7 @@ import logging
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +28,7 @@ from domains.medical.ultrasound.uncertainty.picture import picture_numbers
 from domains.medical.ultrasound.uncertainty.trust import Standing, Trust, certainty
 from polyhead.batch.case import Case, InvalidInput, Record, Writer
 from polyhead.batch.monitor import current_monitor
-from polyhead.inference import Backend, Precision, Quick, quicken
+from polyhead.inference import Backend, Precision, Quick, quicken, side_by_side
 from polyhead.model import feature_rows, task_rows
 from polyhead.runs.identity import BACKENDS
 from polyhead.system.devices import choose_device
@@ -128,8 +129,8 @@ class UltrasoundPredictor:
         device: "auto", "cpu", "cuda", "cuda:N" or "mps".
         tasks: answer these tasks where a case names none; None answers all of the model's.
         backend: see `polyhead.inference.quicken`.
-        precision: on a CPU, "float32" gives the same answer, bit for bit, alone and in any batch, as long as backend
-            and number of threads are the same; "bfloat16" and "auto" trade exactness for speed.
+        precision: on a CPU, "float32" gives the same answer, bit for bit, alone and in any batch, with any number of
+            threads, as long as the backend is the same; "bfloat16" and "auto" trade exactness for speed.
         items: how many cases will come; decides whether preparing a quicker backend repays.
         batch_size: how many images are encoded at once at most.
         cache: keep prepared backends in the run folder.
@@ -227,27 +228,11 @@ class UltrasoundPredictor:
         features = self._encode(pixels, {**needed, LEVELS: None})
         levels = features.pop(LEVELS).cpu().numpy()
         standings = self.trust.standings(levels, np.stack([item.looks for item in items]))
-        found: list[dict[str, TaskAnswer]] = [{} for _ in items]
         step = self._options["rows_a_pass"] or len(items)
-        for start in range(0, len(items), step):
-            part = items[start : start + step]
-            rows = self._rows(part)
-            own = {
-                name: _row_copies(features[name], torch.searchsorted(needed[name], wanted + start))
-                for name, wanted in feature_rows(self.model.tasks, rows).items()
-            }
-            outputs = self.model.answer_rows(pixels[start : start + step], rows, encode=lambda *_, own=own: own)
-            for task, raw in outputs.items():
-                concerned = rows[task].tolist()
-                decoded = decode(
-                    raw, self.model.tasks[task], [part[index].frame for index in concerned], self.config.network
-                )
-                for index, answer in zip(concerned, decoded, strict=True):
-                    measured = measure(task, answer, part[index].image.scale)
-                    believed = self._believed(task, answer, standings[start + index])
-                    found[start + index][task] = dataclasses.replace(
-                        believed, measurements=measured.entries, warnings=tuple(measured.warnings)
-                    )
+        starts = range(0, len(items), step)
+        decoding = partial(self._decoded, items, pixels, needed, features, standings, step)
+        parts = side_by_side(decoding, starts) if self.device.type == "cpu" else map(decoding, starts)
+        found = [answered for part in parts for answered in part]
         return [
             Answers(
                 item.image.pixels,
@@ -271,6 +256,37 @@ class UltrasoundPredictor:
             return answer
         score = None if answer.score is None else round(answer.score * standing.belief, 4)
         return dataclasses.replace(answer, score=score, confidence=round(answer.confidence * standing.belief, 4))
+
+    def _decoded(
+        self,
+        items: Sequence[UltrasoundItem],
+        pixels: Tensor,
+        needed: Mapping[str, Tensor],
+        features: Mapping[str, Tensor],
+        standings: Sequence[Standing],
+        step: int,
+        start: int,
+    ) -> list[dict[str, TaskAnswer]]:
+        """The answers of the `step` items from `start` on, of the features (rows `needed`) of all items."""
+        part = items[start : start + step]
+        rows = self._rows(part)
+        own = {
+            name: _row_copies(features[name], torch.searchsorted(needed[name], wanted + start))
+            for name, wanted in feature_rows(self.model.tasks, rows).items()
+        }
+        outputs = self.model.answer_rows(pixels[start : start + step], rows, encode=lambda *_: own)
+        found: list[dict[str, TaskAnswer]] = [{} for _ in part]
+        for task, raw in outputs.items():
+            concerned = rows[task].tolist()
+            frames = [part[index].frame for index in concerned]
+            decoded = decode(raw, self.model.tasks[task], frames, self.config.network)
+            for index, answer in zip(concerned, decoded, strict=True):
+                measured = measure(task, answer, part[index].image.scale)
+                believed = self._believed(task, answer, standings[start + index])
+                found[index][task] = dataclasses.replace(
+                    believed, measurements=measured.entries, warnings=tuple(measured.warnings)
+                )
+        return found
 
     def _rows(self, items: Sequence[UltrasoundItem]) -> dict[str, Tensor]:
         return {task: index.to(self.device) for task, index in task_rows([item.tasks for item in items]).items()}
