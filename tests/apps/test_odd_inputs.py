@@ -84,13 +84,10 @@ def predict(polyhead, run, tmp_path):
 
     def predicted(source: Path | str, *options: object):
         out = tmp_path / "out"
-        command = ["ultrasound", "predict", run, source, "-o", out, "--backend", "plain", "--no-overlays", *options]
+        command = ["ultrasound", "predict", run, source, "-o", out, "--backend", "plain", "--save", "masks", *options]
         status, _, err = polyhead(*command)
         rows = [json.loads(line) for line in (out / "results.jsonl").read_text().splitlines()]
-        # The folder's own facts; their file is named by the batch runner.
-        facts = next(
-            json.loads((out / name).read_text()) for name in ("batch.json", "run.json") if (out / name).exists()
-        )
+        facts = json.loads((out / "batch.json").read_text())
         return status, {row["id"]: row for row in rows}, facts, err
 
     return predicted

@@ -226,7 +226,20 @@ def test_a_damaged_companion_is_one_line(run, tmp_path):
 
 def test_a_temperature_is_not_measured_on_the_rows_that_made_it(polyhead, run, data, tmp_path):
     out = tmp_path / "out"
-    command = ("ultrasound", "predict", run, data, "-o", out, "--format", "fm-uia", "--no-overlays", "--device", "cpu")
+    command = (
+        "ultrasound",
+        "predict",
+        run,
+        data,
+        "-o",
+        out,
+        "--format",
+        "fm-uia",
+        "--save",
+        "masks",
+        "--device",
+        "cpu",
+    )
     status, _, err = polyhead(*command, "--task", TASKS[0])
     assert status == 0, err
     status, _, err = polyhead("ultrasound", "evaluate", out, data, "--resamples", "50", "-q")
