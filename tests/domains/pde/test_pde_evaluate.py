@@ -104,7 +104,7 @@ def test_other_data_than_was_predicted_is_refused(data, tmp_path):
         evaluate(data, data)
     with pytest.raises(ValueError, match="unknown split 'all of it'"):
         evaluate(out, data, split="all of it")
-    with pytest.raises(ValueError, match=r"field.npz cannot be read"):
+    with pytest.raises(ValueError, match=r"field.npz is not there: predict again, with fields in --save"):
         read_field(tmp_path)
 
 
