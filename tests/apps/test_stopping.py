@@ -58,7 +58,7 @@ def test_a_training_that_had_not_begun_is_run_again(polyhead, few, tmp_path, mon
     def stopped(*arguments, **options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(training, "read_tables", stopped)
+    monkeypatch.setattr(training, "read_labelled", stopped)
     call = ["ultrasound", "train", str(few), "-o", str(tmp_path / "run"), *SMALL]
     status, out, err = polyhead(*call)
     assert (status, out) == (130, "")
@@ -79,7 +79,7 @@ def test_a_stopped_simulation_goes_on_by_the_same_command(polyhead, tmp_path, mo
 
 
 def test_a_stop_elsewhere_says_that_nothing_was_kept(polyhead, tmp_path, monkeypatch):
-    def stopped(*arguments):
+    def stopped(*arguments, **options):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("apps.ultrasound.held_out.rows_to_score", stopped)
@@ -116,6 +116,8 @@ def test_the_program_is_named_as_it_was_called(tmp_path, monkeypatch):
     assert stopping.program() == [sys.executable, "-m", "apps.cli"]
 
 
+# Other tests load JAX, which warns of forks; the child does nothing.
+@pytest.mark.filterwarnings(r"ignore:os\.fork\(\) was called:RuntimeWarning")
 def test_children_that_are_forked_die_of_a_termination():
     ready, begun = os.pipe()
     with stopping.heeding_terminations():

@@ -10,6 +10,7 @@ from domains.medical.ultrasound.predicting.drawing import SHEET_SIDE
 from domains.medical.ultrasound.predicting.write import MASKS_APART
 from polyhead.batch.products import Saved, saves
 from polyhead.batch.room import on_disk
+from polyhead.system.regular import open_regular
 
 if TYPE_CHECKING:
     from polyhead.batch.case import Case
@@ -49,7 +50,7 @@ def _size(case: Case) -> tuple[int, int]:
     from PIL import Image
 
     try:
-        with Image.open(case.path) as picture:
+        with open_regular(case.path) as stream, Image.open(stream) as picture:
             return picture.size
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         return _USUAL_SIZE
