@@ -261,7 +261,7 @@ class LocalRunner:
         self._flight.clear()
         status, sign, reason = _death(code)
         if child.hung_in is not None:
-            status, sign = "timeout", f"timeout_in_{child.hung_in}"
+            status, sign = "timeout", f"timeout-in-{child.hung_in}"
             reason = f"no end of {child.hung_in} within {self._limit(child.hung_in):g} s"
         if not begun:
             self._failed_starts += 1
