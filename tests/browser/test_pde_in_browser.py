@@ -106,7 +106,7 @@ def test_a_job_over_a_data_folder_outlives_a_reload(screen, server, runs):
     screen.get_by_role("tab", name="Folder").click()
     seen(screen.get_by_text("darcy: 6 cases"))
     seen(screen.get_by_text("Done, 6 of 6 cases"))
-    seen(screen.get_by_text("6 ok", exact=True))
+    seen(screen.get_by_text("6 cases: 6 done"))
     picture(screen, "pde-job")
 
 
