@@ -8,6 +8,7 @@ where it is installed. Preparing costs seconds to a minute, so it is done only w
 from __future__ import annotations
 
 import logging
+import os
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -293,6 +294,11 @@ def _one_core_threads(count: int) -> ThreadPoolExecutor:
     # What a thread sets is its own, but new threads would take it over.
     torch.set_num_threads(count)
     return threads
+
+
+if hasattr(os, "register_at_fork"):
+    # A forked child has none of these threads, and would wait for them for ever.
+    os.register_at_fork(after_in_child=_one_core_threads.cache_clear)
 
 
 def _in_batches(call: Call, length: int) -> Call:
