@@ -167,6 +167,7 @@ def test_a_training_that_was_stopped_leaves_the_same(data, run, tmp_path):
     assert not (kept / LIKENESS_FILE).exists() and not (kept / CALIBRATION_FILE).exists()
 
 
+@pytest.mark.usefixtures("one_thread")  # as torchrun gives each of its processes
 def test_two_processes_leave_what_one_makes_of_their_weights(data, tmp_path):
     command = [
         "ultrasound",
