@@ -123,6 +123,7 @@ def test_what_blocks_in_reading_is_given_up_and_the_others_go_on(bench, monkeypa
     assert (rows["b"]["code"], rows["b"]["reason"]) == ("timeout-in-read", "no end of read within 1 s")
 
 
+@pytest.mark.filterwarnings(r"ignore:os\.fork\(\) was called:RuntimeWarning")  # other tests load JAX
 def test_a_folder_without_permission_by_another_user(tmp_path):
     """Root enters every folder, so a child process of nobody looks."""
     (tmp_path / "a.toy").write_text("a")
