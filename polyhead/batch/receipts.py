@@ -23,7 +23,7 @@ from polyhead.batch.search import is_hidden
 from polyhead.batch.states import settled_state, state_of
 from polyhead.batch.writer import RECEIPT, dump_json, safe_relative
 from polyhead.system.files import sweep_temporaries, write_whole
-from polyhead.system.regular import Hollow, NotRegular, open_regular
+from polyhead.system.regular import open_regular
 
 Verify = Literal["quick", "full"]
 """How a receipt is checked: by size, time and inode of files where those show every change, or by their contents."""
@@ -107,16 +107,8 @@ def fingerprint(path: Path, *companions: Path) -> dict[str, Any]:
             whole.update(json.dumps([os.path.relpath(each, path.parent), sha256, size]).encode())
             total += size
         return {"sha256": whole.hexdigest(), "bytes": total}
-    except FileNotFoundError:
-        which = "" if each == path else f": {each}"
-        reason = f"there is no such file{which}"
-        raise InvalidInput("missing-file", reason, "check the path or the list of inputs") from None
-    except (NotRegular, Hollow, PermissionError) as error:
-        raise refusal(each, error) from None
     except OSError as error:
-        which = "the file" if each == path else str(each)
-        reason = f"{which} cannot be read: {error.strerror or error}"
-        raise InvalidInput("unreadable-file", reason, "check permissions and the disk") from None
+        raise refusal(each, error) from None
 
 
 def input_fingerprint(case: Case) -> dict[str, Any]:
