@@ -89,8 +89,8 @@ class Report:
         tasks: in the order of the rows.
         means: the leaderboard's columns, means over the tasks of a kind.
         problems: all that is wrong with data and predictions, missing predictions among it.
-        official: whether the main numbers are the public scorer's; `TaskScore.alternative` holds those of the same answers
-            with missing ones counted the other way.
+        official: whether the main numbers are the public scorer's; `TaskScore.alternative` holds those of the same
+            answers with missing ones counted the other way.
         resamples, seed, level: of the intervals.
         reliability: how honest the probabilities of the classification tasks are.
         remarks: what must be known before any score is read, a sentence each.
