@@ -164,6 +164,7 @@ class Receipt:
         saved: the products that were wanted of the case.
         software: the version of polyhead that did the case.
         made: the day it was done, as 2025-01-31.
+        path: where the input was, absolute; empty where a receipt does not say.
     """
 
     status: str
@@ -180,6 +181,7 @@ class Receipt:
     saved: Saved = None
     software: str = __version__
     made: str = field(default_factory=lambda: datetime.now(UTC).date().isoformat())
+    path: str = ""
 
 
 def save_receipt(folder: Path, receipt: Receipt) -> None:
@@ -215,16 +217,16 @@ def what_changed(
 
     Of the products that are wanted, `saved`, none may be missing; more are no harm. A file that was not touched since
     is not read; ``verify="full"`` reads all of them.
+
+    Raises:
+        InvalidInput, OSError: the input cannot be looked at, which reading it says.
     """
     if (receipt.case, receipt.model, receipt.request) != (case.id, model, request):
         return "asked"
     if receipt.status == "ok" and not covers(receipt.saved, saved):
         return "saved"
     quick = verify == "quick"
-    try:
-        if not ((quick and _untouched(receipt.input, _input_files(case))) or _same(receipt.input, _taken(case))):
-            return "input"
-    except (OSError, InvalidInput):
+    if not ((quick and _untouched(receipt.input, _input_files(case))) or _same(receipt.input, _taken(case))):
         return "input"
     try:
         for name, sums in receipt.outputs.items():
@@ -237,6 +239,17 @@ def what_changed(
     except (OSError, InvalidInput):
         return "outputs"
     return None if whole else "outputs"
+
+
+def is_anothers(receipt: Receipt, case: Case) -> bool:
+    """Whether a receipt is of another file than the case's, which is still there and of other contents.
+
+    Raises:
+        InvalidInput, OSError: the input cannot be looked at.
+    """
+    if not receipt.path or not os.path.exists(receipt.path):  # noqa: PTH110 - False of what cannot be looked at
+        return False
+    return not os.path.samefile(receipt.path, case.path) and not _same(receipt.input, _taken(case))  # noqa: PTH121
 
 
 def _untouched(sums: Mapping[str, Any], files: Mapping[str, Path]) -> bool:
