@@ -1,6 +1,7 @@
 """Masks in every spelling that files have give the ids that were meant, or one line that names the file."""
 
 import io
+import os
 import struct
 import zlib
 
@@ -147,3 +148,11 @@ def test_grey_as_opencv_reads_it(tmp_path):
         assert (read_grey_mask(tmp_path / name) == grey).all()
     with pytest.raises(ValueError, match="not a readable image"):
         read_grey_mask(tmp_path / "absent.png")
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("read", [read_grey_mask, read_stored_mask])
+def test_a_pipe_in_the_place_of_a_mask_is_not_waited_for(tmp_path, read):
+    os.mkfifo(tmp_path / "m.png")
+    with pytest.raises((ValueError, InvalidInput), match="no regular file"):
+        read(tmp_path / "m.png")

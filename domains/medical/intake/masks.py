@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from domains.medical.intake.images import file_format, single_picture, upright
 from polyhead.batch.case import InvalidInput
+from polyhead.system.regular import open_regular
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PillowImage
@@ -154,7 +155,7 @@ def read_grey_mask(path: Path) -> NDArray[np.uint8]:
     from PIL import Image, ImageOps
 
     try:
-        with Image.open(path) as image:
+        with open_regular(path) as file, Image.open(file) as image:
             if image.format == "JPEG":
                 # The decoder's own grey, its luminance, is not that of the colours.
                 image.draft("L", image.size)
