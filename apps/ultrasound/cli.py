@@ -181,7 +181,7 @@ def predict(
     passed = PassedOver()
     with counting("looking for inputs", flags.quiet or flags.log_json) as count:
         known_tasks = {name: (spec.kind, spec.outputs) for name, spec in wanted.items()}
-        cases = cases_from(source, tasks=known_tasks, count=count, passed=passed)
+        cases = cases_from(source, tasks=known_tasks, only=bool(task), count=count, passed=passed)
     answering: dict[str, Any] = {"precision": precision, "tasks": list(wanted)}
     arguments = answering | {
         "run": str(run),

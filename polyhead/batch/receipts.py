@@ -23,7 +23,7 @@ from polyhead.batch.search import is_hidden
 from polyhead.batch.states import settled_state, state_of
 from polyhead.batch.writer import RECEIPT, dump_json, safe_relative
 from polyhead.system.files import sweep_temporaries, write_whole
-from polyhead.system.regular import Hollow, NotRegular, open_regular
+from polyhead.system.regular import open_regular
 
 Verify = Literal["quick", "full"]
 """How a receipt is checked: by size, time and inode of files where those show every change, or by their contents."""
@@ -107,16 +107,8 @@ def fingerprint(path: Path, *companions: Path) -> dict[str, Any]:
             whole.update(json.dumps([os.path.relpath(each, path.parent), sha256, size]).encode())
             total += size
         return {"sha256": whole.hexdigest(), "bytes": total}
-    except FileNotFoundError:
-        which = "" if each == path else f": {each}"
-        reason = f"there is no such file{which}"
-        raise InvalidInput("missing-file", reason, "check the path or the list of inputs") from None
-    except (NotRegular, Hollow, PermissionError) as error:
-        raise refusal(each, error) from None
     except OSError as error:
-        which = "the file" if each == path else str(each)
-        reason = f"{which} cannot be read: {error.strerror or error}"
-        raise InvalidInput("unreadable-file", reason, "check permissions and the disk") from None
+        raise refusal(each, error) from None
 
 
 def input_fingerprint(case: Case) -> dict[str, Any]:
@@ -172,6 +164,7 @@ class Receipt:
         saved: the products that were wanted of the case.
         software: the version of polyhead that did the case.
         made: the day it was done, as 2025-01-31.
+        path: where the input was, absolute; empty where a receipt does not say.
     """
 
     status: str
@@ -188,6 +181,7 @@ class Receipt:
     saved: Saved = None
     software: str = __version__
     made: str = field(default_factory=lambda: datetime.now(UTC).date().isoformat())
+    path: str = ""
 
 
 def save_receipt(folder: Path, receipt: Receipt) -> None:
@@ -223,16 +217,16 @@ def what_changed(
 
     Of the products that are wanted, `saved`, none may be missing; more are no harm. A file that was not touched since
     is not read; ``verify="full"`` reads all of them.
+
+    Raises:
+        InvalidInput, OSError: the input cannot be looked at, which reading it says.
     """
     if (receipt.case, receipt.model, receipt.request) != (case.id, model, request):
         return "asked"
     if receipt.status == "ok" and not covers(receipt.saved, saved):
         return "saved"
     quick = verify == "quick"
-    try:
-        if not ((quick and _untouched(receipt.input, _input_files(case))) or _same(receipt.input, _taken(case))):
-            return "input"
-    except (OSError, InvalidInput):
+    if not ((quick and _untouched(receipt.input, _input_files(case))) or _same(receipt.input, _taken(case))):
         return "input"
     try:
         for name, sums in receipt.outputs.items():
@@ -245,6 +239,17 @@ def what_changed(
     except (OSError, InvalidInput):
         return "outputs"
     return None if whole else "outputs"
+
+
+def is_anothers(receipt: Receipt, case: Case) -> bool:
+    """Whether a receipt is of another file than the case's, which is still there and of other contents.
+
+    Raises:
+        InvalidInput, OSError: the input cannot be looked at.
+    """
+    if not receipt.path or not os.path.exists(receipt.path):  # noqa: PTH110 - False of what cannot be looked at
+        return False
+    return not os.path.samefile(receipt.path, case.path) and not _same(receipt.input, _taken(case))  # noqa: PTH121
 
 
 def _untouched(sums: Mapping[str, Any], files: Mapping[str, Path]) -> bool:

@@ -10,12 +10,20 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
-from polyhead.batch.case import Case
+from polyhead.batch.case import Case, InvalidInput
 from polyhead.batch.folder import refused_id
 from polyhead.batch.looking import found_outcome
-from polyhead.batch.outcome import Outcome
+from polyhead.batch.outcome import Outcome, one_line
 from polyhead.batch.products import Saved
-from polyhead.batch.receipts import Changed, Verify, load_receipt, request_digest, what_changed
+from polyhead.batch.receipts import (
+    Changed,
+    Receipt,
+    Verify,
+    is_anothers,
+    load_receipt,
+    request_digest,
+    what_changed,
+)
 
 CHECK_THREADS = 4
 CHUNK = 16
@@ -52,7 +60,8 @@ def settled(
 ) -> Settled | Redone | None:
     """What is known of a case without running it; `Redone` or None where it must be run, again or for the first time.
 
-    An input that an earlier run found invalid is told of with the day it was found so, unless `retry_failed` is set.
+    An input that an earlier run found invalid is told of with the day it was found so, unless `retry_failed` is set. A
+    case whose folder holds the answer to another file is refused, unless `overwrite` is set.
     """
     refused = refused_id(case) or found_outcome(case)
     if refused is not None:
@@ -63,9 +72,14 @@ def settled(
     receipt = load_receipt(folder)
     if receipt is None or (receipt.status != "ok" and (receipt.status != "invalid_input" or retry_failed)):
         return None
-    changed = what_changed(receipt, folder, case, model, request_digest(parameters, case), verify, saved)
+    try:
+        changed = what_changed(receipt, folder, case, model, request_digest(parameters, case), verify, saved)
+        if changed is not None and receipt.status == "ok":
+            return Settled(_refused(case, receipt)) if is_anothers(receipt, case) else Redone(changed)
+    except (OSError, InvalidInput):
+        return None  # reading it says what is wrong, and leaves the earlier answer
     if changed is not None:
-        return Redone(changed) if receipt.status == "ok" else None
+        return None
     status, remedy = "skipped", receipt.remedy
     if receipt.status != "ok":
         status = receipt.status
@@ -73,6 +87,12 @@ def settled(
         remedy = f"{remedy}; {again}" if remedy else again
     words = (receipt.code, receipt.reason, remedy, receipt.seconds, receipt.record)
     return Settled(Outcome(case.id, str(case.path), status, *words), receipt.software)
+
+
+def _refused(case: Case, receipt: Receipt) -> Outcome:
+    reason = f"its folder holds the answer to another file, {receipt.path}"
+    remedy = "choose another -o and keep both, or --overwrite to have it replaced"
+    return Outcome(case.id, str(case.path), "invalid_input", "answers-another", one_line(reason), remedy)
 
 
 def checked_ahead(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,7 +14,14 @@ from typing import Any, TypeVar
 from polyhead.batch.case import Case, InvalidInput, Predictor
 from polyhead.batch.outcome import Outcome, one_line
 from polyhead.batch.products import Saved, joined
-from polyhead.batch.receipts import Receipt, clear_case, input_fingerprint, request_digest, save_receipt
+from polyhead.batch.receipts import (
+    Receipt,
+    clear_case,
+    input_fingerprint,
+    load_receipt,
+    request_digest,
+    save_receipt,
+)
 from polyhead.batch.writer import CaseWriter, dump_json
 
 Item = TypeVar("Item")
@@ -54,12 +62,15 @@ class Job:
 
 
 def read_case(job: Job, predictor: Predictor[Any, Any]) -> Any:
-    """Removes an earlier answer, takes the fingerprint of the input, and reads it."""
+    """Takes the fingerprint of the input, removes an earlier answer, and reads it.
+
+    The answer to an input that cannot be looked at now stays: it is right again once the input is back.
+    """
     with job.timed():
-        earlier = clear_case(job.folder)
         if job.log is not None:
             job.log.unlink(missing_ok=True)
         job.input = input_fingerprint(job.case)
+        earlier = clear_case(job.folder)
         if earlier is not None and not job.anew and _answers(earlier, job):
             job.saved = joined(job.saved, earlier.saved)
         return predictor.read(job.case)
@@ -98,6 +109,8 @@ def fail_case(job: Job, stage: str, error: BaseException) -> Outcome:
         if job.input is not None:
             with suppress(OSError):  # without a receipt the case is only read again next time
                 save_receipt(job.folder, _receipt(job, "invalid_input", **words))
+        elif (earlier := load_receipt(job.folder)) is not None and earlier.status == "ok":
+            words["remedy"] = f"{words['remedy']}; the earlier answer stays".removeprefix("; ")
         return Outcome(name, path, "invalid_input", seconds=job.seconds, **words)
     kept = _keep_traceback(job, error)
     status, code, remedy = "failed", f"error-in-{stage}", f"the traceback is in {kept}" if kept else ""
@@ -115,7 +128,8 @@ def is_out_of_memory(error: BaseException) -> bool:
 def _receipt(job: Job, status: str, **values: Any) -> Receipt:
     request = request_digest(job.parameters, job.case)
     values |= {"seconds": job.seconds, "saved": None if job.saved is None else list(job.saved)}
-    return Receipt(status, job.case.id, job.input or {}, job.model, request, **values)
+    place = os.path.abspath(job.case.path)  # noqa: PTH100 - as the user names it, links and all
+    return Receipt(status, job.case.id, job.input or {}, job.model, request, path=place, **values)
 
 
 def _answers(receipt: Receipt, job: Job) -> bool:

@@ -84,7 +84,19 @@ def test_a_class_that_does_not_exist_is_wrong(scores, tmp_path, strange):
     assert values["F1_macro"] == pytest.approx(f1_score(label, predicted, average="macro")) == pytest.approx(5 / 9)
     assert values["F1_weighted"] == pytest.approx(f1_score(label, predicted, average="weighted", zero_division=0))
     assert values["MCC"] == pytest.approx(matthews_corrcoef(label, predicted))
-    assert scores(data, data)[0]["Accuracy"] == 0.75
+    values, _, found = scores(data, data)
+    # With such an answer left out all are right, which the public scorer does not say.
+    assert values["Accuracy"] == 0.75 and found["tasks"][0]["scores"][0]["alternative"] == 1
+    assert (found["main"], found["alternative"]) == ("missing at worst", "missing skipped")
+
+
+@pytest.mark.parametrize("strange", ["1", 1.5, None, [1]])
+def test_a_class_that_is_no_whole_number_is_told_so(scores, tmp_path, strange):
+    data = classes(root(tmp_path / "d", table("classification", "mask", list("0101"))), [0, 1, 0, strange])
+    for flags in ((), ("--official",)):
+        found = scores(data, data, *flags)[2]
+        assert found["missing"] == 1
+        assert f"predicted_class {strange!r} is no whole number" in [each["reason"] for each in found["problems"]]
 
 
 @pytest.mark.parametrize("flags", [(), ("--official",)])

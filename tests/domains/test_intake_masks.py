@@ -1,6 +1,7 @@
 """Masks in every spelling that files have give the ids that were meant, or one line that names the file."""
 
 import io
+import os
 import struct
 import zlib
 
@@ -77,11 +78,35 @@ def test_what_is_transparent_is_background(tmp_path):
     assert np.array_equal(stored(tmp_path, Pillow.fromarray(white)), 255 * TWO)
 
 
+def test_colours_of_a_gif_are_no_numbers(tmp_path):
+    """Writers of GIF number the colours that are used anew: of classes 0 and 2 the second would be 1."""
+    skipped = np.where(IDS == 1, 0, IDS)
+    assert np.array_equal(stored(tmp_path, Pillow.fromarray(skipped), "grey.gif"), skipped)
+    colours = [(0, 0, 0), (128, 0, 0), (0, 128, 0), (0, 0, 128)]
+    assert np.array_equal(stored(tmp_path, palette(colours, 2 * TWO), "one.gif"), 255 * TWO)
+    with pytest.raises(InvalidInput, match=r"more\.gif is a GIF, whose colours have no certain numbers"):
+        stored(tmp_path, palette(colours, IDS), "more.gif")
+
+
+@pytest.mark.parametrize(("grey", "alpha"), [(0 * TWO, 255 * TWO), (255 * TWO, 0 * TWO)])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_shapes_that_transparency_would_swallow_are_one_clear_line(tmp_path, grey, alpha, channels):
+    image = Pillow.fromarray(np.dstack([grey] * channels + [alpha]), "LA" if channels == 1 else "RGBA")
+    with pytest.raises(InvalidInput, match=r"m\.png is black wherever it is not transparent"):
+        stored(tmp_path, image)
+
+
+def test_an_empty_mask_with_a_channel_of_transparency_is_read(tmp_path):
+    image = Pillow.fromarray(np.dstack([0 * TWO] * 3 + [np.full_like(TWO, 255)]))
+    assert not stored(tmp_path, image).any()
+
+
 @pytest.mark.parametrize(
     ("image", "words"),
     [
         (Pillow.fromarray(np.arange(20 * 31 * 3, dtype=np.uint8).reshape(20, 31, 3)), "holds colours"),
         (Pillow.fromarray(IDS + np.float32(0.5)), "no class ids"),
+        (Pillow.fromarray(np.where(TWO, np.float32(np.inf), 0)), "no class ids"),
         (png(np.stack([IDS.astype(np.uint16)] * 3, -1), 16, 2), "16-bit colour"),
     ],
 )
@@ -123,3 +148,11 @@ def test_grey_as_opencv_reads_it(tmp_path):
         assert (read_grey_mask(tmp_path / name) == grey).all()
     with pytest.raises(ValueError, match="not a readable image"):
         read_grey_mask(tmp_path / "absent.png")
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("read", [read_grey_mask, read_stored_mask])
+def test_a_pipe_in_the_place_of_a_mask_is_not_waited_for(tmp_path, read):
+    os.mkfifo(tmp_path / "m.png")
+    with pytest.raises((ValueError, InvalidInput), match="no regular file"):
+        read(tmp_path / "m.png")

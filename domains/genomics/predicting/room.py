@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Sequence
 
@@ -9,6 +10,7 @@ from polyhead.batch.case import Case
 from polyhead.batch.naming import PACKED
 from polyhead.batch.products import Saved, saves
 from polyhead.batch.room import BytesOf, on_disk
+from polyhead.system.regular import open_regular
 
 _ROW = 250
 """Bytes of an answer in the tables of the case and of the batch, without its sequence."""
@@ -30,8 +32,9 @@ def bytes_of(cases: Sequence[Case], *, tasks: int, block: int, saved: Saved) -> 
 
     def of(case: Case) -> float:
         try:
-            size = case.path.stat().st_size if case.path.is_file() else 0
-        except OSError:
+            with open_regular(case.path) as file:
+                size = os.fstat(file.fileno()).st_size if case.finding is None else 0
+        except OSError:  # it fails, or is a folder
             size = 0
         held = size * (_UNPACKED if case.path.suffix.lower() in PACKED else 1) / parts[case.path]
         # A record has a line of its own, of a hundred letters and more.

@@ -208,10 +208,14 @@ def _opened(path: Path) -> Iterator[File]:
     """An own file for reading; whatever is wrong with it is one `ValueError`."""
     import h5py
 
-    if not path.is_file():
-        raise ValueError(f"{path}: no such file")
-    state = path.stat()
-    if not _is_whole(path, state.st_size, state.st_mtime_ns):
+    try:
+        if not path.is_file():
+            raise ValueError(f"{path}: no such file")
+        state = path.stat()
+        whole = _is_whole(path, state.st_size, state.st_mtime_ns)
+    except OSError as refused:
+        raise ValueError(f"{path}: cannot be read ({refused.strerror or refused})") from refused
+    if not whole:
         raise ValueError(f"{path}: damaged (its checksum is not that of its contents); {_REMEDY}")
     if not h5py.is_hdf5(path):
         raise ValueError(
@@ -303,10 +307,11 @@ def read_info(path: str | Path) -> dict[str, Any]:
 
 
 def data_paths(source: Path) -> list[Path]:
-    """The data files of a folder, or the one file, unopened; without those that are being written."""
+    """The data files of a folder, or the one file, unopened; without folders and those that are being written."""
     if not source.is_dir():
         return [source]
-    return sorted(entry for entry in source.glob(f"*{SUFFIX}") if not entry.name.startswith(TEMPORARY))
+    entries = source.glob(f"*{SUFFIX}")
+    return sorted(entry for entry in entries if not entry.name.startswith(TEMPORARY) and not entry.is_dir())
 
 
 def data_files(source: str | Path, *, but: Collection[Path] = ()) -> dict[str, Path]:

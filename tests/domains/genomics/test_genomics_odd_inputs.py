@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from domains.genomics.asking.sources import cases_from, is_labelled
+from domains.genomics.predicting.room import bytes_of
 from domains.genomics.readers import RejectedRecord, read_records, stream
 
 
@@ -55,3 +56,15 @@ def test_a_table_of_one_endless_line_is_no_labelled_data(tmp_path):
     table = Path(tmp_path / "t.csv.gz")
     table.write_bytes(gzip.compress(b"A" * (64 << 20), 9))
     assert not is_labelled(tmp_path)
+
+
+def test_files_that_will_fail_are_no_room_that_a_batch_needs(tmp_path):
+    (tmp_path / "a.fa").write_text(">a\nACGTACGT\n")
+    alone = bytes_of(cases_from(tmp_path), tasks=7, block=1000, saved=None)(cases_from(tmp_path)[0])
+    with (tmp_path / "hollow.fa").open("wb") as file:
+        file.truncate(1 << 40)
+    os.mkfifo(tmp_path / "pipe.fa")
+    (tmp_path / "zero.fa").symlink_to("/dev/zero")
+    cases = cases_from(tmp_path)
+    of = bytes_of(cases, tasks=7, block=1000, saved=None)
+    assert len(cases) == 4 and sum(map(of, cases)) <= 4 * alone

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import struct
@@ -14,7 +15,7 @@ import pytest
 
 from domains.pde.asking.questions import read_array
 from domains.pde.asking.sources import cases_from
-from domains.pde.data import claims
+from domains.pde.data import claims, store
 from domains.pde.data.claims import check_dataset, check_npy, check_npz
 from domains.pde.importing.containers import read_arrays
 from polyhead.batch.case import InvalidInput
@@ -94,6 +95,29 @@ def test_pipes_among_questions_and_what_they_refer_to_are_not_waited_for(tmp_pat
     os.mkfifo(tmp_path / "pipe.h5")
     (alone,) = cases_from(tmp_path / "pipe.h5")
     assert alone.finding is not None and alone.finding.code == "not-a-file"
+
+
+def test_one_data_file_that_cannot_be_opened_stops_no_other(tmp_path, monkeypatch):
+    with h5py.File(tmp_path / "fisher.h5", "w") as file:
+        file.attrs.update({"format": store.FORMAT, "version": store.VERSION, "problem": "fisher"})
+        file.attrs["tasks"] = ["fisher/fisher"]
+        file["attributes"] = "{}"
+        file["samples/solution"] = np.zeros((3, 4), np.float32)
+        file["samples/task"], file["samples/split"] = np.zeros(3, np.int64), np.full(3, 2)
+    (tmp_path / "refused.h5").write_bytes((tmp_path / "fisher.h5").read_bytes())
+    (tmp_path / "folder.h5").mkdir()
+    opened = Path.open
+
+    def refusing(path: Path, *given, **named):
+        if path.name == "refused.h5":
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return opened(path, *given, **named)
+
+    monkeypatch.setattr(Path, "open", refusing)
+    with pytest.raises(ValueError, match=r"refused\.h5: cannot be read \(Permission denied\)"):
+        store.read_info(tmp_path / "refused.h5")
+    rows = [f"fisher/fisher/0000{row}" for row in range(3)]
+    assert [case.id for case in cases_from(tmp_path)] == [*rows, "refused.h5"]
 
 
 def test_an_npz_is_read_as_before(tmp_path):

@@ -77,6 +77,21 @@ def test_other_values_are_one_line_that_names_the_file(data, values, classes, wo
         read_class_mask(row(data, "m.png", classes=classes))
 
 
+def test_a_class_beside_255_that_nobody_knows_is_never_background(data):
+    unknown = np.where(np.roll(DISC, 3, 1) & ~DISC, 255, DISC).astype(np.uint8)
+    Image.fromarray(unknown).save(data / "m.png")
+    (problem,) = check_rows([row(data, "m.png")]).problems
+    assert problem.code == "mask-values" and "../m.png has values such as [255]" in problem.reason
+
+
+def test_class_ids_in_a_lossy_file_are_refused_and_empty_masks_are_not(data):
+    (data / "m.jpg").write_bytes(encoded(np.ones_like(DISC), "JPEG", quality=95))
+    (problem,) = check_rows([row(data, "m.jpg")]).problems
+    assert problem.code == "mask-lossy" and "../m.jpg" in problem.reason
+    (data / "m.jpg").write_bytes(encoded(0 * DISC, "JPEG"))
+    assert len(check_rows([row(data, "m.jpg")]).rows) == 1
+
+
 def test_ids_stay_as_they_are(data):
     Image.fromarray(DISC + 2 * OTHER).save(data / "m.png")
     found = read_class_mask(row(data, "m.png", classes=3), (HEIGHT, WIDTH))

@@ -384,5 +384,5 @@ def test_reports(tmp_path: Path, rows: list[Row]):
     stream = io.StringIO()
     report.print(Console(file=stream, width=140))
     printed = stream.getvalue()
-    for words in ("Segmentation_DSC", "public scorer", "0.750", "4 prediction-missing", "<b>det</b>", RESEARCH_USE):
+    for words in ("Segmentation_DSC", "missing skipped", "0.750", "4 prediction-missing", "<b>det</b>", RESEARCH_USE):
         assert words in printed

@@ -14,6 +14,7 @@ from domains.medical.ultrasound.asking.sources import cases_from
 from domains.medical.ultrasound.data.fm_uia import write_tables
 from domains.medical.ultrasound.data.rows import Row
 from polyhead.batch.case import InvalidInput
+from polyhead.batch.outcome import NoInput
 from polyhead.batch.path_lists import write_path_list
 
 SHIPPED = Path(pydicom.__file__).parent / "data" / "test_files"
@@ -160,6 +161,14 @@ def test_tasks_that_the_model_lacks_are_named(tmp_path):
     assert gone.tasks == ("lung3",) and gone.options["unknown_tasks"] == ["lung3"]
     with pytest.raises(ValueError, match=r"lung is segmentation with 2 outputs in the tables, segmentation with 3"):
         cases_from(tmp_path, tasks={"lung": ("segmentation", 3)})
+
+
+def test_rows_of_tasks_that_the_user_did_not_choose_are_not_asked(tmp_path):
+    cases = cases_from(data_root(tmp_path), tasks={"lung": ("segmentation", 2)}, only=True)
+    assert [(case.id, case.tasks) for case in cases] == [("S/a", ("lung",)), ("S/b", ("lung",))]
+    assert all(set(case.options) == {"rows"} and set(case.options["rows"]) == {"lung"} for case in cases)
+    with pytest.raises(NoInput, match="has no rows of liver"):
+        cases_from(tmp_path, tasks={"liver": ("classification", 2)}, only=True)
 
 
 def test_rows_that_cannot_be_understood_are_cases_that_fail(tmp_path):

@@ -80,6 +80,14 @@ def test_every_file_of_a_case_decides_whether_it_is_done(tmp_path):
         fingerprint(*case.files)
 
 
+def test_what_is_gone_is_told_by_its_name(tmp_path):
+    (tmp_path / "link").symlink_to("nowhere")
+    for name, words in (("gone", "there is no such file: gone"), ("link", "link is a link that leads nowhere")):
+        with pytest.raises(InvalidInput, match=words) as told:
+            fingerprint(tmp_path / name)
+        assert told.value.code == "missing-file"
+
+
 def test_a_case_of_one_file_has_the_hash_of_that_file(tmp_path):
     path = written(tmp_path / "scan", b"abc")
     assert fingerprint(path) == {"sha256": hashlib.sha256(b"abc").hexdigest(), "bytes": 3}

@@ -26,6 +26,7 @@ def cases_from(
     source: str | Path,
     *,
     tasks: Mapping[str, tuple[str, int]] | None = None,
+    only: bool = False,
     count: Count | None = None,
     passed: PassedOver | None = None,
 ) -> list[Case]:
@@ -53,6 +54,7 @@ def cases_from(
         tasks: kind and outputs of the tasks that the model knows (or that are asked). A case is asked for those of its
             tasks that are here; where rows ask for others, ``options["unknown_tasks"]`` names them, and a case that
             has no other task keeps them, for reading it to fail. Without tables every case is asked for all of them.
+        only: the user chose these of the model's tasks: rows of all others are left out.
         count: called with the number of inputs that were looked into, and that of all.
         passed: gets the files that are passed over.
 
@@ -62,7 +64,7 @@ def cases_from(
     """
     path = Path(source)
     if is_data_root(path):
-        return _table_cases(read_tables(path, labels=False), tasks)
+        return _table_cases(read_tables(path, labels=False), tasks, only)
     try:
         inputs = find_inputs(source, _is_image, looked_for="png, jpg, bmp, tif or DICOM files", passed=passed)
     except NoInput as nothing:
@@ -104,7 +106,7 @@ def _by_frame(found: Input) -> list[Wanted]:
     return wanted
 
 
-def _table_cases(tables: Tables, tasks: Mapping[str, tuple[str, int]] | None) -> list[Case]:
+def _table_cases(tables: Tables, tasks: Mapping[str, tuple[str, int]] | None, only: bool) -> list[Case]:
     for task, (kind, outputs) in tables.tasks().items():
         if tasks is not None and task in tasks and tuple(tasks[task]) != (kind, outputs):
             known = tasks[task]
@@ -112,6 +114,8 @@ def _table_cases(tables: Tables, tasks: Mapping[str, tuple[str, int]] | None) ->
             raise ValueError(f"{reason} in the model; use the model that was trained for these tables")
     asked: dict[tuple[Path, int], dict[str, dict[str, str | None]]] = {}
     for row in tables.rows:
+        if only and row.task not in (tasks or ()):
+            continue
         answer = {"image_path": row.image_path, "mask_path": row.mask_path}
         # The same image may be listed under two spellings of its path; each spelling gets its own answer.
         turn = 0
@@ -128,6 +132,8 @@ def _table_cases(tables: Tables, tasks: Mapping[str, tuple[str, int]] | None) ->
         table, _, line = problem.where.rpartition(":")
         name = f"{TABLES}/{table}/line_{line}"
         wanted.append(Wanted(tables.root / TABLES / table, (name, name), options={"problem": str(problem)}))
+    if not wanted:
+        raise NoInput(f"nothing to do: {tables.root} has no rows of {', '.join(tasks or ())}")
     return _sorted(wanted)
 
 

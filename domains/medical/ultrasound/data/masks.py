@@ -46,9 +46,9 @@ def class_ids(stored: StoredMask, classes: int) -> ClassMask:
     """The class ids that a file's values stand for; values outside [0, C) are left for the caller to judge.
 
     In a task of two classes 0 and 255 (of 16 bits 65535) stand for 0 and 1, also within 8 of these values, which JPEG
-    and its copies leave. In a lossy file up to a hundredth of the pixels may lie
-    further away than 64, as those at its edges do. Every other value is
-    a class id as it stands.
+    and its copies leave. In a lossy file up to a hundredth of the pixels may lie further away than 64, as those at its
+    edges do. Every other value is a class id as it stands, and so are 1 and 255 alone, of which VOC's 255 says that
+    nobody knows.
     """
     values = stored.values
     highest = int(values.max(initial=0))
@@ -60,6 +60,8 @@ def class_ids(stored: StoredMask, classes: int) -> ClassMask:
     if classes != 2 or highest < 256 - 1 - _NEAR:
         return ClassMask(ids)
     count = np.bincount(ids.ravel(), minlength=256)
+    if not stored.lossy and count[1] and count[0] + count[1] + count[255] == ids.size:
+        return ClassMask(ids)
     near = _NEAR if not stored.lossy else _CLEAR
     between = int(count[near + 1 : 255 - near].sum())
     if between > (_BLURRED * ids.size if stored.lossy else 0):
@@ -77,8 +79,9 @@ def read_class_mask(row: Row, size: tuple[int, int] | None = None) -> ClassMask:
         size: (height, width) of its image as it is read; None keeps the mask's.
 
     Raises:
-        InvalidInput: ``missing-mask``, ``bad-mask`` (as `read_stored_mask`), ``mask-values`` (outside [0, C)) and
-            ``mask-size``, each with the file's name.
+        InvalidInput: ``missing-mask``, ``bad-mask`` (as `read_stored_mask`), ``mask-values`` (outside [0, C)),
+            ``mask-lossy`` (class ids in a file whose compression alters them) and ``mask-size``, each with the file's
+            name.
     """
     assert row.mask is not None
     files = [(row.mask, row.mask_path or row.mask.name), *((path, path.name) for path in row.other_masks)]
@@ -106,6 +109,8 @@ def _one(path: Path, name: str, classes: int, size: tuple[int, int] | None) -> C
     found = class_ids(stored, classes)
     if int(found.ids.max(initial=0)) >= classes:
         raise InvalidInput("mask-values", f"mask {name} has {outside(found.ids, classes)}", _SAVE)
+    if stored.lossy and not found.read_as and found.ids.any():
+        raise InvalidInput("mask-lossy", f"mask {name} holds class ids, which its compression alters", _SAVE)
     if size is None or found.ids.shape == size:
         return found
     height, width = found.ids.shape

@@ -41,7 +41,8 @@ def evaluate(
     diagonal of the image; a wrong class with probability 1. A row whose label cannot be right is listed and left out
     (`scorable`), and masks are read as training reads them. With `official` everything is read and counted as the
     challenge's public scorer does: masks as grey values, missing predictions skipped, a class that does not exist
-    wrong, AUC 0 where a class has no row. The report holds both numbers.
+    wrong, AUC 0 where a class has no row. The report also holds the numbers of the same answers with missing ones
+    counted the other way.
 
     Args:
         predictions: folder with the challenge's files, or the folder above its ``fm-uia/``.

@@ -38,7 +38,8 @@ CONVENTIONS = (
     "percentiles between the surfaces; both in pixels.",
     "AUC: of class 1 for two classes, else the mean of one class against the rest over the classes that have rows.",
     "A missing prediction counts as the worst score (DSC and IoU 0; HD, HD95 and MRE the diagonal of the image; a "
-    "wrong class with probability 1). The public scorer skips it, and sets AUC to 0 where a class has no row.",
+    "wrong class with probability 1). With 'missing skipped' it is left out and AUC is 0 where a class has no row, as "
+    "the public scorer has them; it also reads labels and answers otherwise, which --official follows.",
     INTERVALS.format("images") + " Tasks are drawn independently.",
     "Baselines know the training rows and no image: the most frequent class, the mean box, the mean points, and the "
     "better of the empty mask and the mean mask, drawn where it reaches the best DSC on the training masks.",
@@ -88,7 +89,8 @@ class Report:
         tasks: in the order of the rows.
         means: the leaderboard's columns, means over the tasks of a kind.
         problems: all that is wrong with data and predictions, missing predictions among it.
-        official: whether the main numbers are the public scorer's; `TaskScore.alternative` holds the other ones.
+        official: whether the main numbers are the public scorer's; `TaskScore.alternative` holds those of the same
+            answers with missing ones counted the other way.
         resamples, seed, level: of the intervals.
         reliability: how honest the probabilities of the classification tasks are.
         remarks: what must be known before any score is read, a sentence each.
@@ -114,7 +116,7 @@ class Report:
 
     @property
     def alternative_name(self) -> str:
-        return "missing at worst" if self.official else "public scorer"
+        return "missing at worst" if self.official else "missing skipped"
 
     def to_json(self) -> dict[str, Any]:
         """JSON values only; an undefined number is None."""

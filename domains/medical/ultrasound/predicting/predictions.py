@@ -277,7 +277,8 @@ def _read_entry(
         predicted = _whole(written)
         if predicted is None or not 0 <= predicted < row.outputs:
             counts = "counts as missing" if predicted is None or not official else "counts as wrong"
-            problem("class-outside", f"predicted_class {written!r} is not in [0, {row.outputs})", counts)
+            what = "no whole number" if predicted is None else f"not in [0, {row.outputs})"
+            problem("class-outside", f"predicted_class {written!r:.60} is {what}", counts)
             if predicted is None or not official:
                 return None
             # Below zero `ClassAnswer` takes the argmax.
