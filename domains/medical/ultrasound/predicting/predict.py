@@ -134,6 +134,8 @@ class UltrasoundPredictor:
         items: how many cases will come; decides whether preparing a quicker backend repays.
         batch_size: how many images are encoded at once at most.
         cache: keep prepared backends in the run folder.
+        memory: bytes that images may take from being read until their answers are let go; `read` waits for as many to
+            be free, so it must then have a thread of its own, as in a batch. None never waits.
     """
 
     def __init__(
@@ -147,6 +149,7 @@ class UltrasoundPredictor:
         items: int | None = None,
         batch_size: int = 16,
         cache: bool = True,
+        memory: int | None = None,
     ):
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
@@ -166,7 +169,7 @@ class UltrasoundPredictor:
         self.trust = Trust.of(Path(run))
         self._encode: QuickBackbone | None = None
         self._lock = threading.Lock()
-        self._room = Room(int(total_memory() * SHARE_OF_MEMORY))
+        self._room = None if memory is None else Room(memory)
 
     def read(self, case: Case) -> UltrasoundItem:
         """Reads an image or one frame and brings it to the network's size.
@@ -192,6 +195,8 @@ class UltrasoundPredictor:
 
     def _read_when_there_is_room(self, case: Case) -> Image:
         """Reads an image; large ones wait until those before them are answered, so that memory has a bound."""
+        if self._room is None:
+            return read_image(case.path, case.options.get("frame"))
         height, width = image_size(case.path)
         monitor = current_monitor()
         size = height * width * BYTES_A_PIXEL
@@ -320,5 +325,6 @@ def _warnings(image: Image, answered: Mapping[str, TaskAnswer]) -> tuple[str, ..
 
 
 def load_predictor(**arguments: object) -> UltrasoundPredictor:
-    """Builds a predictor from JSON values: what a worker process calls."""
-    return UltrasoundPredictor(**arguments)  # pyright: ignore[reportArgumentType]
+    """Builds a predictor from JSON values: what a worker process calls, which reads ahead of what it answers."""
+    memory = int(total_memory() * SHARE_OF_MEMORY)
+    return UltrasoundPredictor(**{"memory": memory, **arguments})  # pyright: ignore[reportArgumentType]
