@@ -28,12 +28,13 @@ from domains.medical.ultrasound.uncertainty.picture import picture_numbers
 from domains.medical.ultrasound.uncertainty.trust import Standing, Trust, certainty
 from polyhead.batch.case import Case, InvalidInput, Record, Writer
 from polyhead.batch.monitor import current_monitor
-from polyhead.inference import Backend, Precision, Quick, quicken, side_by_side
+from polyhead.inference import Backend, Precision, Quick, quicken
 from polyhead.model import feature_rows, task_rows
 from polyhead.runs.identity import BACKENDS
 from polyhead.system.devices import choose_device
 from polyhead.system.memory import channels_last, to_channels_last
 from polyhead.system.room import Room, total_memory
+from polyhead.system.threads import side_by_side
 from polyhead.uncertainty.likeness import UNLIKE
 
 logger = logging.getLogger(__name__)
