@@ -199,8 +199,7 @@ def evaluate(
     quiet: Quiet = False,
 ) -> None:
     """Scores predictions task by task, with bootstrap intervals, calibration, and what the test rows give away."""
-    from apps.batch_info import run_of
-    from apps.chosen_epoch import with_chosen_epoch
+    from apps.chosen_epoch import run_of, with_chosen_epoch
     from apps.unfinished import with_unfinished
     from domains.genomics.evaluation.evaluate import evaluate as score
     from domains.genomics.evaluation.report import write_report

@@ -138,8 +138,7 @@ def evaluate(
     quiet: Quiet = False,
 ) -> None:
     """Scores predicted fields task by task, beside the mean field, with bootstrap intervals."""
-    from apps.batch_info import run_of
-    from apps.chosen_epoch import with_chosen_epoch
+    from apps.chosen_epoch import run_of, with_chosen_epoch
     from apps.unfinished import with_unfinished
     from domains.pde.evaluation.evaluate import evaluate as score
     from domains.pde.evaluation.report import write_report

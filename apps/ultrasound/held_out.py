@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from apps.batch_info import run_of
+from apps.chosen_epoch import run_of
 from domains.medical.ultrasound.data.fm_uia import read_tables
 from domains.medical.ultrasound.data.rows import Row
 from domains.medical.ultrasound.data.splits import Split

@@ -66,8 +66,8 @@ class Room:
 
 
 def room_for(cases: Sequence[Case], out: Path, bytes_of: BytesOf) -> Room:
-    """What the cases that are to be answered will take, estimated by some of them, evenly spread."""
-    ahead = _to_answer(cases, out)
+    """What the cases that `out` has no receipt of will take, estimated by some of them, evenly spread."""
+    ahead = _without_receipt(cases, out)
     sampled = ahead[:: max(1, len(ahead) // SAMPLED)]
     needed = sum(map(bytes_of, sampled)) / len(sampled) * len(ahead) if sampled else 0.0
     return Room(needed, free_bytes(out), out)
@@ -96,7 +96,7 @@ class FirstCases:
         if len(self._sizes) == MEASURED:
             size, free = sum(self._sizes) / MEASURED, free_bytes(self._out)
             if Room(size * len(self._cases), free, self._out).is_clearly_too_little:
-                Room(size * len(_to_answer(self._cases, self._out)), free, self._out).require()
+                Room(size * len(_without_receipt(self._cases, self._out)), free, self._out).require()
 
 
 def stopped_by(error: BaseException, out: Path) -> str | None:
@@ -121,6 +121,5 @@ def on_disk(*sizes: float) -> int:
     return sum(max(BLOCK, -int(-size // BLOCK) * BLOCK) for size in sizes)
 
 
-def _to_answer(cases: Sequence[Case], out: Path) -> list[Case]:
-    """The cases that `out` has no receipt of, and of which nothing is known that keeps them from being read."""
-    return [case for case in cases if case.finding is None and not (out / case.id / RECEIPT).exists()]
+def _without_receipt(cases: Sequence[Case], out: Path) -> list[Case]:
+    return [case for case in cases if not (out / case.id / RECEIPT).exists()]

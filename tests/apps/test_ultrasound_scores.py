@@ -201,11 +201,11 @@ def test_scores_on_the_rows_that_chose_the_epoch_say_so(scores, tmp_path):
     )
     with Run.begin(tmp_path / "run", info) as run:
         run.finish({"score": 0.5, "epoch": 12, "epochs_done": 20})
-    (data / "batch.json").write_text(json.dumps({"info": {"run": str(run.path)}}))
+    (data / "run.json").write_text(json.dumps({"info": {"run": str(run.path)}}))
     words = "The validation rows among these chose the epoch whose weights were kept, 12 of 20"
     for flags in ((), ("--rows", "all")):
         _, _, found = scores(data, data, *flags)
         assert found["remarks"][0].startswith(words)
         assert words in (data / "report" / "report.html").read_text()
-    (data / "batch.json").unlink()
+    (data / "run.json").unlink()
     assert scores(data, data)[2]["remarks"] == []

@@ -2,13 +2,11 @@
 
 import errno
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from polyhead.batch import room
-from polyhead.batch.case import Finding
 from polyhead.batch.parts import PartWriter
 from polyhead.batch.room import BLOCK, TooLittleRoom, on_disk
 from polyhead.batch.writer import CaseWriter
@@ -99,14 +97,6 @@ def test_a_dry_run_tells_the_estimate_of_what_is_left(bench):
     bench.run(cases[:20])
     summary = bench.run(cases, bytes_of=lambda case: 250_000, dry_run=True)
     assert summary.notes[0].startswith("about 1.0 MB will be written, ") and summary.exit_status == 0
-
-
-def test_what_is_known_to_be_no_input_takes_no_room(bench, monkeypatch):
-    """A hospital's CD holds thousands of objects that are no pictures."""
-    known = Finding("passed_over", "no-picture", "a report")
-    cases = [replace(case, finding=known) if index else case for index, case in enumerate(bench.cases(MANY))]
-    monkeypatch.setattr(room, "free_bytes", lambda path: 150_000)
-    assert bench.run(cases, bytes_of=lambda case: 100_000).counts == {"ok": 1, "passed_over": 23}
 
 
 def test_a_batch_that_is_nearly_done_is_not_refused(bench, monkeypatch):
