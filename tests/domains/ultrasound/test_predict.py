@@ -2,7 +2,6 @@
 
 import json
 import logging
-import threading
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +11,8 @@ import torch
 from PIL import Image as Pillow
 
 from domains.medical.intake.calibration import Calibration, Region
-from domains.medical.intake.picture import BYTES_A_PIXEL, SHARE_OF_MEMORY, Image
+from domains.medical.intake.picture import Image
 from domains.medical.ultrasound.networks.network import build_model, task_specs
-from domains.medical.ultrasound.predicting import predict
 from domains.medical.ultrasound.predicting.decode import Answers, TaskAnswer
 from domains.medical.ultrasound.predicting.drawing import draw, has_drawing
 from domains.medical.ultrasound.predicting.predict import UltrasoundPredictor, load_predictor, normalise
@@ -23,7 +21,6 @@ from domains.medical.ultrasound.presets import resolve
 from domains.medical.ultrasound.saved import APPLICATION, load_run
 from polyhead.application import RESEARCH_USE
 from polyhead.batch.case import Case, InvalidInput
-from polyhead.batch.one import ask
 from polyhead.batch.writer import CaseWriter
 from polyhead.runs.run import Run, RunInfo
 
@@ -376,38 +373,3 @@ def test_images_of_a_batch_that_are_asked_different_tasks_keep_their_own_classes
     for item, answers in zip(items, together, strict=True):
         alone = predictor.predict([item])[0].tasks["cls"].probabilities
         np.testing.assert_allclose(answers.tasks["cls"].probabilities, alone, atol=1e-5)
-
-
-@pytest.fixture
-def room_for_one(monkeypatch, folder) -> list[Case]:
-    """Cases of one size, of which the memory of the machine holds one at a time."""
-    monkeypatch.setattr(predict, "total_memory", lambda: 200 * 100 * BYTES_A_PIXEL / SHARE_OF_MEMORY)
-    return [Case(str(index), folder / "5.png", ("cls",)) for index in range(3)]
-
-
-def test_pictures_that_are_asked_together_do_not_wait_for_one_another(run, room_for_one):
-    """A page reads all of them before any is answered, and holds what it shows."""
-    answered = []
-
-    def answer() -> None:
-        answered.extend(ask(UltrasoundPredictor(run, "cpu", backend="plain"), room_for_one))
-
-    thread = threading.Thread(target=answer, daemon=True)
-    thread.start()
-    thread.join(30)
-    assert [type(each) for each in answered] == [Answers] * 3
-
-
-def test_a_worker_reads_no_more_pictures_than_memory_holds(run, room_for_one):
-    predictor = load_predictor(run=str(run), device="cpu", backend="plain")
-    held = [predictor.read(room_for_one[0])]
-    read = threading.Event()
-
-    def read_another() -> None:
-        predictor.read(room_for_one[1])
-        read.set()
-
-    threading.Thread(target=read_another, daemon=True).start()
-    assert not read.wait(0.5)
-    held.clear()
-    assert read.wait(30)
