@@ -33,7 +33,7 @@ from polyhead.model import feature_rows, task_rows
 from polyhead.runs.identity import BACKENDS
 from polyhead.system.devices import choose_device
 from polyhead.system.memory import channels_last, to_channels_last
-from polyhead.system.room import Room, total_memory
+from polyhead.system.memory_budget import MemoryBudget, total_memory
 from polyhead.system.threads import side_by_side
 from polyhead.uncertainty.likeness import UNLIKE
 
@@ -170,7 +170,7 @@ class UltrasoundPredictor:
         self.trust = Trust.of(Path(run))
         self._encode: QuickBackbone | None = None
         self._lock = threading.Lock()
-        self._room = None if memory is None else Room(memory)
+        self._budget = None if memory is None else MemoryBudget(memory)
 
     def read(self, case: Case) -> UltrasoundItem:
         """Reads an image or one frame and brings it to the network's size.
@@ -192,22 +192,22 @@ class UltrasoundPredictor:
                 f"the model has none of the tasks asked: {', '.join(unanswered)}",
                 f"it has: {', '.join(self.model.tasks)}",
             )
-        return self.prepare(self._read_when_there_is_room(case), tasks, unanswered)
+        return self.prepare(self._read_within_memory(case), tasks, unanswered)
 
-    def _read_when_there_is_room(self, case: Case) -> Image:
+    def _read_within_memory(self, case: Case) -> Image:
         """Reads an image; large ones wait until those before them are answered, so that memory has a bound."""
-        if self._room is None:
+        if self._budget is None:
             return read_image(case.path, case.options.get("frame"))
         height, width = image_size(case.path)
         monitor = current_monitor()
         size = height * width * BYTES_A_PIXEL
-        self._room.wait_for(size, lambda: monitor.part(0, 1, "waiting for memory"))
+        self._budget.acquire(size, lambda: monitor.part(0, 1, "waiting for memory"))
         try:
             image = read_image(case.path, case.options.get("frame"))
         except BaseException:
-            self._room.free(size)
+            self._budget.release(size)
             raise
-        self._room.free_with(image.pixels, size)
+        self._budget.release_with(image.pixels, size)
         return image
 
     def prepare(self, image: Image, tasks: Sequence[str], unanswered: Sequence[str] = ()) -> UltrasoundItem:
