@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
+from benchmarks.bootstrap import bootstrap_counts, percentile_interval
 from benchmarks.results import RESULTS, write_section
 from domains.genomics.answers.format import Layout
 from domains.genomics.data.labelled import LabelledData
@@ -26,7 +27,7 @@ from domains.genomics.presets import GenomicsConfig, resolve
 from domains.genomics.saved import load_run
 from domains.genomics.scoring.scorer import Scorer
 from domains.genomics.settings import TRAINED_TOKENIZER
-from polyhead.evaluation.evaluate import Interval, bootstrap_counts, percentile_interval
+from polyhead.evaluation.evaluate import Interval
 from polyhead.runs.run import RUN_FILE
 from polyhead.system.files import hash_file, replacing
 from polyhead.training.session import Session

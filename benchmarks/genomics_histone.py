@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.bootstrap import percentile_interval
 from benchmarks.genomics_common import (
     Record,
     Work,
@@ -47,7 +48,6 @@ from domains.genomics.evaluation.baselines import BASELINES
 from domains.genomics.evaluation.leakage import leakage_report
 from domains.genomics.learning.pretraining import pretrain
 from domains.genomics.settings import GenomicsConfig
-from polyhead.evaluation.evaluate import percentile_interval
 from polyhead.runs.run import RUN_FILE
 from polyhead.training.session import Session
 

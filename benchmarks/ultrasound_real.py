@@ -23,13 +23,13 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from benchmarks.bootstrap import bootstrap_interval
 from benchmarks.results import table, write_section
 from domains.medical.ultrasound.data.checks import content_hashes
 from domains.medical.ultrasound.data.fm_uia import read_tables, write_tables
 from domains.medical.ultrasound.data.rows import Row
 from domains.medical.ultrasound.data.splits import Split, fold_rows
 from domains.medical.ultrasound.presets import resolve
-from polyhead.evaluation.evaluate import bootstrap_interval
 
 CLASSES = ("benign", "malignant", "normal")
 SETTINGS: dict[str, Any] = {

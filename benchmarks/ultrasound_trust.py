@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.bootstrap import bootstrap_interval
 from benchmarks.results import table, write_section
 from domains.medical.intake.images import read_image
 from domains.medical.intake.picture import Image
@@ -33,7 +34,6 @@ from domains.medical.ultrasound.data.fm_uia import write_tables
 from domains.medical.ultrasound.data.rows import Row
 from domains.medical.ultrasound.data.splits import fold_rows, split_rows
 from polyhead.batch.case import InvalidInput
-from polyhead.evaluation.evaluate import bootstrap_interval
 from polyhead.uncertainty.reliability import brier, mass_error
 
 TASK, CLASSES = "breast_3cls", ("benign", "malignant", "normal")

@@ -8,19 +8,16 @@ where it is installed. Preparing costs seconds to a minute, so it is done only w
 from __future__ import annotations
 
 import logging
-import os
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from threading import Barrier
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -29,14 +26,13 @@ from torch import Tensor, nn
 from polyhead.registry import Registry
 from polyhead.system.files import TEMPORARY, replacing
 from polyhead.system.memory import channels_last
+from polyhead.system.threads import side_by_side
 
 logger = logging.getLogger(__name__)
 
 Backend = Literal["auto", "plain", "compiled", "openvino"]
 Precision = Literal["float32", "bfloat16", "auto"]
 Call = Callable[..., tuple[Tensor, ...]]
-Job = TypeVar("Job")
-Done = TypeVar("Done")
 
 TOLERANCE = {"float32": 1e-3, "bfloat16": 8e-2}
 """Largest relative error ‖quick - plain‖ / ‖plain‖ of any output on the example."""
@@ -124,7 +120,10 @@ def quicken(
         complex_numbers = _has_complex([*example, *reference])
         chosen = backend
         if backend == "auto":
-            chosen = "plain" if complex_numbers else _choose(plain, example, items)
+            # Passes go side by side on a CPU: a single one would tell of a machine with one core.
+            many = 1 if rows_a_pass is None or device.type != "cpu" else torch.get_num_threads()
+            timed = [torch.cat([tensor] * many) for tensor in example]
+            chosen = "plain" if complex_numbers else _choose(plain, timed, items)
         for name in dict.fromkeys((chosen, "plain")):
             if name == "plain" and resolved == "float32":
                 break
@@ -267,38 +266,6 @@ def _in_passes(call: Call, rows_a_pass: int | None) -> Call:
         return tuple(torch.cat(columns) for columns in zip(*parts, strict=True))
 
     return passes
-
-
-def side_by_side(work: Callable[[Job], Done], jobs: Sequence[Job]) -> list[Done]:
-    """What `work` makes of each job, in order, in inference mode: as many at once as torch has threads, one core each.
-
-    Many small operations are so quicker than one after the other on all cores, where each waits for all of them; and
-    what a job gives does not depend on how many there are.
-    """
-    threads = _one_core_threads(torch.get_num_threads())
-
-    def inferred(job: Job) -> Done:
-        with torch.inference_mode():
-            return work(job)
-
-    return list(threads.map(inferred, jobs))
-
-
-@cache
-def _one_core_threads(count: int) -> ThreadPoolExecutor:
-    threads = ThreadPoolExecutor(count, "rows", initializer=torch.set_num_threads, initargs=(1,))
-    started = Barrier(count + 1)
-    for _ in range(count):
-        threads.submit(started.wait)
-    started.wait()
-    # What a thread sets is its own, but new threads would take it over.
-    torch.set_num_threads(count)
-    return threads
-
-
-if hasattr(os, "register_at_fork"):
-    # A forked child has none of these threads, and would wait for them for ever.
-    os.register_at_fork(after_in_child=_one_core_threads.cache_clear)
 
 
 def _in_batches(call: Call, length: int) -> Call:

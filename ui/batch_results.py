@@ -14,10 +14,10 @@ import streamlit as st
 from polyhead.batch.columns import Columns, flatten, shown, task_entries, task_words
 from polyhead.batch.page import STATUS_WORDS, counted, passed_over
 from polyhead.batch.warned import WarningCounts, kind_of, warnings_of
+from polyhead.system.folders import BATCH_FILE
 from ui.job_panel import as_it_stands
 from ui.table import paged_table, table
 
-FACTS = "batch.json"
 MOST_FIELDS = 8
 FAILED, WARNED = "those that failed", "those with warnings"
 
@@ -85,7 +85,7 @@ def read_batch(out: Path) -> BatchResults:
         kinds = frozenset(kind_of(each) for each in warnings_of(row.get("record")))
         found.lines.append(Line(case_row(row, columns, warned=bool(found.warnings.cases)), failed, kinds))
     try:
-        found.passed_over = passed_over(json.loads((out / FACTS).read_bytes()))
+        found.passed_over = passed_over(json.loads((out / BATCH_FILE).read_bytes()))
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         found.passed_over = {}
     return found

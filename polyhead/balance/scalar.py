@@ -95,7 +95,9 @@ class ScalarBalancer(ABC):
         every = [self.objective(task, found[task]) for task in group]
         objectives = [objective for objective in every if objective is not None]
         if objectives:
-            # The gradient of their sum over the count, without the operations that would compute that sum.
+            # The gradient of their sum over the count, without the operations that would compute that sum; of what
+            # reaches no parameter, as a task without a label in this batch, there is none.
+            objectives = [objective for objective in objectives if objective.requires_grad] or objectives
             torch.autograd.backward(objectives, [torch.full_like(objective, 1 / count) for objective in objectives])
         values.update({task: loss.detach() for task, loss in found.items()})
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from polyhead.batch.search import is_hidden
+from polyhead.runs.identity import RUN_FILE
 from polyhead.system.folders import BATCH_STATE, holds_results, refuse_unwritable
 
 _REMEDY = "choose another -o, a new or empty folder"
@@ -19,7 +20,7 @@ def refuse_foreign(out: Path) -> None:
     """
     if out.exists() and not out.is_dir():
         raise ValueError(f"{out} is a file; {_REMEDY}")
-    if (out / "run.json").is_file():
+    if (out / RUN_FILE).is_file():
         raise ValueError(f"{out} holds a run.json: a trained model, or results of an earlier polyhead; {_REMEDY}")
     refuse_unwritable(out)
     if not out.is_dir():

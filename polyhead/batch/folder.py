@@ -12,6 +12,7 @@ from polyhead.batch.outcome import Outcome
 from polyhead.batch.parts import Part, PartWriter, read_part
 from polyhead.batch.request import REQUEST_FILE, Request
 from polyhead.batch.writer import RECEIPT, safe_relative
+from polyhead.runs.identity import RUN_FILE
 from polyhead.system.files import sweep_temporaries, write_whole
 from polyhead.system.folders import BATCH_FILE, BATCH_STATE
 from polyhead.system.locks import take_lock
@@ -19,7 +20,7 @@ from polyhead.system.locks import take_lock
 RESULTS, CSV, HTML, FAILED, LOGS = "results.jsonl", "summary.csv", "summary.html", "failed.txt", "logs"
 OF_VERBS = ("calibration.json", *(f"answers.{ending}" for ending in ("tsv", "csv", "parquet")))
 OF_REPORTS = tuple(f"report.{ending}" for ending in ("html", "json", "csv"))
-RESERVED = {BATCH_STATE, BATCH_FILE, "run.json", RESULTS, CSV, HTML, FAILED, LOGS, *OF_VERBS, *OF_REPORTS}
+RESERVED = {BATCH_STATE, BATCH_FILE, RUN_FILE, RESULTS, CSV, HTML, FAILED, LOGS, *OF_VERBS, *OF_REPORTS}
 """Names in OUT that no case may have: of a batch's own files, and of what verbs and reports lay beside them."""
 _SHARD_LOCK = re.compile(r"shard-(\d+)-of-(\d+)\.lock")
 

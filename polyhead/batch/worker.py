@@ -201,12 +201,13 @@ class Worker:
             return
         if is_out_of_memory(error):
             self._shrink()
-        if len(batch) == 1:
+        alone = len(batch) == 1
+        if alone:
             self._fail(jobs[0], "predict", error)
-            return
-        error = None  # its traceback would keep the failed batch in memory
-        self._between(jobs)
-        for entry in batch:
+        else:
+            self._between(jobs)
+        error = None  # its traceback would keep what failed in memory
+        for entry in () if alone else batch:
             self._predict([entry])
 
     def _shrink(self) -> None:

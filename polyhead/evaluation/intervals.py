@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from polyhead.evaluation.evaluate import Interval, group_index
+from polyhead.evaluation.evaluate import Interval
 
 INTERVALS = (
     "Intervals: Bayesian bootstrap over {}; scores with bounds are drawn with one more that nobody saw, the worst or "
@@ -59,6 +59,14 @@ class Replicates:
         """Of a score that is fixed by a rule, whatever the rows."""
         same = np.full(resamples, value)
         return cls(same, same, bounded=True)
+
+
+def group_index(groups: Sequence[Hashable], n: int) -> NDArray[np.intp]:
+    """Groups numbered from 0 in order of first appearance: (n,)."""
+    if len(groups) != n:
+        raise ValueError(f"groups must label every row: {len(groups)} labels for {n} rows")
+    index: dict[Hashable, int] = {}
+    return np.array([index.setdefault(label, len(index)) for label in groups], dtype=np.intp)
 
 
 def unit_weights(

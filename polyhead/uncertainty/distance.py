@@ -14,7 +14,7 @@ class Mahalanobis:
     """Distance of an input from the training inputs, in standard deviations along their principal axes.
 
     d² = Σ_k z_k² / λ_k, with z the coordinates of the standardised input along the axes that have a variance λ. Inputs
-    and combinations of them that never change in training have no deviation to measure by and are left to `InputRange`.
+    and combinations of them that never change in training have no deviation to measure by, and no part in it.
 
     Attributes:
         mean, deviation: (m,); the deviation is 0 for inputs that never change.

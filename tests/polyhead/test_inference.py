@@ -213,6 +213,23 @@ def test_auto_prepares_a_backend_only_when_the_work_repays_it(module, example, m
     assert quicken(module, [example], items=1000).backend == "compiled"
 
 
+@pytest.mark.parametrize(("rows_a_pass", "threads", "rows"), [(1, 1, 1), (1, 3, 3), (2, 3, 6), (None, 3, None)])
+def test_what_pays_is_measured_on_all_cores(module, example, monkeypatch, rows_a_pass, threads, rows):
+    measured, choose, before = [], inference._choose, torch.get_num_threads()
+
+    def chosen(plain, timed, items):
+        measured.append(len(timed[0]))
+        return choose(plain, timed, items)
+
+    monkeypatch.setattr(inference, "_choose", chosen)
+    try:
+        torch.set_num_threads(threads)
+        quicken(module, [example], items=1, rows_a_pass=rows_a_pass)
+    finally:
+        torch.set_num_threads(before)
+    assert measured == [rows or len(example)]
+
+
 def test_a_converted_model_is_kept_and_used_again(module, example, tmp_path, monkeypatch):
     first = quicken(module, [example], backend="openvino", cache=tmp_path / "backends")
     names = sorted(path.suffix for path in (tmp_path / "backends").iterdir())

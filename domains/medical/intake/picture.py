@@ -10,7 +10,7 @@ import numpy as np
 
 from domains.medical.intake.calibration import Calibration
 from polyhead.batch.case import InvalidInput
-from polyhead.system.room import total_memory
+from polyhead.system.memory_budget import total_memory
 
 BYTES_A_PIXEL = 24
 """Memory that one pixel of a picture takes at most while it is read, answered and written, as measured."""

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.lib import format as npy
 
+from polyhead.system.memory_budget import total_memory
 from polyhead.system.regular import open_regular
-from polyhead.system.room import total_memory
 
 SHARE_OF_MEMORY = 0.25
 """What the arrays of one file may take of the machine's memory."""

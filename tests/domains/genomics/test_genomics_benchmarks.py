@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from sklearn.metrics import matthews_corrcoef
 
+from benchmarks.bootstrap import bootstrap_counts
 from benchmarks.genomics_common import Work, fingerprint, mean_score, over_seeds, replicates, scores, thinned, truth
 from benchmarks.genomics_histone import published, purged
 from domains.genomics.data.facts import TaskFacts
 from domains.genomics.data.labelled import LabelledData
 from domains.genomics.sequences.alphabet import reverse_complement
-from polyhead.evaluation.evaluate import bootstrap_counts
 
 GIVEN = argparse.Namespace(rows=0)
 

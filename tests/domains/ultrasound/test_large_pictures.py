@@ -20,7 +20,7 @@ from domains.medical.ultrasound.predicting import decode
 from domains.medical.ultrasound.predicting.decode import TaskAnswer
 from domains.medical.ultrasound.predicting.measure import measure
 from polyhead.batch.case import InvalidInput
-from polyhead.system.room import Room, total_memory
+from polyhead.system.memory_budget import MemoryBudget, total_memory
 
 
 @pytest.mark.parametrize("classes", [1, 2, 5])
@@ -96,13 +96,13 @@ def test_a_large_page_behind_a_small_one_is_refused_before_it_is_decoded(monkeyp
 
 
 def test_large_things_wait_for_one_another():
-    room, order = Room(100), []
+    budget, order = MemoryBudget(100), []
     first = np.zeros(3)
-    room.wait_for(60)
-    room.free_with(first, 60)
+    budget.acquire(60)
+    budget.release_with(first, 60)
 
     def second() -> None:
-        room.wait_for(60, lambda: order.append("waits"), every=0.01)
+        budget.acquire(60, lambda: order.append("waits"), every=0.01)
         order.append("in")
 
     thread = threading.Thread(target=second)
@@ -113,7 +113,7 @@ def test_large_things_wait_for_one_another():
     del first
     gc.collect()
     thread.join(5)
-    assert order[-1] == "in" and room.taken == 60
-    room.free(60)
-    room.wait_for(1000)  # alone whatever it is
-    assert room.taken == 1000
+    assert order[-1] == "in" and budget.taken == 60
+    budget.release(60)
+    budget.acquire(1000)  # alone whatever it is
+    assert budget.taken == 1000

@@ -70,6 +70,20 @@ def test_answers_are_equal_bit_for_bit_alone_and_in_every_batch(run, backend):
             assert_same(alone[index], found)
 
 
+def test_answers_are_equal_bit_for_bit_with_any_number_of_threads(run):
+    before, found = torch.get_num_threads(), []
+    try:
+        for threads in (1, 2, 3):
+            torch.set_num_threads(threads)
+            predictor = UltrasoundPredictor(run, "cpu", backend="plain", cache=False)
+            found.append(predictor.predict(items_of(predictor, ASKED)))
+    finally:
+        torch.set_num_threads(before)
+    for others in found[1:]:
+        for one, other in zip(found[0], others, strict=True):
+            assert_same(one, other)
+
+
 def test_no_picture_gets_the_classes_of_another(run):
     """All ask for classes and only the later ones for a mask, which are encoded first."""
     predictor = UltrasoundPredictor(run, "cpu", backend="plain")

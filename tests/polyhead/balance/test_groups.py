@@ -173,3 +173,14 @@ def test_dynamic_weights_move_with_the_epochs():
     powers = {task: torch.tensor(rate / 0.1).double().exp().item() for task, rate in rates.items()}
     assert balancer.weights == pytest.approx({task: 5 * powers[task] / sum(powers.values()) for task in NAMES})
     assert max(balancer.weights.values()) > 1.2
+
+
+@pytest.mark.parametrize("name", ["equal", "fixed", "dwa"])
+def test_a_loss_that_reaches_no_parameter_leaves_the_others_of_its_group_theirs(name):
+    weight = nn.Parameter(torch.tensor(2.0))
+    losses = {"a": lambda: weight**2, "d": lambda: torch.tensor(3.0)}
+    together = {("a", "d"): lambda: {task: loss() for task, loss in losses.items()}}
+    balancer = make_balancer(name, {"weights": {"a": 0.5}} if name == "fixed" else None, TASKS)
+    assert balancer.backward(StepLosses(losses, together), Parameters([weight])) == {"a": 4.0, "d": 3.0}
+    # d/dw of factor * w² / 2 tasks
+    assert weight.grad is not None and weight.grad.item() == pytest.approx(1.0 if name == "fixed" else 2.0)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import threading
+import weakref
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -69,6 +71,38 @@ def test_memory_that_runs_out_halves_the_batch_for_good(tmp_path):
     full = [size for size in predictor.sizes if size > 2]
     assert full == [8, 4], "each size that is too much is tried once"
     assert max(predictor.sizes[predictor.sizes.index(4) + 1 :]) == 2
+
+
+class Held:
+    """What a predictor reads; it may be large."""
+
+
+class Failing(Narrow):
+    """Fails at every item, and knows which of them anybody still holds."""
+
+    def __init__(self) -> None:
+        super().__init__(0)
+        self.items: list[weakref.ref[Held]] = []
+
+    def read(self, case: Case) -> Any:
+        item = Held()
+        self.items.append(weakref.ref(item))
+        return item
+
+    def predict(self, items: Sequence[Any]) -> list[str]:
+        raise ValueError(f"{len(items)} items")
+
+
+@pytest.mark.parametrize("batch_size", [1, 3])
+def test_what_failed_is_let_go_at_once(tmp_path, batch_size):
+    predictor = Failing()
+    gc.disable()
+    try:
+        said = served(predictor, many(tmp_path, 3), tmp_path / "out", batch_size)
+        assert [ref() for ref in predictor.items] == [None] * 3
+    finally:
+        gc.enable()
+    assert [each["outcome"]["status"] for each in said if each["event"] == "outcome"] == ["failed"] * 3
 
 
 def test_every_stage_is_told_of_and_so_is_what_lies_between(tmp_path):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import beta
 
-from polyhead.evaluation.evaluate import bootstrap_interval
+from benchmarks.bootstrap import bootstrap_interval
 from polyhead.evaluation.intervals import (
     Replicates,
     interval,

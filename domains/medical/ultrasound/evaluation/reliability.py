@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from html import escape
@@ -15,7 +16,8 @@ from numpy.typing import NDArray
 from domains.medical.ultrasound.data.rows import Row
 from domains.medical.ultrasound.predicting.predictions import ClassAnswer, Predictions
 from domains.medical.ultrasound.uncertainty.trust import PRIOR_DEVIATION, digest
-from polyhead.evaluation.evaluate import Interval, bootstrap_interval
+from polyhead.evaluation.evaluate import Interval
+from polyhead.evaluation.intervals import mean_interval
 from polyhead.evaluation.reliability_figure import reliability_figure
 from polyhead.evaluation.report import number
 from polyhead.runs.identity import CALIBRATION_FILE
@@ -139,16 +141,16 @@ def _honesty(shares: NDArray, label: NDArray, options: Mapping[str, Any]) -> Hon
     loss = -np.log(np.maximum(shares[np.arange(len(label)), label], _SMALLEST))
     return Honesty(
         mass_error(sure, right),
-        bootstrap_interval(loss, **options),
-        bootstrap_interval(brier(shares, label), **options),
+        mean_interval(loss, **options),
+        mean_interval(brier(shares, label), (0, 2), **options),
         equal_mass(sure, right),
     )
 
 
 def _words(value: float | Interval) -> str:
     if isinstance(value, Interval):
-        low, high = (number(each) for each in (value.low, value.high))
-        return f"{number(value.value)} ({low} to {high})"
+        known = f" ({number(value.low)} to {number(value.high)})" if math.isfinite(value.low) else ""
+        return number(value.value) + known
     return number(value)
 
 

@@ -28,12 +28,13 @@ from domains.medical.ultrasound.uncertainty.picture import picture_numbers
 from domains.medical.ultrasound.uncertainty.trust import Standing, Trust, certainty
 from polyhead.batch.case import Case, InvalidInput, Record, Writer
 from polyhead.batch.monitor import current_monitor
-from polyhead.inference import Backend, Precision, Quick, quicken, side_by_side
+from polyhead.inference import Backend, Precision, Quick, quicken
 from polyhead.model import feature_rows, task_rows
 from polyhead.runs.identity import BACKENDS
 from polyhead.system.devices import choose_device
 from polyhead.system.memory import channels_last, to_channels_last
-from polyhead.system.room import Room, total_memory
+from polyhead.system.memory_budget import MemoryBudget, total_memory
+from polyhead.system.threads import side_by_side
 from polyhead.uncertainty.likeness import UNLIKE
 
 logger = logging.getLogger(__name__)
@@ -134,6 +135,8 @@ class UltrasoundPredictor:
         items: how many cases will come; decides whether preparing a quicker backend repays.
         batch_size: how many images are encoded at once at most.
         cache: keep prepared backends in the run folder.
+        memory: bytes that images may take from being read until their answers are let go; `read` waits for as many to
+            be free, so it must then have a thread of its own, as in a batch. None never waits.
     """
 
     def __init__(
@@ -147,6 +150,7 @@ class UltrasoundPredictor:
         items: int | None = None,
         batch_size: int = 16,
         cache: bool = True,
+        memory: int | None = None,
     ):
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
@@ -166,7 +170,7 @@ class UltrasoundPredictor:
         self.trust = Trust.of(Path(run))
         self._encode: QuickBackbone | None = None
         self._lock = threading.Lock()
-        self._room = Room(int(total_memory() * SHARE_OF_MEMORY))
+        self._budget = None if memory is None else MemoryBudget(memory)
 
     def read(self, case: Case) -> UltrasoundItem:
         """Reads an image or one frame and brings it to the network's size.
@@ -188,20 +192,22 @@ class UltrasoundPredictor:
                 f"the model has none of the tasks asked: {', '.join(unanswered)}",
                 f"it has: {', '.join(self.model.tasks)}",
             )
-        return self.prepare(self._read_when_there_is_room(case), tasks, unanswered)
+        return self.prepare(self._read_within_memory(case), tasks, unanswered)
 
-    def _read_when_there_is_room(self, case: Case) -> Image:
+    def _read_within_memory(self, case: Case) -> Image:
         """Reads an image; large ones wait until those before them are answered, so that memory has a bound."""
+        if self._budget is None:
+            return read_image(case.path, case.options.get("frame"))
         height, width = image_size(case.path)
         monitor = current_monitor()
         size = height * width * BYTES_A_PIXEL
-        self._room.wait_for(size, lambda: monitor.part(0, 1, "waiting for memory"))
+        self._budget.acquire(size, lambda: monitor.part(0, 1, "waiting for memory"))
         try:
             image = read_image(case.path, case.options.get("frame"))
         except BaseException:
-            self._room.free(size)
+            self._budget.release(size)
             raise
-        self._room.free_with(image.pixels, size)
+        self._budget.release_with(image.pixels, size)
         return image
 
     def prepare(self, image: Image, tasks: Sequence[str], unanswered: Sequence[str] = ()) -> UltrasoundItem:
@@ -320,5 +326,6 @@ def _warnings(image: Image, answered: Mapping[str, TaskAnswer]) -> tuple[str, ..
 
 
 def load_predictor(**arguments: object) -> UltrasoundPredictor:
-    """Builds a predictor from JSON values: what a worker process calls."""
-    return UltrasoundPredictor(**arguments)  # pyright: ignore[reportArgumentType]
+    """Builds a predictor from JSON values: what a worker process calls, which reads ahead of what it answers."""
+    memory = int(total_memory() * SHARE_OF_MEMORY)
+    return UltrasoundPredictor(**{"memory": memory, **arguments})  # pyright: ignore[reportArgumentType]

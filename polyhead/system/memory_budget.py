@@ -1,4 +1,4 @@
-"""How much memory there is for this process, and room in it for things that come and go."""
+"""How much memory there is for this process, and a budget of it for large things that come and go."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def total_memory() -> int:
     return min([each for each in found if each > 0], default=_FALLBACK)
 
 
-class Room:
-    """Room for large things, counted in bytes: who takes some waits until enough of it is free again.
+class MemoryBudget:
+    """Memory that large things share, counted in bytes: who takes some waits until enough of it is free again.
 
     A thing that is larger than all of it is let in alone.
     """
@@ -38,7 +38,7 @@ class Room:
         self.taken = 0
         self._changed = threading.Condition()
 
-    def wait_for(self, size: int, waiting: Callable[[], None] = lambda: None, every: float = 0.2) -> None:
+    def acquire(self, size: int, waiting: Callable[[], None] = lambda: None, every: float = 0.2) -> None:
         """Takes `size` bytes as soon as they are free; calls `waiting` every now and then, which may raise."""
         with self._changed:
             while self.taken and self.taken + size > self.size:
@@ -46,12 +46,12 @@ class Room:
                 waiting()
             self.taken += size
 
-    def free(self, size: int) -> None:
+    def release(self, size: int) -> None:
         """Gives `size` bytes back."""
         with self._changed:
             self.taken -= size
             self._changed.notify_all()
 
-    def free_with(self, thing: Any, size: int) -> None:
+    def release_with(self, thing: Any, size: int) -> None:
         """Gives `size` bytes back once nobody holds `thing` any more."""
-        weakref.finalize(thing, self.free, size).atexit = False
+        weakref.finalize(thing, self.release, size).atexit = False
